@@ -1,0 +1,13 @@
+"""The one error type whose message is written for the person at the keyboard."""
+
+
+class EchoLMError(Exception):
+    """Bad input or a state the command cannot work with.
+
+    The message says what was given (file, row, field), what is valid, and what to type next.
+    The command line prints it as one ``error: ...`` line and exits with status 1.
+    """
+
+
+class StorageError(EchoLMError, OSError):
+    """A file or folder that cannot be written: full disk, missing permission, read-only file system."""

@@ -1,0 +1,103 @@
+"""The two keys of a run: the *cell id* hashes the configuration, the *fingerprint* adds data and weights.
+
+Both hash canonical JSON: sorted keys, shortest numbers (1 for 1.0), no white space. A field is left out only at its *neutral*
+value, declared once (``Neutral``) when the field is introduced and never changed: the value under which the code
+behaves as it did before the field existed. So a later field never changes an existing key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
+
+from pydantic import BaseModel
+
+CELL_DIGITS = 16
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+@dataclass(frozen=True)
+class Neutral:
+    """Marks a field: ``Annotated[T, Neutral(value)]`` is left out of the canonical form at ``value``."""
+
+    value: Any
+
+
+def canonical(model: BaseModel) -> dict[str, Any]:
+    """The resolved configuration as plain data, without fields at their neutral value."""
+    return _plain(model)
+
+
+def canonical_json(data: Any) -> str:
+    """One text per content. NaN and infinity are refused (ValueError)."""
+    return _ENCODER.encode(data)
+
+
+def cell_id(config: BaseModel) -> str:
+    """16 hexadecimal digits of the SHA-256 of the configuration alone. Needs no files."""
+    return hashlib.sha256(_json(config).encode()).hexdigest()[:CELL_DIGITS]
+
+
+def protocols(config: BaseModel) -> dict[str, int]:
+    """The protocol numbers of the components a configuration uses, e.g. ``{"head:mlp": 1, "training": 1}``."""
+    from echolm.data import DATA_PROTOCOL
+    from echolm.training import TRAINING_PROTOCOL
+
+    used = {"data": DATA_PROTOCOL, "training": TRAINING_PROTOCOL}
+    for field in type(config).model_fields:
+        part = getattr(config, field)
+        if isinstance(getattr(part, "protocol", None), int):
+            used[f"{field}:{part.name}"] = part.protocol
+    return used
+
+
+def fingerprint(config: BaseModel, data: str, weights: str) -> str:
+    """SHA-256 (64 hexadecimal digits) of configuration, protocols, data fingerprint and weights' identity."""
+    parts = {"config": canonical(config), "protocols": protocols(config), "data": data, "weights": weights}
+    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        neutral = _neutral(type(value))
+        items = ((name, getattr(value, name)) for name in type(value).model_fields)
+        return {name: _plain(item) for name, item in items if name not in neutral or item != neutral[name]}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)  # one spelling of equal numbers: 1 and 1.0, 0.0 and -0.0
+    return value
+
+
+def _json(value: BaseModel) -> str:
+    """``canonical_json(_plain(model))`` with the text of nested components remembered: grids share them."""
+    neutral = _neutral(type(value))
+    parts = []
+    for name in _sorted_fields(type(value)):
+        item = getattr(value, name)
+        if name in neutral and item == neutral[name]:
+            continue
+        text = _component_json(item) if isinstance(item, BaseModel) else canonical_json(_plain(item))
+        parts.append(f'"{name}":{text}')
+    return "{" + ",".join(parts) + "}"
+
+
+@lru_cache(maxsize=4096)
+def _component_json(model: BaseModel) -> str:
+    return canonical_json(_plain(model))
+
+
+@cache
+def _neutral(cls: type[BaseModel]) -> dict[str, Any]:
+    fields = cls.model_fields.items()
+    return {name: mark.value for name, field in fields for mark in field.metadata if isinstance(mark, Neutral)}
+
+
+@cache
+def _sorted_fields(cls: type[BaseModel]) -> list[str]:
+    return sorted(cls.model_fields)
