@@ -1,0 +1,210 @@
+"""The run record: the durable truth about one run, a directory that needs no server and no network.
+
+::
+
+    <runs>/<cell>/cancelled              a mark: loops of this cell stop, launches leave it alone
+    <runs>/<cell>/<fingerprint[:16]>/
+        config.json                      cell, fingerprint, resolved configuration and the parts of its identity
+        attempts/<n>/holder.json         who holds attempt n (host, boot, process, SLURM job)
+                     heartbeat           a counter, judged by the observer's own clock
+                     events.jsonl        append-only: started, epoch, checkpoint, and one ending
+                     checkpoint-*.pt     at an optimiser step; the name carries the content's SHA-256
+                     log.txt             the text log of the attempt
+                     retried             a mark: this attempt's failure does not count any more
+                     best.safetensors, predictions.parquet, summary.json
+        summary.json                     made once, by hard link, from the winner's attempt: the run is complete
+
+This module reads; ``echolm.attempt`` writes. Reading never changes a state.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from echolm.errors import EchoLMError, StorageError
+from echolm.liveness import known_dead, seen_alive
+
+ENDINGS = ("complete", "failed", "pruned", "cancelled", "interrupted", "superseded")
+"""Events after which an attempt has no holder."""
+STATES = ("pending", "running", "interrupted", "complete", "failed", "pruned", "cancelled")
+STOPPED = ("failed", "pruned", "cancelled")
+"""States that wait for ``echolm retry``."""
+FINGERPRINT_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What a record says at the moment of looking.
+
+    ``name``: one of ``STATES``; ``pending`` has no attempt (or a failure that was marked for retry),
+    ``interrupted`` has a checkpoint or a dead holder and waits for the next launch. ``running`` has the evidence
+    ``unseen`` when its holder cannot be looked for from here (another host, or this one before it was started again):
+    only who acquires the run watches its heartbeat.
+    """
+
+    name: str
+    attempt: int = 0
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One record directory."""
+
+    path: Path
+
+    @classmethod
+    def at(cls, runs: Path, cell: str, fingerprint: str) -> RunRecord:
+        """The record of a cell and fingerprint under the folder ``runs``; it need not exist."""
+        return cls(runs / cell / fingerprint[:FINGERPRINT_DIGITS])
+
+    def create(self, identity: dict[str, Any]) -> None:
+        """Make the directory and ``config.json`` (once). ``identity``: cell, fingerprint, config, protocols, data, weights."""
+        with writing(self.path / "attempts") as folder:
+            folder.mkdir(parents=True, exist_ok=True)
+        target = self.path / "config.json"
+        if target.exists():
+            stored = self.identity().get("fingerprint")
+            if stored != identity["fingerprint"]:
+                raise EchoLMError(f"{target}: holds fingerprint {stored}, not {identity['fingerprint']}; move the folder away")
+            return
+        write_atomic(target, json.dumps(identity, indent=1, sort_keys=True).encode())
+
+    def identity(self) -> dict[str, Any]:
+        """The content of ``config.json``."""
+        return read_json(self.path / "config.json")
+
+    def attempts(self) -> list[int]:
+        """Numbers of all attempts, ascending."""
+        try:
+            names = os.listdir(self.path / "attempts")
+        except FileNotFoundError:
+            return []
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def attempt_path(self, number: int) -> Path:
+        """The folder of an attempt."""
+        return self.path / "attempts" / str(number)
+
+    def events(self, attempt: int) -> list[dict[str, Any]]:
+        """The events of an attempt; a line cut off by a crash is left out."""
+        return list(_lines(self.attempt_path(attempt) / "events.jsonl"))
+
+    def summary(self) -> dict[str, Any] | None:
+        """The summary of a complete run, else None."""
+        try:
+            return read_json(self.path / "summary.json")
+        except FileNotFoundError:
+            return None
+
+    def file(self, name: str) -> Path:
+        """``best.safetensors`` or ``predictions.parquet`` of a complete run."""
+        summary = self.summary()
+        if summary is None:
+            raise EchoLMError(f"{self.path}: the run is {self.state().name}, not complete; it has no {name}")
+        return self.attempt_path(summary["attempt"]) / name
+
+    def history(self) -> list[dict[str, Any]]:
+        """One epoch event per epoch, ascending; of epochs that were run again, the latest attempt's."""
+        epochs: dict[int, dict[str, Any]] = {}
+        for attempt in self.attempts():
+            epochs.update({event["epoch"]: event for event in self.events(attempt) if event["event"] == "epoch"})
+        return [epochs[number] for number in sorted(epochs)]
+
+    def failures(self) -> list[dict[str, Any]]:
+        """The ``failed`` events that still count: of attempts not marked for retry, oldest first."""
+        found = []
+        for attempt in self.attempts():
+            if not (self.attempt_path(attempt) / "retried").exists():
+                found += [event for event in self.events(attempt) if event["event"] == "failed"]
+        return found
+
+    def cancelled(self) -> bool:
+        """Whether the cell is marked as cancelled."""
+        return (self.path.parent / "cancelled").exists()
+
+    def state(self) -> RunState:
+        """Judge the record; see RunState."""
+        attempts = self.attempts()
+        newest = attempts[-1] if attempts else 0
+        path, summary = self.attempt_path(newest), self.path / "summary.json"
+        if summary.exists():
+            return RunState("complete", newest)
+        if not attempts:
+            return RunState("cancelled" if self.cancelled() else "pending")
+        dead = known_dead(path)  # first: a holder links the summary, writes its ending, and then goes
+        ending = next((e for e in reversed(self.events(newest)) if e["event"] in ENDINGS), None)
+        if summary.exists():
+            return RunState("complete", newest)
+        if ending is None and not dead:
+            return RunState("running", newest, {} if seen_alive(path) else {"unseen": True})
+        if self.cancelled():
+            return RunState("cancelled", newest, ending or {})
+        if (path / "retried").exists():
+            return RunState("pending", newest)
+        name = ending["event"] if ending and ending["event"] in STOPPED else "interrupted"
+        return RunState(name, newest, ending or {"reason": "the process that held it is gone"})
+
+
+def find_records(runs: Path, cell: str) -> list[RunRecord]:
+    """All records of a cell, newest first by creation of ``config.json``."""
+    found = [path for path in (runs / cell).glob("*/config.json")] if (runs / cell).is_dir() else []
+    return [RunRecord(path.parent) for path in sorted(found, key=lambda p: (-p.stat().st_mtime_ns, p.parent.name))]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; EchoLMError when it is damaged, FileNotFoundError when it is not there."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise EchoLMError(f"{path}: damaged ({error}); delete it or restore it from a copy") from error
+    if not isinstance(content, dict):
+        raise EchoLMError(f"{path}: holds {type(content).__name__}, not an object; it is not one of EchoLM's files")
+    return content
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Turns an OSError of the block into a StorageError that names ``path``."""
+    try:
+        yield path
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write, flush to the disk, rename: readers see the old file or the whole new one. Raises StorageError."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    with writing(path):
+        try:
+            with open(temporary, "xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return
+    for line in content.split(b"\n"):
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and "event" in event:
+            yield event
