@@ -1,0 +1,160 @@
+"""Decoding a dataset in parts, by several processes, so that a stopped preparation continues where it was.
+
+A part is a run of items. Its frames go to ``part-N.bin``, then what was decoded to ``part-N.json``: with the second
+file the part is done. Merging appends the parts in order and deletes each once its bytes are on disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from echolm.data.video import read_video
+from echolm.data.writer import write_atomic
+from echolm.errors import EchoLMError
+
+PART = 64
+"""Items of a part."""
+COPY_BYTES = 1 << 24
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One video to decode: its file, the frames to store (T,), and the sizes (height, width) its labels fit."""
+
+    path: Path
+    frames: np.ndarray
+    sizes: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What became of a job: height, width and SHA-256 of its T*H*W bytes, or the error."""
+
+    height: int = 0
+    width: int = 0
+    sha256: str = ""
+    error: str = ""
+
+
+class Parts:
+    """The parts of one preparation, in a folder of their own."""
+
+    def __init__(self, folder: Path, jobs: list[Job], target: Path) -> None:
+        """``target`` gets the merged frames; once it exists, every part has been decoded."""
+        self.folder = folder
+        self.target = target
+        self.jobs = [jobs[start : start + PART] for start in range(0, len(jobs), PART)]
+
+    def decode(self, workers: int) -> Iterator[int]:
+        """Decode what is missing or failed before; yields how many jobs are done with, as it goes.
+
+        OSError: a part cannot be written.
+        """
+        missing = [number for number in range(len(self.jobs)) if not self._done(number)]
+        yield sum(len(jobs) for jobs in self.jobs) - sum(len(self.jobs[number]) for number in missing)
+        work = [(self._file(number, "bin"), self._file(number, "json"), self.jobs[number]) for number in missing]
+        if workers == 1 or len(work) <= 1:
+            yield from (_decode_part(*part) for part in work)
+        else:
+            yield from _in_processes(work, min(workers, len(work)))
+
+    def results(self) -> list[Decoded]:
+        """What became of each job, in order."""
+        return [Decoded(**entry) for number in range(len(self.jobs)) for entry in self._results(number)]
+
+    def merge(self) -> None:
+        """Append the parts' frames to the target; started again after a stop, it goes on where it was."""
+        end = 0
+        with open(self.target, "ab") as merged:
+            for number, jobs in enumerate(self.jobs):
+                sizes = (entry["height"] * entry["width"] for entry in self._results(number))
+                start, end = end, end + sum(len(job.frames) * size for job, size in zip(jobs, sizes, strict=True))
+                if merged.tell() < end:
+                    merged.truncate(start)
+                    merged.seek(start)
+                    self._append(number, merged)
+                self._file(number, "bin").unlink(missing_ok=True)
+
+    def _append(self, number: int, merged: Any) -> None:
+        with open(self._file(number, "bin"), "rb") as part:
+            shutil.copyfileobj(part, merged, COPY_BYTES)
+        merged.flush()
+        os.fsync(merged.fileno())
+
+    def _done(self, number: int) -> bool:
+        if self.target.exists():
+            return True
+        whole = self._file(number, "json").exists() and self._file(number, "bin").exists()
+        return whole and not any(entry["error"] for entry in self._results(number))
+
+    def _results(self, number: int) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = json.loads(self._file(number, "json").read_text(encoding="utf-8"))
+        return entries
+
+    def _file(self, number: int, kind: str) -> Path:
+        return self.folder / f"part-{number:05d}.{kind}"
+
+
+def _in_processes(work: list[tuple[Path, Path, list[Job]]], workers: int) -> Iterator[int]:
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+    try:
+        for done in as_completed([pool.submit(_decode_part, *part) for part in work]):
+            yield done.result()
+    except BrokenProcessPool as error:
+        raise EchoLMError("a decoding process died (out of memory?); type the command again to continue") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it does: after a kill it would wait for work forever."""
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _decode_part(frames: Path, results: Path, jobs: list[Job]) -> int:
+    temporary = frames.with_name(f"{frames.name}.{os.getpid()}.tmp")
+    with open(temporary, "wb") as file:
+        decoded = []
+        for job in jobs:
+            entry, content = _decode(job)
+            file.write(content)
+            decoded.append(vars(entry))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, frames)
+    write_atomic(results, json.dumps(decoded).encode())
+    return len(jobs)
+
+
+def _decode(job: Job) -> tuple[Decoded, bytes]:
+    try:
+        frames = read_video(job.path, job.frames.tolist()).frames
+    except EchoLMError as error:
+        return Decoded(error=str(error)), b""
+    height, width = frames.shape[1:]
+    if (height, width) not in job.sizes:
+        fit = " or ".join(f"{w} x {h}" for h, w in job.sizes)
+        return Decoded(error=f"{job.path}: is {width} x {height} pixels; its labels are for {fit}"), b""
+    content = frames.tobytes()
+    return Decoded(height, width, hashlib.sha256(content).hexdigest()), content

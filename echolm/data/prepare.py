@@ -1,0 +1,155 @@
+"""Preparing a clip store: a dataset is decoded once, in parallel; stopped, it continues; unfinished, it is no store."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from echolm.data.clips import check_rule, stored_frames
+from echolm.data.parts import Job, Parts
+from echolm.data.scan import Problem, Scan, SourceItem, scan
+from echolm.data.store import FRAMES, INFO, PARTIAL, SCHEMA, ClipStore, peek
+from echolm.data.video import CHANNEL_RULE, DECODER
+from echolm.data.writer import StoredItem, fingerprint, write_atomic, write_index, write_info, write_problems
+from echolm.errors import EchoLMError
+
+PLAN = "plan.json"
+LINE_SECONDS = 10.0
+"""Seconds between lines of progress where there is no terminal."""
+
+
+def prepare(
+    reader: str,
+    source: Path,
+    out: Path,
+    clips: str = "ed-to-es-16",
+    workers: int | None = None,
+    progress: bool = True,
+    skip_unreadable: bool = False,
+) -> ClipStore:
+    """Make the clip store ``out`` of dataset ``reader`` at ``source``, or open it when it is made already.
+
+    Items the reader lists as unusable are left out and written to ``problems.csv``. Videos that do not decode are an
+    error, once all others are decoded; with ``skip_unreadable`` they are left out and written there too. A stopped
+    preparation continues; an ``out`` made from other files, or by another clip rule, is refused.
+    ``workers``: decoding processes (None: one a core).
+    """
+    check_rule(clips)
+    found = scan(reader, source)
+    if found.fatal:
+        raise EchoLMError("\n".join(f"{source}: {reason}" for reason in found.fatal))
+    out, plan = Path(out).absolute(), _plan(found, clips)
+    try:
+        if (out / INFO).exists():
+            _check_plan(out, peek(out), plan)
+        else:
+            _make(found, out, plan, workers or len(os.sched_getaffinity(0)), progress, skip_unreadable)
+        shutil.rmtree(out / PARTIAL, ignore_errors=True)
+    except OSError as error:
+        what = f"{error.filename or out}: {error.strerror or error}"
+        raise EchoLMError(f"{what}; no store was made, type it again to continue") from error
+    return ClipStore.open(out)
+
+
+def _plan(found: Scan, clips: str) -> dict[str, Any]:
+    """What decides a store's content, beside the code: a store or an unfinished one must agree with it."""
+    made_by = {"schema": SCHEMA, "decoder": DECODER, "channel_rule": CHANNEL_RULE}
+    return made_by | {"reader": found.reader, "clips": clips, "source": found.identity}
+
+
+def _check_plan(out: Path, made: dict[str, Any], plan: dict[str, Any]) -> None:
+    names = {"source": "from other files", "clips": "by another clip rule"}
+    for name, wanted in plan.items():
+        if made.get(name) != wanted:
+            what = names.get(name, f"with another {name}")
+            given = f" ({made.get(name)}; asked for: {wanted})" if name != "source" else ""
+            raise EchoLMError(f"{out}: was made {what}{given}; choose another folder or name, or remove it first")
+
+
+def _make(found: Scan, out: Path, plan: dict[str, Any], workers: int, progress: bool, skip_unreadable: bool) -> None:
+    _begin(out, plan)
+    with _alone(out / PARTIAL):
+        jobs = [_job(item, plan["clips"]) for item in found.items]
+        parts = Parts(out / PARTIAL, jobs, out / FRAMES)
+        _show(parts.decode(workers), len(jobs), progress)
+        stored, unreadable = [], []
+        for item, job, result in zip(found.items, jobs, parts.results(), strict=True):
+            if result.error:
+                file, reason = item.path.relative_to(found.root), result.error.removeprefix(f"{item.path}: ")
+                unreadable.append(Problem(file.as_posix(), None, item.sample, reason))
+            else:
+                stored.append(StoredItem(item, job.frames, result.height, result.width, result.sha256))
+        _check_unreadable(out, unreadable, len(stored), skip_unreadable)
+        parts.merge()
+        _finish(found, out, plan, stored, found.problems + unreadable)
+
+
+def _begin(out: Path, plan: dict[str, Any]) -> None:
+    """Make the folder, or check that what is in it is an unfinished store of the same plan."""
+    file = out / PARTIAL / PLAN
+    if file.exists():
+        _check_plan(out, json.loads(file.read_text(encoding="utf-8")), plan)
+    elif out.is_dir() and set(os.listdir(out)) - {PARTIAL}:
+        raise EchoLMError(f"{out}: holds other files and is no clip store; choose an empty or a new folder")
+    else:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(file, json.dumps(plan).encode())
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder: a second preparation of it at the same time is an error. A kill lets go of it."""
+    try:
+        with FileLock(folder / "lock", blocking=False):
+            yield
+    except Timeout:
+        raise EchoLMError(f"{folder.parent}: is being prepared by another process; wait for it") from None
+
+
+def _job(item: SourceItem, clips: str) -> Job:
+    frames = stored_frames(clips, item.values["ed"], item.values["es"], item.frame_count)
+    return Job(item.path, frames, item.sizes)
+
+
+def _check_unreadable(out: Path, unreadable: list[Problem], stored: int, skip: bool) -> None:
+    if not unreadable or (skip and stored):
+        return
+    lines = [str(problem) for problem in unreadable]
+    lines.append(f"{len(unreadable)} of {len(unreadable) + stored} videos do not decode; all others are decoded")
+    lines.append(f"replace these files, remove {out} and type it again; or leave them out: --skip-unreadable")
+    raise EchoLMError("\n".join(lines))
+
+
+def _finish(found: Scan, out: Path, plan: dict[str, Any], stored: list[StoredItem], problems: list[Problem]) -> None:
+    write_problems(out, problems)
+    info = plan | {
+        "index_sha256": write_index(out, stored),
+        "problems": len(problems),
+        "synthetic": found.synthetic,
+        "fingerprint": fingerprint(stored, plan["decoder"], plan["channel_rule"]),
+    }
+    write_info(out, info, stored)
+
+
+def _show(steps: Iterator[int], total: int, progress: bool) -> None:
+    """Run through ``steps``: a progress bar on a terminal, else a line every few seconds, or nothing."""
+    from tqdm import tqdm
+
+    bar = tqdm(total=total, unit="video", desc="decoding", disable=not (progress and sys.stderr.isatty()))
+    done, told = 0, time.monotonic()
+    with bar:
+        for step in steps:
+            done += step
+            bar.update(step)
+            if progress and bar.disable and (done == total or time.monotonic() - told > LINE_SECONDS):
+                told = time.monotonic()
+                print(f"decoding: {done} of {total} videos", file=sys.stderr, flush=True)

@@ -1,0 +1,158 @@
+"""Decoding to 8-bit gray: MJPEG videos (AVI) with PyAV, DICOM cine loops with pydicom; cropping and resizing.
+
+The gray value of an MJPEG frame is its luma plane Y as the decoder gives it, with no colour conversion: the frames of
+EchoNet-Dynamic are gray, and the published loader's RGB values differ from Y by at most 2 levels in R and B.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from echolm.errors import EchoLMError
+
+if TYPE_CHECKING:
+    import av
+
+DECODER = "pyav-luma"
+"""What decoded the frames; part of a data fingerprint."""
+CHANNEL_RULE = "Y"
+"""How one channel was made of three: the luma plane. Part of a data fingerprint."""
+LUMA_FIRST = ("yuvj420p", "yuvj422p", "yuvj444p", "gray")
+"""Pixel formats whose first plane is full-range 8-bit luma."""
+
+
+@dataclass(frozen=True, eq=False)
+class Video:
+    """Decoded frames: T x H x W uint8, frames per second (None when the file does not say), and frame numbers (T,)."""
+
+    frames: np.ndarray
+    fps: float | None
+    numbers: np.ndarray
+
+
+def read_video(path: Path, frames: Sequence[int] | None = None) -> Video:
+    """The frames of an MJPEG video or a DICOM cine loop, in the order of ``frames`` (0-based; None: all).
+
+    Only the wanted frames are decoded. EchoLMError: not a video, another codec, a damaged or truncated file,
+    a wanted frame that the file does not have.
+    """
+    from echolm.data.dicom import is_dicom, read_dicom
+
+    path = Path(path)
+    if frames is not None and (len(frames) == 0 or min(frames) < 0):
+        raise EchoLMError(f"{path}: frames {list(frames)} asked for; valid: at least one, counted from 0")
+    try:
+        return read_dicom(path, frames) if is_dicom(path) else _read_mjpeg(path, frames)
+    except OSError as error:
+        raise EchoLMError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def check_wanted(path: Path, wanted: Sequence[int], count: int) -> None:
+    """EchoLMError unless all ``wanted`` frame numbers are in 0..count - 1."""
+    outside = [number for number in wanted if not 0 <= number < count]
+    if outside:
+        raise EchoLMError(f"{path}: has no frame {outside[0]}; it holds {count} frames (0 to {count - 1})")
+
+
+def crop_box(height: int, width: int) -> tuple[int, int, int]:
+    """(top, left, side) of the largest centred square of a frame, in pixels."""
+    side = min(height, width)
+    return (height - side) // 2, (width - side) // 2, side
+
+
+def square_crop(frames: np.ndarray) -> np.ndarray:
+    """The centred square of T x H x W frames: T x S x S with S = min(H, W), a view."""
+    top, left, side = crop_box(*frames.shape[1:])
+    return frames[:, top : top + side, left : left + side]
+
+
+def resize_area(frames: np.ndarray, size: int) -> np.ndarray:
+    """T x H x W uint8 -> T x size x size uint8: each new pixel is the mean over the area it covers.
+
+    Pixel-centre convention: (x, y) of the old frame is ((x + 0.5) * size / W - 0.5, (y + 0.5) * size / H - 0.5).
+    """
+    rows, columns = (_area_weights(count, size) for count in frames.shape[1:])
+    resized: np.ndarray = np.rint(rows @ frames.astype(np.float32) @ columns.T).astype(np.uint8)
+    return resized
+
+
+def _area_weights(count: int, size: int) -> np.ndarray:
+    """size x count: which share of each new pixel lies on each old pixel; rows sum to 1."""
+    edges = np.arange(size + 1) * (count / size)
+    old = np.arange(count)
+    overlap = np.minimum(edges[1:, None], old + 1) - np.maximum(edges[:-1, None], old)
+    weights: np.ndarray = (np.clip(overlap, 0, None) * (size / count)).astype(np.float32)
+    return weights
+
+
+def _read_mjpeg(path: Path, frames: Sequence[int] | None) -> Video:
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            stream = _stream(path, container)
+            decoded = dict(_decode(path, container, stream, None if frames is None else set(frames)))
+            rate = stream.average_rate
+    except av.error.InvalidDataError as error:
+        raise EchoLMError(f"{path}: not a video, or its header is damaged or truncated") from error
+    numbers = list(decoded) if frames is None else [int(number) for number in frames]
+    if not numbers:
+        raise EchoLMError(f"{path}: holds no frames")
+    stack = np.stack([decoded[number] for number in numbers])
+    return Video(stack, float(rate) if rate else None, np.array(numbers, np.int64))
+
+
+def _stream(path: Path, container: av.container.InputContainer) -> av.VideoStream:
+    """The file's MJPEG stream, set to report damage instead of concealing it."""
+    if not container.streams.video:
+        raise EchoLMError(f"{path}: holds no video stream")
+    stream = container.streams.video[0]
+    codec, pixels = stream.codec_context.name, stream.codec_context.pix_fmt
+    if codec != "mjpeg" or pixels not in LUMA_FIRST:
+        raise EchoLMError(
+            f"{path}: is {codec} ({pixels}); valid: MJPEG with 8-bit luma, or DICOM. "
+            "Convert it: ffmpeg -i IN -c:v mjpeg -q:v 2 -pix_fmt yuvj420p OUT.avi"
+        )
+    stream.thread_type = "NONE"
+    stream.codec_context.options = {"err_detect": "explode"}
+    return stream
+
+
+def _decode(
+    path: Path, container: av.container.InputContainer, stream: av.VideoStream, wanted: set[int] | None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(number, H x W) of the wanted frames. Every MJPEG packet is a key frame: the others are not decoded."""
+    last = None if wanted is None else max(wanted)
+    number = 0
+    for packet in container.demux(stream):
+        if not packet.size:
+            continue
+        if wanted is None or number in wanted:
+            yield number, _luma(path, packet, number)
+        number += 1
+        if number - 1 == last:
+            break
+    if wanted is None and number < stream.frames:
+        raise EchoLMError(f"{path}: truncated: holds {number} of the {stream.frames} frames its header announces")
+    if wanted is not None:
+        check_wanted(path, sorted(wanted), number)
+
+
+def _luma(path: Path, packet: av.Packet[av.VideoStream], number: int) -> np.ndarray:
+    import av
+
+    try:
+        pictures = [] if packet.is_corrupt else packet.decode()
+    except av.error.InvalidDataError:
+        pictures = []
+    if len(pictures) != 1:
+        raise EchoLMError(f"{path}: frame {number} is damaged or truncated")
+    plane = pictures[0].planes[0]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+    luma: np.ndarray = rows[:, : plane.width].copy()
+    return luma

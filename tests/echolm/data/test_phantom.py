@@ -1,0 +1,149 @@
+"""The phantom: the data set's exact layout, contours that are the ventricle's, volumes that follow from them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from echolm.data.phantom import phantom
+from echolm.data.phantom_anatomy import disk_volume
+from echolm.data.scan import scan
+from echolm.data.video import read_video
+from echolm.errors import EchoLMError
+from echolm.geometry import rasterise
+
+NAME = "echonet-dynamic"
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def ends_of(path: Path) -> np.ndarray:
+    """The segments' ends: rows x 4."""
+    return np.array([[float(row[name]) for name in ("X1", "Y1", "X2", "Y2")] for row in rows_of(path)])
+
+
+def volume(rows: list[list[float]]) -> float:
+    """Method of disks in ml, written out: 20 disks of the chords' diameters on the long axis, 0.14 cm a pixel."""
+    x1, y1, x2, y2 = rows[0]
+    height = math.hypot(x2 - x1, y2 - y1) * 0.14 / 20
+    return sum(math.pi * (math.hypot(c - a, d - b) * 0.14 / 2) ** 2 * height for a, b, c, d in rows[1:])
+
+
+def test_layout_is_the_data_sets(phantom_root: Path) -> None:
+    header, first = (phantom_root / "FileList.csv").read_text().splitlines()[:2]
+    assert header == "FileName,EF,ESV,EDV,FrameHeight,FrameWidth,FPS,NumberOfFrames,Split"
+    assert re.fullmatch(r"0X[0-9A-F]{16},[\d.]+,[\d.]+,[\d.]+,112,112,\d+,\d+,(TRAIN|VAL|TEST)", first)
+    header, first = (phantom_root / "VolumeTracings.csv").read_text().splitlines()[:2]
+    assert header == "FileName,X1,Y1,X2,Y2,Frame" and re.fullmatch(r"0X\w{16}\.avi(,[\d.]+){4},\d+", first)
+    assert len(list((phantom_root / "Videos").glob("0X*.avi"))) == 24
+    found = scan(NAME, phantom_root)
+    assert len(found.items) == 24 and not found.problems and not found.fatal and found.synthetic
+    assert found.splits == {"train": 14, "val": 5, "test": 5}
+
+
+def test_volumes_are_disks_on_the_traced_chords_and_ef_follows(phantom_root: Path) -> None:
+    traced: dict[str, dict[str, list[list[float]]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows_of(phantom_root / "VolumeTracings.csv"):
+        points = [float(row[name]) for name in ("X1", "Y1", "X2", "Y2")]
+        traced[row["FileName"].removesuffix(".avi")][row["Frame"]].append(points)
+    for row in rows_of(phantom_root / "FileList.csv"):
+        esv, edv = sorted(volume(rows) for rows in traced[row["FileName"]].values())
+        assert float(row["ESV"]) == pytest.approx(esv, rel=1e-9) and float(row["EDV"]) == pytest.approx(edv, rel=1e-9)
+        stored_esv, stored_edv = float(row["ESV"]), float(row["EDV"])
+        assert float(row["EF"]) == (stored_edv - stored_esv) / stored_edv * 100
+
+
+def test_disks_of_known_bodies() -> None:
+    """A cylinder is exact; half an ellipsoid, by disks at half height, is within 0.2 %."""
+    s = (np.arange(20) + 0.5) / 20
+    for half, expected in ((np.ones(20), math.pi), (np.sqrt(1 - (1 - s) ** 2), 2 / 3 * math.pi)):
+        chords = np.stack([56 - 15 * half, 10 + 60 * s, 56 + 15 * half, 10 + 60 * s], 1)
+        rows = np.vstack([[56, 10, 56, 70], chords])
+        assert disk_volume(rows, 0.1) == pytest.approx(expected * 1.5**2 * 6, rel=2e-3)
+
+
+def test_chords_run_from_apex_to_mitral_plane_across_the_axis(phantom_root: Path) -> None:
+    for segments in ends_of(phantom_root / "VolumeTracings.csv").reshape(-1, 21, 4):
+        axis = segments[0, 2:] - segments[0, :2]
+        assert axis[1] > 0 and (segments[1:, 0] < segments[1:, 2]).all()
+        assert np.abs((segments[1:, 2:] - segments[1:, :2]) @ axis).max() < 0.05
+        middles = (segments[1:, :2] + segments[1:, 2:]) / 2 - segments[0, :2]
+        assert np.allclose(middles @ axis / (axis @ axis), (np.arange(20) + 0.5) / 20, atol=1e-3)
+
+
+def test_the_traced_cavity_is_dark_and_its_surround_bright(phantom_root: Path) -> None:
+    contrast = []
+    for item in scan(NAME, phantom_root).items:
+        for phase in ("ed", "es"):
+            frame = read_video(item.path, [item.values[phase]]).frames[0]
+            points = item.values[f"landmarks_{phase}"].astype(float)
+            wider = points.mean(0) + 1.3 * (points - points.mean(0))
+            inside, around = (rasterise(contour[None], 112, 112)[0].astype(bool) for contour in (points, wider))
+            contrast.append(frame[around & ~inside].mean() / frame[inside].mean())
+    assert min(contrast) > 1.2 and np.median(contrast) > 2
+
+
+def test_patients_differ_so_that_the_mean_contour_is_wrong(phantom_root: Path) -> None:
+    points = np.stack([item.values["landmarks_ed"] for item in scan(NAME, phantom_root).items])
+    error = np.linalg.norm(points - points.mean(0), axis=-1).mean(-1)
+    assert np.median(error) > 5 and points.min() > 0 and points.max() < 112
+
+
+def test_clips_vary_as_the_real_ones_do(phantom_root: Path) -> None:
+    items = scan(NAME, phantom_root).items
+    gaps = [abs(item.values["es"] - item.values["ed"]) for item in items]
+    assert min(gaps) < 15 < max(gaps) and {item.values["es_before_ed"] for item in items} == {False, True}
+    assert all(28 <= item.frame_count <= 64 for item in items) and len({item.values["fps"] for item in items}) > 2
+    for item in items[:4]:
+        assert len(read_video(item.path).frames) == item.frame_count
+
+
+def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:
+    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
+        phantom(tmp_path / name, videos=3, seed=seed)
+    files = {name: {p.name: p.read_bytes() for p in (tmp_path / name).rglob("*.*")} for name in "abc"}
+    assert files["a"] == files["b"] and len(files["a"]) == 6
+    assert files["a"]["FileList.csv"] != files["c"]["FileList.csv"]
+
+
+def test_clips_of_a_patient_share_the_heart_and_the_split(tmp_path: Path) -> None:
+    phantom(tmp_path / "data", videos=7, clips_per_patient=2)
+    rows = rows_of(tmp_path / "data" / "FileList.csv")
+    assert list(rows[0])[-1] == "Patient" and [row["Patient"] for row in rows[:3]] == ["P00000", "P00000", "P00001"]
+    found = scan(NAME, tmp_path / "data")
+    assert not found.fatal and len({item.patient for item in found.items}) == 4
+    assert sum(found.splits.values()) == 7 and min(found.splits.values()) >= 1
+    assert float(rows[0]["EF"]) == pytest.approx(float(rows[1]["EF"]), abs=0.1)
+
+
+def test_tracing_noise_moves_chord_ends_only(tmp_path: Path) -> None:
+    phantom(tmp_path / "clean", videos=1)
+    phantom(tmp_path / "noisy", videos=1, tracing_noise=0.5)
+    clean, noisy = (ends_of(tmp_path / name / "VolumeTracings.csv") for name in ("clean", "noisy"))
+    moved = noisy - clean
+    assert not moved[[0, 21]].any() and 0.3 < moved[1:21].std() < 0.7
+    assert json.loads((tmp_path / "noisy" / "phantom.json").read_text())["tracing_noise"] == 0.5
+
+
+def test_what_cannot_be_made_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EchoLMError, match="is not an empty folder"):
+        phantom(tmp_path, videos=1)
+    with pytest.raises(EchoLMError, match="is not an empty folder"):
+        phantom(tmp_path / "file", videos=1)
+    with pytest.raises(EchoLMError, match="videos is 0; valid: 1 or more"):
+        phantom(tmp_path / "x", videos=0)
+    with pytest.raises(EchoLMError, match="size is 111; valid: even numbers"):
+        phantom(tmp_path / "x", size=111)
+    with pytest.raises(EchoLMError, match="cannot be written"):
+        phantom(tmp_path / "file" / "x", videos=1)

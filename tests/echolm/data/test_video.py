@@ -1,0 +1,142 @@
+"""Decoding: the luma plane and nothing else, only the wanted frames, and damage is never decoded around."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from echolm.data.phantom import write_mjpeg
+from echolm.data.video import crop_box, read_video, resize_area, square_crop
+from echolm.errors import EchoLMError
+
+
+@pytest.fixture
+def clip(tmp_path: Path, pictures: Callable[[str, int], np.ndarray]) -> Path:
+    path = tmp_path / "clip ünï 'quoted'.avi"
+    write_mjpeg(path, pictures("clip", 20), 47.95)
+    return path
+
+
+def luma(path: Path) -> np.ndarray:
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray()[:112] for frame in container.decode(video=0)])
+
+
+def test_frames_are_the_luma_plane(clip: Path) -> None:
+    video = read_video(clip)
+    assert video.frames.dtype == np.uint8 and video.frames.shape == (20, 112, 112)
+    assert np.array_equal(video.frames, luma(clip))
+    assert video.numbers.tolist() == list(range(20)) and video.fps == pytest.approx(47.95, rel=1e-3)
+
+
+def test_luma_is_what_opencv_decodes_without_colour_conversion(clip: Path) -> None:
+    capture = cv2.VideoCapture(str(clip))
+    frame = capture.read()[1]
+    capture.release()
+    assert np.abs(read_video(clip, [0]).frames[0].astype(int) - frame[..., 1]).max() <= 2
+
+
+@given(wanted=st.lists(st.integers(0, 19), min_size=1, max_size=8))
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_wanted_frames_come_in_the_order_asked_for(clip: Path, wanted: list[int]) -> None:
+    video = read_video(clip, wanted)
+    assert np.array_equal(video.frames, luma(clip)[wanted]) and video.numbers.tolist() == wanted
+
+
+@pytest.mark.parametrize("wanted", [[20], [3, 99], [-1, 2], []])
+def test_frames_that_are_not_there_are_named(clip: Path, wanted: list[int]) -> None:
+    with pytest.raises(EchoLMError, match=r"clip.*(has no frame|counted from 0)"):
+        read_video(clip, wanted)
+
+
+@given(share=st.floats(0, 0.999))
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_truncated_video_is_an_error_or_whole(clip: Path, share: float) -> None:
+    whole, content = luma(clip), clip.read_bytes()
+    cut = clip.with_name("cut.avi")
+    cut.write_bytes(content[: int(share * len(content))])
+    try:
+        assert np.array_equal(read_video(cut).frames, whole)
+    except EchoLMError as error:
+        assert "cut.avi" in str(error)
+
+
+def test_half_a_video_is_truncated(clip: Path) -> None:
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    with pytest.raises(EchoLMError, match="truncated"):
+        read_video(clip)
+
+
+def test_a_damaged_frame_is_not_concealed(clip: Path) -> None:
+    content = bytearray(clip.read_bytes())
+    first = content.index(b"00dc", content.index(b"movi"))
+    start = content.index(b"00dc", first + 4) + 8
+    content[start + 700 : start + 900] = bytes(200)
+    clip.write_bytes(content)
+    with pytest.raises(EchoLMError, match="frame 1 is damaged"):
+        read_video(clip)
+    assert len(read_video(clip, [0, 2]).frames) == 2
+
+
+def test_another_codec_says_how_to_convert(tmp_path: Path) -> None:
+    path = tmp_path / "clip.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=30)
+        stream.width = stream.height = 112
+        stream.pix_fmt = "yuv420p"
+        container.mux(stream.encode(av.VideoFrame(112, 112, "yuv420p")))
+        container.mux(stream.encode(None))
+    with pytest.raises(EchoLMError, match="mpeg4.*valid: MJPEG.*ffmpeg -i"):
+        read_video(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"FileName,EF\n", b"RIFF\0\0\0\0AVI ", bytes(1000)])
+def test_what_is_no_video_says_so(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "clip.avi"
+    path.write_bytes(content)
+    with pytest.raises(EchoLMError, match="clip.avi: (not a video|holds no)"):
+        read_video(path)
+
+
+def test_a_missing_file_and_a_folder_say_so(tmp_path: Path) -> None:
+    with pytest.raises(EchoLMError, match="nowhere.avi: cannot be read: No such file"):
+        read_video(tmp_path / "nowhere.avi")
+    with pytest.raises(EchoLMError, match="cannot be read: Is a directory"):
+        read_video(tmp_path)
+
+
+def test_square_crop_is_centred() -> None:
+    frames = np.arange(2 * 4 * 9).reshape(2, 4, 9)
+    assert crop_box(4, 9) == (0, 2, 4) and np.array_equal(square_crop(frames), frames[:, :, 2:6])
+    assert np.array_equal(square_crop(frames.transpose(0, 2, 1)), frames.transpose(0, 2, 1)[:, 2:6])
+
+
+@given(height=st.integers(1, 60), width=st.integers(1, 60), size=st.integers(1, 60), seed=st.integers(0, 99))
+def test_area_resizing_keeps_the_mean_and_the_range(height: int, width: int, size: int, seed: int) -> None:
+    frames = np.random.default_rng(seed).integers(0, 256, (2, height, width), np.uint8)
+    resized = resize_area(frames, size)
+    assert resized.shape == (2, size, size) and resized.dtype == np.uint8
+    assert abs(resized.mean() - frames.mean()) <= 0.51
+    assert resized.min() >= frames.min() and resized.max() <= frames.max()
+
+
+def test_area_resizing_agrees_with_opencv() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (1, 240, 240), np.uint8)
+    expected = cv2.resize(frames[0], (112, 112), interpolation=cv2.INTER_AREA)
+    assert np.abs(resize_area(frames, 112)[0].astype(int) - expected).max() <= 1
+
+
+def test_area_resizing_keeps_pixel_centres() -> None:
+    """A bright block maps to (x + 0.5) * size / W - 0.5."""
+    frames = np.zeros((1, 40, 60), np.uint8)
+    frames[0, 12:16, 30:36] = 200
+    resized = resize_area(frames, 20)[0].astype(float)
+    y, x = (np.arange(20) @ resized.sum(axis) / resized.sum() for axis in (1, 0))
+    assert (x, y) == pytest.approx(((32.5 + 0.5) / 3 - 0.5, (13.5 + 0.5) / 2 - 0.5), abs=0.01)
