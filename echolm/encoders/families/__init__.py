@@ -1,0 +1,1 @@
+"""Encoder networks (torch), one file a family; the declarations in ``echolm.encoders`` build them."""

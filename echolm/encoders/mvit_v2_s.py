@@ -1,0 +1,45 @@
+"""MViTv2-S (Li et al. 2022), torchvision's network; Kinetics-400 weights by file (NLDL 2026 Table 1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from echolm.encoders import ENCODERS, Encoder, Published
+
+if TYPE_CHECKING:
+    from echolm.encoders.base import EncoderNetwork
+
+
+@ENCODERS.register
+class MViTV2S(Encoder):
+    """Sixteen transformer blocks; the pooled vector is the class token after the last LayerNorm."""
+
+    frames: ClassVar[int] = 16
+    size: ClassVar[int] = 224
+    scale: ClassVar[Literal["0-1", "0-255"]] = "0-1"
+    mean: ClassVar[tuple[float, float, float]] = (0.45, 0.45, 0.45)
+    std: ClassVar[tuple[float, float, float]] = (0.225, 0.225, 0.225)
+    blocks: ClassVar[int] = 16
+    width: ClassVar[int] = 768
+    gives: ClassVar[tuple[str, ...]] = ("pooled", "frames", "tokens")
+    published: ClassVar[dict[str, Published]] = {
+        "kinetics400": Published(
+            file="mvit_v2_s-ae3be167.pth",
+            origin="torchvision.models.video.MViT_V2_S_Weights.KINETICS400_V1",
+            licence="BSD-3-Clause",
+        )
+    }
+
+    name: Literal["mvit-v2-s"] = "mvit-v2-s"
+
+    def build(self, checkpoint: Path | None) -> EncoderNetwork:
+        """The network without its classifier. A checkpoint has torchvision's keys, the classifier's among them."""
+        from echolm.encoders.checkpoints import load_state
+        from echolm.encoders.families.mvit import from_torchvision
+        from echolm.encoders.torchvision_compat import import_torchvision
+
+        network = import_torchvision().models.video.mvit_v2_s(weights=None)
+        if checkpoint is not None:
+            load_state(checkpoint, network, self)
+        return from_torchvision(network)

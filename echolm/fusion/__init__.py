@@ -1,0 +1,29 @@
+"""Fusion: ``Features`` -> one vector per clip (B x D')."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from echolm.encoders import Encoder
+from echolm.registry import Component, Registry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Fusion(Component):
+    """Maps an encoder's Features to a vector."""
+
+    needs: ClassVar[tuple[str, ...]] = ("pooled",)
+    """Fields of Features it reads."""
+
+    def width(self, encoder: Encoder) -> int:
+        """D' of the vector."""
+        raise TypeError(f"fusion {self.name} does not implement width")
+
+    def build(self, encoder: Encoder) -> nn.Module:
+        """A module Features -> B x D'."""
+        raise TypeError(f"fusion {self.name} does not implement build")
+
+
+FUSIONS: Registry[Fusion] = Registry("fusion", ["echolm.fusion.pooled"])

@@ -1,0 +1,26 @@
+"""A module with a constant output."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Constant(nn.Module):
+    """Gives ``mean`` for every row: NaN until ``begin`` or a state dict sets it. No parameters."""
+
+    mean: Tensor
+
+    def __init__(self, outputs: tuple[int, ...]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.full(outputs, torch.nan))
+
+    def begin(self, mean: Tensor) -> None:
+        """Set the output. ``mean``: *outputs. RuntimeError for another shape."""
+        if mean.shape != self.mean.shape:
+            raise RuntimeError(f"mean of shape {tuple(mean.shape)} for outputs of shape {tuple(self.mean.shape)}")
+        self.mean.copy_(mean)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B x anything -> B x *outputs."""
+        return self.mean.expand(len(x), *self.mean.shape)

@@ -1,0 +1,145 @@
+"""The graph head: its graph is what the papers say, its outputs are frame-major."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from echolm.errors import EchoLMError
+from echolm.heads import HEADS
+from echolm.heads.gcn import GCN
+from echolm.heads.spiral import SpiralConv, SpiralDecoder, spiral_indices
+
+SIZES = st.tuples(st.integers(1, 4), st.integers(1, 9))
+
+
+def rolled_contours(phases: int, points: int) -> list[list[int]]:
+    """The same lists, node by node: the contour rolled to start at the node, then its temporal neighbour."""
+    numbers = np.arange(phases * points).reshape(phases, points)
+    lists = []
+    for phase in range(phases):
+        for point in range(points):
+            following = [] if phases == 1 else [int(np.roll(numbers, -1, axis=0)[phase, point])]
+            lists.append(np.roll(numbers[phase], -point).tolist() + following)
+    return lists
+
+
+@given(SIZES)
+def test_indices_equal_an_independent_construction(size: tuple[int, int]) -> None:
+    assert spiral_indices(*size).tolist() == rolled_contours(*size)
+
+
+def test_lists_of_two_contours_of_forty_points() -> None:
+    indices = spiral_indices(2, 40)
+    assert indices.shape == (80, 41)
+    assert indices[0, :3].tolist() == [0, 1, 2] and indices[39, :3].tolist() == [39, 0, 1]
+    assert indices[41, :3].tolist() == [41, 42, 43] and indices[79, 1].item() == 40
+
+
+@given(SIZES.filter(lambda size: size[0] > 1))
+def test_temporal_edges_join_the_same_anatomical_point(size: tuple[int, int]) -> None:
+    phases, points = size
+    nodes, neighbours = torch.arange(phases * points), spiral_indices(*size)[:, -1]
+    assert torch.equal(neighbours % points, nodes % points)
+    assert torch.equal(neighbours // points, (nodes // points + 1) % phases)
+
+
+def test_convolution_equals_a_loop_over_nodes() -> None:
+    indices = spiral_indices(2, 5)
+    convolution, x = SpiralConv(3, 4, indices), torch.randn(2, 10, 3)
+    weight, bias = convolution.linear.weight, convolution.linear.bias
+    for sample in range(2):
+        for node in range(10):
+            gathered = torch.cat([x[sample, neighbour] for neighbour in rolled_contours(2, 5)[node]])
+            torch.testing.assert_close(convolution(x)[sample, node], weight @ gathered + bias)
+
+
+@settings(max_examples=30, deadline=None)
+@given(SIZES, st.integers(0, 8), st.integers(0, 3), st.integers(0, 99))
+def test_convolution_is_equivariant_to_rolling_contours_and_phases(
+    size: tuple[int, int], points_on: int, phases_on: int, seed: int
+) -> None:
+    """Where a contour starts, and which phase is the first, does not matter to a spiral convolution."""
+    phases, points = size
+    generator = torch.Generator().manual_seed(seed)
+    convolution = SpiralConv(3, 2, spiral_indices(*size)).double()
+    x = torch.randn(2, phases * points, 3, generator=generator, dtype=torch.float64)
+
+    def roll(nodes: Tensor) -> Tensor:
+        return nodes.view(2, phases, points, -1).roll((phases_on, points_on), (1, 2)).flatten(1, 2)
+
+    torch.testing.assert_close(convolution(roll(x)), roll(convolution(x)))
+
+
+def test_parameter_count_is_that_of_echographs_two_frame_decoder() -> None:
+    head = GCN().build(512, (2, 40, 2))
+    assert sum(p.numel() for p in head.parameters()) == 2_191_778
+    assert sum(p.numel() for p in GCN().build(768, (2, 40, 2)).parameters()) == 3_174_818
+
+
+def test_channels_are_read_from_the_last_to_the_first() -> None:
+    head = HEADS.parse({"name": "gcn", "channels": [2, 3, 5]}).build(7, (1, 4, 2))
+    shapes = [tuple(convolution.linear.weight.shape) for convolution in head.convolutions]
+    assert shapes == [(5, 4 * 5), (3, 4 * 5), (2, 4 * 3), (2, 4 * 2)]
+
+
+def test_weights_are_xavier_uniform_and_biases_zero() -> None:
+    head = GCN().build(512, (2, 40, 2))
+    for module in head.modules():
+        if isinstance(module, torch.nn.Linear):
+            bound = (6 / sum(module.weight.shape)) ** 0.5
+            assert not module.bias.any()
+            assert 0.9 * bound < module.weight.abs().max() <= bound
+            assert module.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.1)
+
+
+def test_indices_move_with_the_module_and_stay_out_of_checkpoints() -> None:
+    head = GCN().build(8, (2, 4, 2))
+    assert all("indices" not in key for key in head.state_dict())
+    assert all(convolution.indices.device.type == "meta" for convolution in head.to("meta").convolutions)
+
+
+@pytest.mark.parametrize("shape", [(2, 40, 2), (1, 40, 2), (3, 7, 2), (2, 1, 2)])
+def test_shapes_for_any_phases_and_points(shape: tuple[int, ...]) -> None:
+    head = GCN(channels=(4, 6)).build(5, shape)
+    assert head(torch.randn(3, 5)).shape == (3, *shape)
+    assert head(torch.randn(0, 5)).shape == (0, *shape)
+
+
+def test_outputs_are_frame_major() -> None:
+    """Node phase * points + point is that phase's point, and its two channels are x and y."""
+    head: SpiralDecoder = GCN(channels=(3,)).build(4, (2, 5, 2))
+    numbers = torch.stack([torch.arange(10.0), -torch.arange(10.0)], dim=1)[None]
+    head.convolutions[-1].register_forward_hook(lambda *_: numbers)
+    landmarks = head(torch.randn(1, 4))
+    assert torch.equal(landmarks[0, :, :, 0], torch.arange(10.0).view(2, 5))
+    assert torch.equal(landmarks[0, :, :, 1], -torch.arange(10.0).view(2, 5))
+
+
+def test_gradient_reaches_and_leaves_every_node() -> None:
+    head: SpiralDecoder = GCN().build(16, (2, 40, 2))
+    x = torch.randn(2, 16)
+    head(x).square().sum().backward()
+    rows = head.expand.weight.grad.view(80, -1)
+    assert (rows != 0).any(dim=1).all()
+    landmarks = head(x)
+    for phase, point in [(0, 0), (0, 39), (1, 17)]:
+        head.zero_grad()
+        landmarks[0, phase, point, 0].backward(retain_graph=True)
+        assert head.expand.weight.grad.any()
+
+
+@pytest.mark.parametrize("outputs", [(160,), (2, 40, 3), (40, 2)])
+def test_outputs_that_are_not_landmarks_are_refused(outputs: tuple[int, ...]) -> None:
+    with pytest.raises(EchoLMError, match=r"\(phases, points, 2\), not outputs of shape"):
+        GCN().build(8, outputs)
+
+
+@pytest.mark.parametrize("channels", [(), (16, 0)])
+def test_impossible_channels_are_refused(channels: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="channels"):
+        GCN(channels=channels)
