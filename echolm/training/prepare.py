@@ -1,0 +1,96 @@
+"""Preparing a run: resolve the store and the weights, and with them the fingerprint and the record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from echolm import identity
+from echolm.config import FinetuneConfig, PretrainConfig
+from echolm.data.store import peek
+from echolm.encoders import Encoder
+from echolm.errors import EchoLMError
+from echolm.record import RunRecord, find_records, write_atomic
+from echolm.weights import Weights
+from echolm.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A configuration with everything it needs: its store, its first weights (None: random), its record."""
+
+    config: FinetuneConfig | PretrainConfig
+    cell: str
+    store: Path
+    weights: Path | None
+    identity: dict[str, Any]
+    record: RunRecord
+
+
+def prepare_run(config: FinetuneConfig | PretrainConfig, workspace: Workspace) -> PreparedRun:
+    """Resolve ``config`` in a workspace. Raises EchoLMError when its store or weights are not there."""
+    store = workspace.store(config.data.name)
+    data = str(peek(store)["fingerprint"])
+    path = weights_path(config.weights, config.encoder, workspace)
+    weights = weights_identity(config.weights, path, workspace)
+    cell = identity.cell_id(config)
+    parts: dict[str, Any] = {
+        "cell": cell,
+        "fingerprint": identity.fingerprint(config, data, weights),
+        "config": config.model_dump(mode="json"),
+        "protocols": identity.protocols(config),
+        "data": data,
+        "weights": weights,
+    }
+    record = RunRecord.at(workspace.runs, cell, parts["fingerprint"])
+    return PreparedRun(config, cell, store, path, parts, record)
+
+
+def weights_path(weights: Weights, encoder: Encoder, workspace: Workspace) -> Path | None:
+    """The file of a source of weights, None for ``random``; EchoLMError when it is missing."""
+    if weights.source == "random":
+        return None
+    if weights.source == "file":
+        path, hint = Path(weights.value), "check the path"
+    elif weights.source == "published":
+        published = encoder.published[weights.value]
+        path = workspace.weights / published.file
+        hint = f"get it from {published.origin} (licence: {published.licence}) and put it there, or set ECHOLM_WEIGHTS"
+    else:
+        return _upstream(weights.value, workspace).file("best.safetensors")
+    if not path.is_file():
+        raise EchoLMError(f"weights {weights} of encoder {encoder.name}: {path} is not there; {hint}")
+    return path
+
+
+def weights_identity(weights: Weights, path: Path | None, workspace: Workspace) -> str:
+    """``random``, the upstream run's fingerprint, or the file's SHA-256."""
+    if path is None:
+        return "random"
+    if weights.source == "run":
+        return str(_upstream(weights.value, workspace).identity()["fingerprint"])
+    return file_sha256(path, workspace.root / "cache" / "sha256.json")
+
+
+def file_sha256(path: Path, cache: Path) -> str:
+    """SHA-256 of a file, remembered in ``cache`` by path, size and modification time."""
+    stat = path.stat()
+    key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+    known = json.loads(cache.read_text()) if cache.exists() else {}
+    if key not in known:
+        with open(path, "rb") as file:
+            known[key] = hashlib.file_digest(file, "sha256").hexdigest()
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(cache, json.dumps(known).encode())
+    return str(known[key])
+
+
+def _upstream(cell: str, workspace: Workspace) -> RunRecord:
+    records = [record for record in find_records(workspace.runs, cell) if record.summary() is not None]
+    if not records:
+        raise EchoLMError(f"weights run:{cell}: no complete run of that cell in {workspace.runs}{os.sep}; train it first: echolm train {cell}")
+    return records[0]
