@@ -1,0 +1,101 @@
+"""A warm worker: imports once, then trains the units it is told on standard input, one JSON line each.
+
+Started by ``cluster.local`` as ``python -m cluster.worker``. It reports on standard output in JSON lines. When standard
+input ends while a unit is running, the launcher is gone: the worker checkpoints and stops.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any, TextIO
+
+from echolm.errors import EchoLMError
+from echolm.training.loop import Compute, fit
+from echolm.training.prepare import PreparedRun, prepare_run
+from echolm.training.distributed import Ranks, pick_device
+from echolm.workspace import Workspace
+from grid.plan import launched_config
+
+
+class Inbox:
+    """Units from standard input, read by a thread; the end of input while ``busy`` becomes SIGTERM."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.busy = False
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        threading.Thread(target=self._read, args=(stream,), daemon=True).start()
+
+    def next(self) -> list[str] | None:
+        """The next unit's cell ids, None at the end of input."""
+        line = self._lines.get()
+        return None if line is None else json.loads(line)
+
+    def _read(self, stream: TextIO) -> None:
+        for line in stream:
+            self._lines.put(line)
+        self._lines.put(None)
+        if self.busy:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Worker:
+    """Trains units of one grid, one after another, on one device."""
+
+    def __init__(self, workspace: Workspace, grid: str, compute: Compute, device: str, out: TextIO) -> None:
+        self._workspace, self._grid, self._compute, self._out = workspace, grid, compute, out
+        self._ranks = Ranks(device=pick_device(device))
+
+    def run(self, cells: list[str]) -> bool:
+        """Train one unit; False when a signal asked to stop."""
+        runs = [run for cell in cells if (run := self._prepared(cell)) is not None]
+        outcomes = fit(runs, self._compute, self._ranks, self._on_epoch) if runs else []
+        for outcome in outcomes:
+            self._say("ended", outcome.cell, state=outcome.state, detail=outcome.detail)
+        self._say("idle", cells[0])
+        return not any(outcome.state == "interrupted" for outcome in outcomes)
+
+    def _prepared(self, cell: str) -> PreparedRun | None:
+        try:
+            return prepare_run(launched_config(self._workspace, self._grid, cell), self._workspace)
+        except EchoLMError as error:
+            self._say("ended", cell, state="failed", detail=str(error))
+            return None
+
+    def _on_epoch(self, run: PreparedRun, epoch: int, metrics: dict[str, float]) -> Any:
+        self._say("epoch", run.cell, epoch=epoch + 1, epochs=run.config.epochs, loss=metrics["loss"])
+        return "continue"
+
+    def _say(self, event: str, cell: str, **facts: Any) -> None:
+        try:
+            self._out.write(json.dumps({"event": event, "cell": cell, **facts}) + "\n")
+            self._out.flush()
+        except BrokenPipeError:
+            pass  # the launcher is gone; the end of input stops this worker
+
+
+def main(arguments: list[str]) -> None:
+    """``workspace grid device threads micro_batch patience_s heartbeat_s`` as JSON in the first argument."""
+    import torch
+
+    settings = json.loads(arguments[0])
+    torch.set_num_threads(settings["threads"])
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # prints of libraries go to the log
+    inbox = Inbox(sys.stdin)
+    compute = Compute(settings["micro_batch"], **settings["times"])
+    worker = Worker(Workspace(Path(settings["workspace"])), settings["grid"], compute, settings["device"], out)
+    going = True
+    while going and (cells := inbox.next()) is not None:
+        inbox.busy = True
+        going = worker.run(cells)
+        inbox.busy = False
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,49 @@
+"""The ``echolm`` command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from echolm.cli.cells import cancel, logs, retry, status
+from echolm.cli.collect import collect, tables
+from echolm.cli.data import data
+from echolm.cli.grid import grid
+from echolm.cli.launch import launch
+from echolm.cli.predict import predict
+from echolm.cli.train import train
+from echolm.errors import EchoLMError
+from echolm.workspace import DEFAULT, VARIABLE, Workspace
+
+
+class Commands(click.Group):
+    """A group whose EchoLMErrors become one ``Error: ...`` and exit status 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except EchoLMError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--workspace", "-w", type=click.Path(file_okay=False, path_type=Path), envvar=VARIABLE, show_envvar=True,
+              help=f"Folder for stores, weights, runs, tracking and results.  [default: ./{DEFAULT}]")  # fmt: skip
+@click.version_option(package_name="echolm")
+@click.pass_context
+def main(ctx: click.Context, workspace: Path | None) -> None:
+    """Benchmark echocardiography foundation models: grids of training runs, from data to tables.
+
+    \b
+    echolm data phantom echonet-dynamic DIR      make data        echolm launch GRID --on local   run a grid
+    echolm data prepare echonet-dynamic DIR      decode it once   echolm status GRID              how it stands
+    echolm grid list                             what can be run  echolm tables GRID              mean ± std
+    """
+    ctx.obj = Workspace(workspace.absolute()) if workspace else Workspace.default()
+
+
+for command in (data, grid, train, launch, status, logs, cancel, retry, collect, tables, predict):
+    main.add_command(command)

@@ -1,0 +1,191 @@
+"""Plans: where each cell of a grid stands, which cells share a unit, and the plain data that executors consume."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from echolm.config import FinetuneConfig, PretrainConfig, parse_config
+from echolm.errors import EchoLMError
+from echolm.identity import canonical, canonical_json
+from echolm.record import RunRecord, RunState, find_records, read_json, write_atomic
+from echolm.registry import suggest
+from echolm.training.prepare import PreparedRun, prepare_run
+from echolm.workspace import Workspace
+from grid.definition import Cell, Grid
+
+TO_RUN = ("pending", "interrupted")
+"""States that a launch runs; the others are complete, held elsewhere, or wait for ``echolm retry``."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one job needs. ``micro_batch``: samples a rank pushes at once (None: its whole share of the batch)."""
+
+    gpus: int = 0
+    threads: int = 1
+    nodes: int = 1
+    micro_batch: int | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much may run at once: ``slots`` jobs, and how often a unit whose process dies is started again."""
+
+    slots: int = 1
+    restarts: int = 2
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One cohort: cells that one process trains together."""
+
+    cells: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """The first cell's id."""
+        return self.cells[0]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Units of one resource shape. An executor needs only this and the workspace's files."""
+
+    workspace: Path
+    grid: str
+    units: tuple[Unit, ...]
+    resources: Resources = Resources()
+
+
+@dataclass(frozen=True)
+class Report:
+    """News from a job: ``event`` is ``epoch`` (a validated epoch), ``ended`` (a cell's outcome) or ``died`` (a process)."""
+
+    event: str
+    cell: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Executor(Protocol):
+    """Where jobs run. Launching the same job twice runs nothing twice: records decide."""
+
+    def launch(self, job: Job, limits: Limits, report: Callable[[Report], None]) -> list[str]:
+        """Start the job's units. A local executor returns when all have ended; a scheduler's after submission.
+        Returns the identifiers of what was started (processes, scheduler jobs)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A cell at the moment of looking. ``run`` is None when its data or weights are missing: ``problem`` says which."""
+
+    cell: Cell
+    state: RunState
+    record: RunRecord | None = None
+    run: PreparedRun | None = None
+    problem: str = ""
+
+
+def to_run(standing: Standing) -> bool:
+    """Whether a launch starts this cell: nobody is known to hold it and it waits for nothing.
+
+    A running cell whose holder cannot be seen from here is started too: it is busy, after a beat, or taken over.
+    """
+    state = standing.state
+    return state.name in TO_RUN or (state.name == "running" and "unseen" in state.evidence)
+
+
+def survey(cells: Iterable[Cell], workspace: Workspace) -> list[Standing]:
+    """Judge every cell. Without its data or weights, a cell's newest record (if any) is what counts."""
+    return [_standing(cell, workspace) for cell in cells]
+
+
+def _standing(cell: Cell, workspace: Workspace) -> Standing:
+    try:
+        run = prepare_run(cell.config, workspace)
+    except EchoLMError as error:
+        records = find_records(workspace.runs, cell.id)
+        state = records[0].state() if records else RunState("pending")
+        return Standing(cell, state, records[0] if records else None, None, str(error))
+    return Standing(cell, run.record.state(), run.record, run)
+
+
+def units(standings: Sequence[Standing], largest: int = 8) -> list[Unit]:
+    """Group the cells to run into cohorts of at most ``largest``; a cell without a frozen trunk is alone."""
+    groups: dict[str, list[str]] = {}
+    for standing in standings:
+        groups.setdefault(cohort_key(standing.cell.config) or standing.cell.id, []).append(standing.cell.id)
+    return [Unit(tuple(ids[i : i + largest])) for ids in groups.values() for i in range(0, len(ids), largest)]
+
+
+def cohort_key(config: FinetuneConfig | PretrainConfig) -> str | None:
+    """Equal for cells that may share batches and trunk; None when there is no frozen trunk to share."""
+    if not isinstance(config, FinetuneConfig) or config.trainable.cut(config.encoder.blocks) == 0:
+        return None
+    plain = canonical(config)
+    shared = {name: plain[name] for name in ("data", "task", "encoder", "weights", "augmentation", "batch_size", "views")}
+    seed = config.seed if config.weights.source == "random" else None
+    return canonical_json([shared, config.order, config.view, seed])
+
+
+def save_cells(grid: Grid, workspace: Workspace) -> Path:
+    """Write ``grids/<grid>/cells.json``: the resolved cells that were launched, and the tables they feed."""
+    path = workspace.grids / grid.name / "cells.json"
+    cells = {
+        cell.id: {
+            "coordinates": cell.coordinates,
+            "tables": list(cell.tables),
+            "subgrids": list(cell.subgrids),
+            "config": cell.config.model_dump(mode="json"),
+        }
+        for cell in grid.cells
+    }
+    tables = {name: table.model_dump(mode="json") for name, table in grid.tables.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"grid": grid.name, "title": grid.title, "cells": cells, "tables": tables}
+    write_atomic(path, json.dumps(content, indent=1).encode())
+    return path
+
+
+def launched_config(workspace: Workspace, grid: str, cell: str) -> FinetuneConfig | PretrainConfig:
+    """The stored configuration of a launched cell; EchoLMError when it was not launched."""
+    path = workspace.grids / grid / "cells.json"
+    try:
+        values = read_json(path)["cells"][cell]["config"]
+    except (FileNotFoundError, KeyError):
+        raise EchoLMError(f"{path}: holds no cell {cell}; launch it: echolm launch {grid} --on local") from None
+    return parse_config(values, f"{path}: {cell}")
+
+
+def find_cell(text: str, workspace: Workspace) -> tuple[str, FinetuneConfig | PretrainConfig]:
+    """A cell by its id or the start of it: among shipped grids, launched grids and run records."""
+    from grid.definition import load_grid, shipped_grids
+
+    found: dict[str, Any] = {}
+    for path in sorted(workspace.grids.glob("*/cells.json")) if workspace.grids.is_dir() else []:
+        found.update({id: entry["config"] for id, entry in read_json(path)["cells"].items() if id.startswith(text)})
+    for name in shipped_grids():
+        found.update({cell.id: cell.config for cell in load_grid(name).cells if cell.id.startswith(text)})
+    for path in workspace.runs.glob(f"{text}*/*/config.json") if text.isalnum() else []:
+        found.setdefault(path.parent.parent.name, read_json(path)["config"])
+    if len(found) != 1:
+        shown = suggest(text, list(found)[:5]) if found else "echolm grid show GRID lists cells"
+        raise EchoLMError(f"{text!r} is {'not a cell' if not found else f'the start of {len(found)} cells'}; {shown}")
+    id, config = next(iter(found.items()))
+    return id, parse_config(config, id) if isinstance(config, dict) else config
+
+
+def find_run(text: str, workspace: Workspace) -> RunRecord:
+    """A complete run: a record folder, or the newest complete run of the one cell whose id starts with ``text``."""
+    folder = Path(text)
+    if (folder / "config.json").is_file():
+        return RunRecord(folder)
+    cells = sorted({path.parent.parent.parent.name for path in workspace.runs.glob(f"{text}*/*/summary.json")}) if text.isalnum() else []
+    if len(cells) != 1:
+        known = sorted({path.parent.parent.parent.name for path in workspace.runs.glob("*/*/summary.json")})
+        raise EchoLMError(f"{text!r} names {len(cells)} complete runs in {workspace.runs}; {suggest(text, known[:10])}")
+    return next(record for record in find_records(workspace.runs, cells[0]) if record.summary() is not None)

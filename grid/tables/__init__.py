@@ -1,0 +1,1 @@
+"""Tables from the collected Parquet files alone: no tracking store, no records, no torch."""

@@ -1,0 +1,62 @@
+"""The grids of a workspace as they were launched: ``<workspace>/grids/<grid>/cells.json``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from echolm.config import explain_validation
+from echolm.errors import EchoLMError
+from echolm.record import read_json
+from echolm.registry import suggest
+from grid.tables.definition import TableDefinition
+
+CELLS_FILE = "cells.json"
+
+
+class LaunchedCell(BaseModel):
+    """A cell: its id, where it lies on the axes, the tables it belongs to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    coordinates: dict[str, str]
+    tables: tuple[str, ...] = ()
+
+
+class LaunchedGrid(BaseModel):
+    """What tables need of ``cells.json``, as a ``TableGrid``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    title: str = ""
+    cells: tuple[LaunchedCell, ...]
+    tables: dict[str, TableDefinition] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_file(cls, value: Any) -> Any:
+        cells = value.get("cells") if isinstance(value, dict) else None
+        if not isinstance(cells, dict) or not all(isinstance(cell, dict) for cell in cells.values()):
+            raise ValueError("'cells' is not a mapping of cell ids to cells; launch the grid again")
+        return {**value, "name": value.get("grid"), "cells": [{"id": name, **cell} for name, cell in cells.items()]}
+
+
+def launched_grids(folder: Path) -> list[str]:
+    """Names of the grids that were launched, sorted. ``folder``: the workspace's ``grids``."""
+    return sorted(path.parent.name for path in folder.glob(f"*/{CELLS_FILE}"))
+
+
+def read_launched(folder: Path, name: str) -> LaunchedGrid:
+    """A launched grid; EchoLMError when it was never launched or its file is damaged."""
+    path = folder / name / CELLS_FILE
+    if name not in (known := launched_grids(folder)):
+        hint = suggest(name, known) if known else f"no grid was launched in {folder.parent}"
+        raise EchoLMError(f"grid {name!r} was never launched; {hint}. Type: echolm launch {name} --on local")
+    try:
+        return LaunchedGrid.model_validate(read_json(path))
+    except ValidationError as error:
+        raise EchoLMError(explain_validation(error, str(path))) from None

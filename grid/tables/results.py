@@ -1,0 +1,53 @@
+"""The collected files of a grid, in the folder ``results/<grid>``.
+
+``runs.parquet`` has one row a finished run; ``predictions/<fingerprint[:16]>.parquet`` are its predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from echolm.errors import EchoLMError
+from echolm.record import FINGERPRINT_DIGITS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+RUNS_FILE = "runs.parquet"
+PREDICTIONS_FOLDER = "predictions"
+
+
+def predictions_path(results: Path, fingerprint: str) -> Path:
+    """Where the predictions of a run lie."""
+    return results / PREDICTIONS_FOLDER / f"{fingerprint[:FINGERPRINT_DIGITS]}.parquet"
+
+
+def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
+    """Some columns of a Parquet file; EchoLMError when it is not there, damaged, or lacks one of them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            there = file.schema_arrow.names
+            if missing := [name for name in names if name not in there]:
+                raise EchoLMError(f"{path}: has no column {', '.join(missing)}; it has {', '.join(there)}")
+            return file.read(columns=list(names))
+    except FileNotFoundError:
+        raise EchoLMError(f"{path}: is not there") from None
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise EchoLMError(f"{path}: cannot be read ({reason}); delete it and type: echolm collect") from error
+
+
+def newest_runs(results: Path) -> dict[str, list[dict[str, Any]]]:
+    """The collected runs by cell, newest first: run_id, fingerprint, cell, synthetic, end, problem."""
+    columns = ["run_id", "fingerprint", "cell", "synthetic", "end", "problem"]
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in read_columns(results / RUNS_FILE, columns).to_pylist():
+        found.setdefault(row["cell"], []).append(row)
+    for runs in found.values():
+        runs.sort(key=lambda row: (row["end"], row["run_id"]), reverse=True)
+    return found

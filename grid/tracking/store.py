@@ -1,0 +1,135 @@
+"""The tracking store: its address, the one lock of its writers, its schema, a quiet client."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from echolm.errors import EchoLMError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+    from mlflow import MlflowClient
+
+NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "lustre", "beegfs", "gpfs", "ceph", "afs"})
+SETTINGS = {
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",
+}
+"""MLflow settings where the environment has none. NullPool: no connection outlives its session, so that a database
+file that was removed and made again is never written through a connection to the removed one."""
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The database file of a ``sqlite:///`` address, absolute; None for a server. EchoLMError for anything else."""
+    scheme, _, rest = uri.partition(":")
+    if scheme.partition("+")[0] in ("http", "https", "postgresql", "mysql", "mssql", "databricks"):
+        return None
+    if not rest.startswith("///") or scheme.partition("+")[0] != "sqlite" or rest in ("///", "///:memory:"):
+        raise EchoLMError(
+            f"tracking URI {uri!r} cannot be used; valid: sqlite:////folder/mlflow.db, or the address of an MLflow "
+            "server (http://host:5000). MLflow 3 no longer writes plain folders"
+        )
+    if bad := sorted(set(rest) & set("%?")):
+        raise EchoLMError(
+            f"tracking URI {uri!r}: MLflow cannot open a SQLite file whose path holds {' or '.join(bad)}; "
+            "name another file with --tracking-uri or MLFLOW_TRACKING_URI"
+        )
+    return Path(rest[3:]).absolute()
+
+
+def shown(uri: str) -> str:
+    """The address without a user name and password."""
+    return re.sub(r"://[^/@]+@", "://***@", uri)
+
+
+def tracking_lock(uri: str) -> BaseFileLock:
+    """The lock that writers of this address hold: beside a SQLite file, else in the temporary folder of this host."""
+    from filelock import FileLock
+
+    path = sqlite_path(uri)
+    if path is None:
+        digest = hashlib.sha256(uri.encode()).hexdigest()[:16]
+        return FileLock(Path(tempfile.gettempdir()) / f"echolm-{os.getuid()}-{digest}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EchoLMError(f"{path.parent}: the tracking folder cannot be made: {error.strerror}") from error
+    return FileLock(path.with_name(path.name + ".lock"))
+
+
+def network_file_system(path: Path, mounts: Path = Path("/proc/mounts")) -> str | None:
+    """The type of the network file system that holds ``path``, None on a local disk (or where ``mounts`` is absent)."""
+    target = path.resolve()
+    found = ("", "")
+    for line in mounts.read_text().splitlines() if mounts.exists() else []:
+        _, point, kind = line.split()[:3]
+        point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), point)
+        if target.is_relative_to(point) and len(point) >= len(found[0]):
+            found = (point, kind)
+    kind = found[1]
+    return kind if kind in NETWORK_FILE_SYSTEMS or kind.startswith("fuse.") else None
+
+
+def network_warning(uri: str) -> str | None:
+    """A sentence for the user when the SQLite file lies on a network file system."""
+    path = sqlite_path(uri)
+    kind = network_file_system(path.parent) if path else None
+    if kind is None:
+        return None
+    return (
+        f"{path}: lies on a network file system ({kind}), where SQLite's locks are not safe; name a local file with "
+        "--tracking-uri sqlite:////tmp/mlflow.db (it can be rebuilt from the run records at any time) or use a server"
+    )
+
+
+def open_client(uri: str) -> MlflowClient:
+    """A client of the store, after one request to it. Makes the schema of a new SQLite file first."""
+    quiet_mlflow()
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    path = sqlite_path(uri)
+    try:
+        if path is not None and not path.exists():
+            _create_database(path)
+        client = MlflowClient(tracking_uri=uri if path is None else f"sqlite:///{path}")
+        client.search_experiments(max_results=1)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise EchoLMError(f"tracking store {shown(uri)} cannot be used: {_first_line(error)}") from error
+    return client
+
+
+def quiet_mlflow() -> None:
+    """No telemetry, no migration chatter, no progress bars. To be called before mlflow is imported."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+
+def _create_database(path: Path) -> None:
+    """Make the schema under a temporary name and link it: nobody ever sees, or races for, a half-made database."""
+    import mlflow.db
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        mlflow.db.upgrade.callback(f"sqlite:///{temporary}")
+        os.link(temporary, path)
+    except FileExistsError:
+        pass  # another process made it meanwhile
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,79 @@
+"""Reading table definitions and what was launched."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from echolm.errors import EchoLMError
+from grid.tables.definition import ColumnDefinition, TableDefinition
+from grid.tables.launched import launched_grids, read_launched
+
+TABLE = {"title": "T", "rows": ["encoder"], "columns": [{"metric": "dice", "slot": "ED"}]}
+
+
+def launch(folder: Path, name: str, **content: Any) -> None:
+    cells = {"c2": {"coordinates": {"encoder": "b"}, "tables": ["t"]}, "c1": {"coordinates": {"encoder": "a"}}}
+    path = folder / name / "cells.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"grid": name, "title": "x", "cells": cells, "tables": {"t": TABLE}, **content}))
+
+
+def test_what_was_launched_keeps_the_order_of_cells(tmp_path: Path) -> None:
+    launch(tmp_path, "smoke")
+    grid = read_launched(tmp_path, "smoke")
+    assert (grid.name, grid.title, [cell.id for cell in grid.cells]) == ("smoke", "x", ["c2", "c1"])
+    assert grid.tables["t"] == TableDefinition.model_validate(TABLE)
+
+
+def test_more_facts_of_a_cell_do_no_harm(tmp_path: Path) -> None:
+    cells = {"c": {"coordinates": {"encoder": "b"}, "tables": ["t"], "config": {"seed": 0}, "subgrids": []}}
+    launch(tmp_path, "smoke", cells=cells, path="x.yaml")
+    assert read_launched(tmp_path, "smoke").cells[0].id == "c"
+
+
+def test_a_grid_that_was_never_launched(tmp_path: Path) -> None:
+    with pytest.raises(EchoLMError, match="no grid was launched in .*; *|echolm launch smoke --on local"):
+        read_launched(tmp_path / "grids", "smoke")
+    launch(tmp_path, "smoke")
+    launch(tmp_path, "other")
+    assert launched_grids(tmp_path) == ["other", "smoke"]
+    with pytest.raises(EchoLMError, match="'smok' was never launched; did you mean 'smoke'. valid: other, smoke"):
+        read_launched(tmp_path, "smok")
+    with pytest.raises(EchoLMError, match="never launched"):
+        read_launched(tmp_path, "../grids/smoke")
+
+
+def test_damage_is_named(tmp_path: Path) -> None:
+    launch(tmp_path, "smoke", cells={"c": {"tables": []}})
+    with pytest.raises(EchoLMError, match=r"cells.json: .*coordinates: Field required"):
+        read_launched(tmp_path, "smoke")
+    (tmp_path / "smoke" / "cells.json").write_text("{")
+    with pytest.raises(EchoLMError, match="cells.json: damaged"):
+        read_launched(tmp_path, "smoke")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rows": []},
+        {"rows": ["encoder", "seed"]},
+        {"rows": ["encoder", "encoder"]},
+        {"columns": []},
+        {"columns": [{"metric": "dice", "slot": "ED"}] * 2},
+        {"columns": [{"metric": "dice", "digits": 11}]},
+        {"colums": []},
+    ],
+)
+def test_definitions_that_cannot_be_meant_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        TableDefinition.model_validate({**TABLE, **change})
+
+
+def test_headings() -> None:
+    assert ColumnDefinition(metric="dice", slot="ED").heading == "dice ED"
+    assert ColumnDefinition(metric="mae", target="EF", label="MAE EF (%)").heading == "MAE EF (%)"

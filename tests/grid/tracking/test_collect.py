@@ -1,0 +1,188 @@
+"""MLflow -> Parquet: nothing dropped silently, nothing written twice, nothing lost."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from mlflow import MlflowClient
+
+from echolm.errors import EchoLMError
+from grid.tracking import search, sql
+from grid.tracking.collect import collect
+from grid.tracking.export import export
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "results" / "smoke"
+
+
+def three(records: Any, uri: str, **changes: Any) -> list[Any]:
+    """Three complete runs, exported; the seeds' records."""
+    made = [records(seed=seed, **changes) for seed in range(3)]
+    export([(record, "smoke") for record in made], uri)
+    return made
+
+
+def rows(out: Path) -> dict[str, dict[str, Any]]:
+    """The collected runs by seed."""
+    return {row["params.seed"]: row for row in pq.read_table(out / "runs.parquet").to_pylist()}
+
+
+def artifact(uri: str, seed: str) -> Path:
+    run = next(run for run in sql.runs(uri, "smoke") if run.params["seed"] == seed)
+    return Path(run.artifact_uri.removeprefix("file://")) / "predictions.parquet"
+
+
+def test_runs_and_predictions(records: Any, uri: str, out: Path) -> None:
+    made = three(records, uri, metrics={"test/odd": math.inf})
+    report = collect(uri, "smoke", None, out)
+    assert (report.runs, report.predictions, report.problems, report.unfinished) == (3, 3, [], [])
+    assert report.path == out / "runs.parquet"
+    for seed, record in enumerate(made):
+        row, identity = rows(out)[str(seed)], record.identity()
+        assert (row["fingerprint"], row["cell"]) == (identity["fingerprint"], identity["cell"])
+        assert row["metrics.test/dice/ED"] == 91.25 and row["metrics.test/odd"] == math.inf
+        assert row["params.head.name"] == "gcn" and row["experiment"] == "smoke" and row["synthetic"] is True
+        assert (row["commit"], row["host"], row["device"], row["data"]) == ("abc1234", "node7", "cpu", "d" * 64)
+        assert row["end"].timestamp() == pytest.approx(record.summary()["finished"], abs=0.001)
+        stored = out / "predictions" / f"{identity['fingerprint'][:16]}.parquet"
+        assert stored.read_bytes() == record.file("predictions.parquet").read_bytes()
+    schema = pq.read_schema(out / "runs.parquet")
+    for name in schema.names:
+        if name.startswith(("params.", "metrics.")):
+            assert schema.field(name).type == (pa.string() if name.startswith("params.") else pa.float64())
+
+
+def test_collecting_again_writes_no_predictions(records: Any, uri: str, out: Path) -> None:
+    three(records, uri)
+    collect(uri, "smoke", None, out)
+    before = {path: path.stat().st_mtime_ns for path in (out / "predictions").iterdir()}
+    first = rows(out)
+    report = collect(uri, "smoke", None, out)
+    assert (report.runs, report.predictions) == (3, 0)
+    assert {path: path.stat().st_mtime_ns for path in (out / "predictions").iterdir()} == before
+    assert rows(out) == first
+
+
+def test_only_the_cells_asked_for(records: Any, uri: str, out: Path) -> None:
+    made = three(records, uri)
+    assert collect(uri, "smoke", {made[1].identity()["cell"], "other"}, out).runs == 1
+    assert list(rows(out)) == ["1"]
+
+
+def test_unfinished_and_foreign_runs(records: Any, uri: str, out: Path) -> None:
+    three(records, uri)
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("smoke")
+    assert experiment is not None
+    client.create_run(experiment.experiment_id, tags={"echolm.grid.smoke": "true"}, run_name="no fingerprint")
+    tags = {"echolm.grid.smoke": "true", "echolm.cell": "c"}
+    client.create_run(experiment.experiment_id, tags={**tags, "echolm.fingerprint": "f"}, run_name="left")
+    failed = client.create_run(experiment.experiment_id, tags={**tags, "echolm.fingerprint": "e"}, run_name="lost")
+    client.set_terminated(failed.info.run_id, "FAILED")
+    report = collect(uri, "smoke", None, out)
+    assert (report.runs, report.problems) == (3, [])
+    assert sorted(text.split("(")[1] for text in report.unfinished) == [
+        "left, cell c): status RUNNING, not FINISHED; type: echolm collect",
+        "lost, cell c): status FAILED, not FINISHED",
+    ]
+
+
+def test_a_second_run_of_a_fingerprint_is_a_problem(records: Any, uri: str, out: Path) -> None:
+    three(records, uri)
+    client = MlflowClient(uri)
+    run = next(sql.runs(uri, "smoke"))
+    copy = client.create_run("0", tags={k: v for k, v in run.tags.items() if k.startswith("echolm")}, run_name="twice")
+    client.set_terminated(copy.info.run_id, "FINISHED")
+    report = collect(uri, "smoke", None, out)
+    assert report.runs == 3
+    assert len(report.problems) == 1 and f"left out; run {run.run_id} counts" in report.problems[0]
+
+
+@pytest.mark.parametrize("damage", ["removed", "cut", "changed"])
+def test_missing_and_damaged_artifacts_are_problems_until_exported_again(
+    records: Any, uri: str, out: Path, damage: str
+) -> None:
+    made = three(records, uri)
+    path = artifact(uri, "1")
+    if damage == "removed":
+        path.unlink()
+    else:
+        content = path.read_bytes()
+        path.write_bytes(content[:-9] if damage == "cut" else content[:99] + bytes([content[99] ^ 1]) + content[100:])
+    report = collect(uri, "smoke", None, out)
+    assert (report.runs, report.predictions, len(report.problems)) == (3, 2, 1)
+    run = rows(out)["1"]
+    assert run["run_id"] in report.problems[0] and run["problem"] in report.problems[0]
+    assert "mlflow runs delete" in report.problems[0]
+    assert len(list((out / "predictions").iterdir())) == 2, "no half file is left"
+    MlflowClient(uri).delete_run(run["run_id"])
+    export([(record, "smoke") for record in made], uri)
+    report = collect(uri, "smoke", None, out)
+    assert (report.runs, report.predictions, report.problems) == (3, 1, [])
+    assert rows(out)["1"]["problem"] is None
+
+
+def test_other_test_samples_are_a_problem(records: Any, uri: str, out: Path) -> None:
+    made = three(records, uri)
+    export([(made[0], "smoke"), (records(seed=7, patients=5), "smoke")], uri)
+    for _ in range(2):  # the second time from what was collected before
+        report = collect(uri, "smoke", None, out)
+        assert report.runs == 4 and len(report.problems) == 1
+        assert "10 test rows, the other runs 12; missing: clip5/landmarks/ED, clip5/landmarks/ES" in report.problems[0]
+        assert "seed 7" in report.problems[0] and rows(out)["7"]["problem"] in report.problems[0]
+
+
+def test_runs_on_another_data_set_may_have_other_samples(records: Any, uri: str, out: Path) -> None:
+    three(records, uri)
+    export([(records(seed=7, patients=5, data={"name": "camus"}), "smoke")], uri)
+    assert collect(uri, "smoke", None, out).problems == []
+
+
+def test_a_run_without_predictions_is_no_problem(records: Any, uri: str, out: Path) -> None:
+    attempt = records.start()
+    attempt.publish({"metrics": {"val/loss": 1.0}, "synthetic": False}, [])
+    attempt.release()
+    export([(attempt.record, "smoke")], uri)
+    report = collect(uri, "smoke", None, out)
+    assert (report.runs, report.predictions, report.problems) == (1, 0, [])
+
+
+def test_results_are_not_emptied_by_a_lost_database(records: Any, uri: str, out: Path) -> None:
+    three(records, uri)
+    collect(uri, "smoke", None, out)
+    before = rows(out)
+    Path(uri.removeprefix("sqlite:///")).unlink()
+    with pytest.raises(EchoLMError, match="has no finished run of smoke, but .* has 3; nothing was changed"):
+        collect(uri, "smoke", None, out)
+    assert rows(out) == before
+
+
+def test_database_and_artifacts_can_be_moved_together(records: Any, uri: str, out: Path, tmp_path: Path) -> None:
+    three(records, uri)
+    shutil.move(tmp_path / "mlflow", tmp_path / "another place")
+    report = collect(f"sqlite:///{tmp_path}/another place/mlflow.db", "smoke", None, out)
+    assert (report.runs, report.predictions, report.problems) == (3, 3, [])
+
+
+def test_an_unreadable_runs_file_is_written_anew(records: Any, uri: str, out: Path) -> None:
+    three(records, uri)
+    collect(uri, "smoke", None, out)
+    (out / "runs.parquet").write_bytes(b"PAR1")
+    assert collect(uri, "smoke", None, out).runs == 3
+    assert len(rows(out)) == 3
+
+
+def test_both_readers_fetch_the_same_predictions(records: Any, uri: str, tmp_path: Path) -> None:
+    three(records, uri)
+    for name, reader in (("a", sql), ("b", search)):
+        collect(uri, "smoke", None, tmp_path / name, reader)
+    one, other = ({p.name: p.read_bytes() for p in (tmp_path / name / "predictions").iterdir()} for name in "ab")
+    assert one == other and len(one) == 3

@@ -1,0 +1,157 @@
+"""``echolm collect`` and ``echolm tables`` from the records of a workspace to the numbers of a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+
+from echolm.cli.collect import collect, tables
+from echolm.errors import EchoLMError
+from echolm.workspace import Workspace
+
+COLUMNS = [{"metric": "dice", "slot": slot, "label": f"Dice {slot} (%)"} for slot in ("ED", "ES")]
+TABLE = {"title": "Landmarks", "rows": ["head"], "columns": COLUMNS}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, template: Path, records_at: Any, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """Two heads, three seeds; the last seed of the second head is missing, and one run belongs to no grid."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    made = Workspace(tmp_path / "it's a wörkspace")
+    (made.root / "mlflow").mkdir(parents=True)
+    shutil.copyfile(template, made.root / "mlflow" / "mlflow.db")
+    records = records_at(made.runs)
+    cells = {}
+    for head in ("gcn", "mlp"):
+        for seed in range(3):
+            attempt = records.start(head, seed)
+            cell = attempt.record.identity()["cell"]
+            cells[cell] = {"coordinates": {"head": head, "seed": str(seed)}, "tables": ["main"]}
+            if (head, seed) == ("mlp", 2):
+                attempt.release("failed", error="out of memory")
+            else:
+                records.publish(attempt)
+    records("alone", 0)
+    path = made.grids / "smoke" / "cells.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"grid": "smoke", "title": "Smoke", "cells": cells, "tables": {"main": TABLE}}))
+    return made
+
+
+@pytest.fixture
+def run(workspace: Workspace) -> Callable[..., Result]:
+    """A command on the workspace; its errors are raised."""
+
+    def invoke(command: Any, *arguments: str) -> Result:
+        result = CliRunner().invoke(command, arguments, obj=workspace, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result
+
+    return invoke
+
+
+def by_hand(workspace: Workspace, head: str, slot: str) -> tuple[float, float, float]:
+    """Mean, ± over patients, ± over seeds from the records' own predictions."""
+    means, stds = [], []
+    for config in sorted(workspace.runs.glob("*/*/config.json")):
+        settings = json.loads(config.read_text())["config"]
+        found = list(config.parent.glob("attempts/1/predictions.parquet"))
+        if settings["head"]["name"] == head and (config.parent / "summary.json").exists():
+            rows = pq.read_table(found[0]).to_pylist()
+            dice = np.array([row["dice"] for row in rows if row["split"] == "test" and row["slot"] == slot])
+            means.append(dice.sum() / len(dice))
+            stds.append(np.sqrt(((dice - means[-1]) ** 2).sum() / (len(dice) - 1)))
+    over_seeds = np.sqrt(((np.array(means) - np.mean(means)) ** 2).sum() / (len(means) - 1))
+    return float(np.mean(means)), float(np.mean(stds)), float(over_seeds)
+
+
+def test_from_records_to_tables_that_outlive_records_and_database(workspace: Workspace, run: Any) -> None:
+    expected = {(head, slot): by_hand(workspace, head, slot) for head in ("gcn", "mlp") for slot in ("ED", "ES")}
+    output = run(collect).output
+    assert "6 runs added, 0 completed, 0 there already" in output and "not complete: 1 failed" in output
+    assert "smoke: 5 runs, 5 new predictions" in output and "single-runs: 1 run, 1 new predictions" in output
+    shutil.rmtree(workspace.runs)
+    shutil.rmtree(workspace.root / "mlflow")
+    for kind, index in (("patients", 1), ("seeds", 2)):
+        rows = csv.DictReader(io.StringIO(run(tables, "smoke", "--format", "csv", "--spread", kind).output))
+        for row in rows:
+            numbers = expected[row["head"], row["column"].split()[1]]
+            assert float(row["mean"]) == pytest.approx(numbers[0])
+            assert float(row["spread"]) == pytest.approx(numbers[index])
+    text = run(tables, "smoke").output
+    mean, spread, _ = expected["gcn", "ED"]
+    assert f"| gcn  | {mean:.2f} ± {spread:.2f}  |" in text
+    assert "2 of 3" in text and "`echolm launch smoke --on local --where head=mlp`" in text
+    assert "All numbers are from synthetic data (phantom)." in text
+
+
+def test_collecting_again_and_one_grid_alone(run: Any) -> None:
+    run(collect)
+    assert "0 runs added, 0 completed, 6 there already" in run(collect).output
+    report = json.loads(run(collect, "smoke", "--json").stdout)
+    assert report["exported"]["unchanged"] == 5 and list(report["collected"]) == ["smoke"]
+    assert report["collected"]["smoke"]["runs"] == 5 and report["collected"]["smoke"]["problems"] == []
+
+
+def test_another_tracking_store(run: Any, workspace: Workspace, uri: str) -> None:
+    assert uri in run(collect, "smoke", "--tracking-uri", uri).output
+    assert not (workspace.root / "mlflow" / "artifacts").exists()
+
+
+def test_a_cell_that_joins_a_grid_later(run: Any, workspace: Workspace) -> None:
+    run(collect)
+    path = workspace.grids / "smoke" / "cells.json"
+    content = json.loads(path.read_text())
+    alone = next(p.name for p in workspace.runs.iterdir() if p.name not in content["cells"])
+    content["cells"][alone] = {"coordinates": {"head": "alone", "seed": "0"}, "tables": ["main"]}
+    path.write_text(json.dumps(content))
+    assert "smoke: 6 runs" in run(collect).output
+    assert "| alone |" in run(tables, "smoke").output
+
+
+def test_tables_as_json_and_into_a_file(run: Any, tmp_path: Path) -> None:
+    run(collect, "smoke")
+    data = json.loads(run(tables, "smoke", "--json").output)
+    assert [row["labels"]["head"] for row in data["tables"][0]["rows"]] == ["gcn", "mlp"]
+    target = tmp_path / "new folder" / "table.md"
+    run(tables, "smoke", "--table", "main", "--out", str(target))
+    assert target.read_text() == run(tables, "smoke").output
+
+
+def test_errors_say_what_to_type(run: Any, workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(EchoLMError, match="type: echolm collect smoke"):
+        run(tables, "smoke")
+    with pytest.raises(EchoLMError, match="'smoek' was never launched; did you mean 'smoke'"):
+        run(collect, "smoek")
+    run(collect, "smoke")
+    with pytest.raises(EchoLMError, match="no table 'x'; valid: main"):
+        run(tables, "smoke", "--table", "x")
+    with pytest.raises(EchoLMError, match="nothing to collect; type: echolm launch"):
+        CliRunner().invoke(collect, [], obj=Workspace(tmp_path / "empty"), catch_exceptions=False)
+
+
+def test_csv_of_several_tables_needs_a_name(run: Any, workspace: Workspace) -> None:
+    path = workspace.grids / "smoke" / "cells.json"
+    content = json.loads(path.read_text())
+    content["tables"]["second"] = TABLE
+    path.write_text(json.dumps(content))
+    run(collect, "smoke")
+    with pytest.raises(EchoLMError, match="add --table NAME; valid: main, second"):
+        run(tables, "smoke", "--format", "csv")
+    assert run(tables, "smoke").output.count("**Landmarks**") == 2
+
+
+def test_a_grid_without_a_finished_run(run: Any, workspace: Workspace) -> None:
+    shutil.rmtree(workspace.runs)
+    assert "smoke: 0 runs" in run(collect, "smoke").output
+    assert "No run was collected yet." in run(tables, "smoke").output
