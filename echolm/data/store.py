@@ -151,7 +151,8 @@ def _read_index(path: Path, info: dict[str, Any]) -> pa.Table:
         raise EchoLMError(f"{path / INDEX}: cannot be read: {error.strerror or error}") from error
     if hashlib.sha256(content).hexdigest() != info.get("index_sha256"):
         raise EchoLMError(f"{path / INDEX}: damaged, or of another store than {INFO}; prepare the store again")
-    return pq.read_table(pa.BufferReader(content)).combine_chunks()
+    # pq.read_table would leave the bytes to a thread of the dataset scanner: freed while Python exits, they abort it.
+    return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False).combine_chunks()
 
 
 def _check_frames(path: Path, table: pa.Table) -> None:
