@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from echolm.config import Trainable
 from echolm.errors import EchoLMError
 from echolm.record import RunRecord, find_records
 from echolm.training.prepare import prepare_run
@@ -32,8 +33,8 @@ def explain_cell(text: str, workspace: Workspace) -> dict[str, Any]:
 def describe(config: dict[str, Any]) -> str:
     """One line for a configuration: encoder, what trains, head, augmentation, data, seed."""
     names = [config[part]["name"] for part in ("encoder", "head", "augmentation") if part in config]
-    trains = config.get("trainable", {}).get("blocks", "")
-    names.insert(1, "all" if trains == "all" else f"k{trains}") if trains != "" else None
+    if "trainable" in config:
+        names.insert(1, str(Trainable.model_validate(config["trainable"])))
     return f"{config['kind']} {' '.join(names)} on {config['data']['name']}, seed {config['seed']}"
 
 

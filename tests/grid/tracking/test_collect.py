@@ -71,6 +71,16 @@ def test_collecting_again_writes_no_predictions(records: Any, uri: str, out: Pat
     assert rows(out) == first
 
 
+def test_removed_predictions_are_fetched_again(records: Any, uri: str, out: Path) -> None:
+    three(records, uri)
+    collect(uri, "smoke", None, out)
+    removed = next((out / "predictions").iterdir())
+    before = removed.read_bytes()
+    removed.unlink()
+    assert collect(uri, "smoke", None, out).predictions == 1
+    assert removed.read_bytes() == before
+
+
 def test_only_the_cells_asked_for(records: Any, uri: str, out: Path) -> None:
     made = three(records, uri)
     assert collect(uri, "smoke", {made[1].identity()["cell"], "other"}, out).runs == 1
@@ -106,7 +116,7 @@ def test_a_second_run_of_a_fingerprint_is_a_problem(records: Any, uri: str, out:
     assert len(report.problems) == 1 and f"left out; run {run.run_id} counts" in report.problems[0]
 
 
-@pytest.mark.parametrize("damage", ["removed", "cut", "changed"])
+@pytest.mark.parametrize("damage", ["removed", "cut", "changed", "swapped"])
 def test_missing_and_damaged_artifacts_are_problems_until_exported_again(
     records: Any, uri: str, out: Path, damage: str
 ) -> None:
@@ -114,6 +124,8 @@ def test_missing_and_damaged_artifacts_are_problems_until_exported_again(
     path = artifact(uri, "1")
     if damage == "removed":
         path.unlink()
+    elif damage == "swapped":  # a sound file with the right samples, of another run
+        shutil.copyfile(artifact(uri, "2"), path)
     else:
         content = path.read_bytes()
         path.write_bytes(content[:-9] if damage == "cut" else content[:99] + bytes([content[99] ^ 1]) + content[100:])

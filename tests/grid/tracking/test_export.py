@@ -84,6 +84,23 @@ def test_history_is_by_epoch(records: Any, uri: str) -> None:
     assert found == [(epoch, 1 / (epoch + 1), times[epoch]) for epoch in range(3)]
 
 
+def test_final_values_are_the_latest_whatever_the_clocks_of_hosts_say(records: Any, uri: str) -> None:
+    record = records()
+    summary = record.summary()
+    (record.path / "summary.json").write_text(json.dumps({**summary, "finished": summary["finished"] - 3600}))
+    export([(record, "smoke")], uri)
+    assert tracked(uri)[0].metrics["val/dice/ED"] == 61.5
+
+
+def test_a_finished_run_counts_before_unfinished_ones(records: Any, uri: str) -> None:
+    record = records()
+    export([(record, "smoke")], uri)
+    client = MlflowClient(uri)
+    for _ in range(8):
+        client.create_run("0", tags={"echolm.fingerprint": record.identity()["fingerprint"]})
+    assert counts(export([(record, "smoke")], uri)) == (0, 0, 1)
+
+
 def test_exporting_again_changes_nothing(records: Any, uri: str) -> None:
     pairs = [(records(seed=seed), "smoke") for seed in range(3)]
     assert counts(export(pairs, uri)) == (3, 0, 0)
