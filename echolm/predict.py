@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from echolm.augmentation.none import NoAugmentation
 from echolm.config import FinetuneConfig, parse_config
@@ -82,7 +82,7 @@ def draw(prediction: Prediction) -> Image.Image:
     picture = Image.new("RGB", (2 * PANEL + 8, PANEL), "black")
     picture.paste(panels[0], (0, 0))
     picture.paste(panels[1], (PANEL + 8, 0))
-    ImageDraw.Draw(picture).text((PANEL + 18, PANEL - 24), f"EF {prediction.ejection_fraction:.0f} % (predicted contours)", fill=LINE)
+    _write(picture, (PANEL + 18, PANEL - 30), f"EF {prediction.ejection_fraction:.0f} % (predicted contours)")
     return picture
 
 
@@ -93,5 +93,9 @@ def _panel(frame: np.ndarray, contour: np.ndarray, title: str) -> Image.Image:
     canvas.line([tuple(point) for point in np.vstack([points, points[:1]])], fill=LINE, width=2, joint="curve")
     for x, y in points:
         canvas.ellipse([x - 2.5, y - 2.5, x + 2.5, y + 2.5], fill=LINE)
-    canvas.text((10, 8), title, fill=LINE)
+    _write(picture, (10, 8), title)
     return picture
+
+
+def _write(picture: Image.Image, at: tuple[int, int], text: str) -> None:
+    ImageDraw.Draw(picture).text(at, text, fill=LINE, font=ImageFont.load_default(size=16), stroke_width=2, stroke_fill="black")

@@ -184,8 +184,8 @@ def find_run(text: str, workspace: Workspace) -> RunRecord:
     folder = Path(text)
     if (folder / "config.json").is_file():
         return RunRecord(folder)
-    cells = sorted({path.parent.parent.parent.name for path in workspace.runs.glob(f"{text}*/*/summary.json")}) if text.isalnum() else []
+    cells = sorted({path.parent.parent.name for path in workspace.runs.glob(f"{text}*/*/summary.json")}) if text.isalnum() else []
     if len(cells) != 1:
-        known = sorted({path.parent.parent.parent.name for path in workspace.runs.glob("*/*/summary.json")})
+        known = sorted({path.parent.parent.name for path in workspace.runs.glob("*/*/summary.json")})
         raise EchoLMError(f"{text!r} names {len(cells)} complete runs in {workspace.runs}; {suggest(text, known[:10])}")
     return next(record for record in find_records(workspace.runs, cells[0]) if record.summary() is not None)
