@@ -1,0 +1,26 @@
+"""What every test may use: one thread, and a small phantom data set that is made once and only read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before the first import of torch, and for every process that tests start
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``source`` (24 phantom clips in EchoNet-Dynamic's layout) and ``store`` (14 train, 5 val, 5 test)."""
+    from echolm.data.phantom import phantom
+    from echolm.data.prepare import prepare
+
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny"
+    with FileLock(f"{root}.lock"):
+        if not (root / "store" / "store.json").exists():
+            phantom(root / "source", videos=24, seed=0)
+            prepare("echonet-dynamic", root / "source", root / "store", workers=1, progress=False)
+    return root
