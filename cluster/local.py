@@ -1,7 +1,8 @@
 """The local executor: a supervised pool of warm workers on this machine, one per GPU or CPU slot.
 
-A worker that dies costs its unit one attempt; it is replaced and the unit is started again, ``Limits.restarts`` times.
-SIGINT or SIGTERM stops the workers at their next optimiser step, with checkpoints. Killing the launcher does the same.
+A worker that dies costs its unit one attempt; it is replaced and the unit is started again, ``Limits.restarts`` times
+without a new epoch in between. SIGINT or SIGTERM stops the workers at their next optimiser step, with checkpoints; a
+second one kills them. Killing the launcher stops them too: their standard input ends.
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ import selectors
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from echolm.errors import EchoLMError
 from echolm.liveness import HEARTBEAT_S, PATIENCE_S
 from grid.plan import Job, Limits, Report, Unit
+
+POLL_S = 0.2
 
 
 class LocalExecutor:
@@ -34,9 +39,12 @@ class LocalExecutor:
         self.stopped = ""
 
     def launch(self, job: Job, limits: Limits, report: Callable[[Report], None]) -> list[str]:
-        """See ``grid.plan.Executor``. Returns the process ids that were started."""
+        """See ``grid.plan.Executor``. Returns the process ids that were started.
+
+        EchoLMError: workers end before they are ready, in every slot.
+        """
         pool = _Pool(job, limits, report, self._devices, self._times)
-        before = {number: signal.signal(number, pool.stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, pool.note) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             pool.run()
         finally:
@@ -48,121 +56,180 @@ class LocalExecutor:
 
 
 class _Worker:
-    """One worker process and the unit it has."""
+    """One worker process, the unit it has, and what it said about it."""
 
-    def __init__(self, number: int, settings: dict[str, Any], environment: dict[str, str], log: Path) -> None:
-        self.number = number
+    def __init__(self, settings: dict[str, Any], log: Path) -> None:
         self.unit: Unit | None = None
-        self.ended: set[str] = set()
+        self.ready = False
+        self.log = log
+        environment = {
+            **os.environ, "OMP_NUM_THREADS": str(settings["threads"]), "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": os.pathsep.join(sys.path),  # the launcher's modules; with -P, none of the current folder
+        }  # fmt: skip
+        log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cluster.worker", json.dumps(settings)],
+                [sys.executable, "-P", "-X", "faulthandler", "-m", "cluster.worker", json.dumps(settings)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
                 env=environment, start_new_session=True, bufsize=0,
             )  # fmt: skip
+        assert self.process.stdin and self.process.stdout
+        self.input, self.output = self.process.stdin, self.process.stdout
         self._rest = b""
 
-    def give(self, unit: Unit) -> None:
-        """Send a unit; a worker that has just died is noticed when its output ends."""
-        self.unit, self.ended = unit, set()
-        assert self.process.stdin
+    def give(self, unit: Unit, cells: list[str]) -> None:
+        """Send those cells of a unit; a worker that has just died is noticed when its output ends."""
+        self.unit = unit
         try:
-            self.process.stdin.write(json.dumps(list(unit.cells)).encode() + b"\n")
+            self.input.write(json.dumps(cells).encode() + b"\n")
         except BrokenPipeError:
             pass
 
     def lines(self) -> list[dict[str, Any]] | None:
         """What it has said since the last call; None when its output has ended."""
-        assert self.process.stdout
-        content = os.read(self.process.stdout.fileno(), 65536)
+        content = os.read(self.output.fileno(), 65536)
         *whole, self._rest = (self._rest + content).split(b"\n")
         return [json.loads(line) for line in whole] if content else None
 
 
 class _Pool:
-    """The supervision of one launch."""
+    """The supervision of one launch: slots, what waits, and what has ended."""
 
     def __init__(
         self, job: Job, limits: Limits, report: Callable[[Report], None], devices: list[str], times: dict[str, float]
     ) -> None:
         self._job, self._limits, self._report, self._devices, self._times = job, limits, report, devices, times
         self._waiting = deque(job.units)
+        self._ended: set[str] = set()
+        self._epochs: Counter[str] = Counter()
         self._deaths: Counter[str] = Counter()
-        self._selector = selectors.DefaultSelector()
+        self._false_starts: Counter[int] = Counter()
         self._workers: dict[int, _Worker] = {}
+        self._selector = selectors.DefaultSelector()
+        self._signals: list[str] = []
+        self._obeyed = 0
+        self._log = Path()
         self.started: list[str] = []
-        self.stopped = ""
+
+    @property
+    def stopped(self) -> str:
+        """The first signal that came, or ''."""
+        return self._signals[0] if self._signals else ""
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Signal handler. What follows from it is done between two looks at the workers."""
+        self._signals.append(signal.Signals(number).name)
 
     def run(self) -> None:
         """Until no unit waits and no worker has one."""
-        for number in range(min(self._limits.slots, len(self._waiting))):
-            self._start(number)
+        self._assign()
         while any(worker.unit for worker in self._workers.values()):
-            for key, _ in self._selector.select(timeout=1.0):
-                self._hear(self._workers[key.data])
-
-    def stop(self, number: int, frame: FrameType | None) -> None:
-        """Signal handler: give out no more units and ask the workers to checkpoint and stop."""
-        self.stopped = signal.Signals(number).name
-        self._waiting.clear()
-        for worker in self._workers.values():
-            worker.process.terminate()
+            for key, _ in self._selector.select(POLL_S):
+                self._hear(key.data, self._workers[key.data])
+            self._obey()
+            self._assign()
+        if self._waiting:
+            raise EchoLMError(f"no worker starts: {_last_line(self._log)}; see {self._log}")
 
     def close(self) -> None:
-        """End all workers: the end of their input lets them stop by themselves."""
+        """End all workers. One that has a unit (after an error of the launcher) stops because its input ends."""
         for worker in self._workers.values():
-            assert worker.process.stdin
-            worker.process.stdin.close()
+            worker.input.close()
+            if worker.unit is None:
+                worker.process.kill()  # it holds nothing
         for worker in self._workers.values():
-            worker.process.wait()
+            while worker.process.poll() is None:
+                self._obey()
+                time.sleep(0.02)
+            worker.output.close()
         self._selector.close()
 
-    def _start(self, number: int) -> None:
-        device = self._devices[number % len(self._devices)]
+    def _assign(self) -> None:
+        """Give waiting units to slots that are free, with a new worker where there is none."""
+        for slot in range(self._limits.slots):
+            if not self._waiting or self._signals:
+                return
+            worker = self._workers.get(slot)
+            if worker is None and self._false_starts[slot] <= self._limits.restarts:
+                worker = self._start(slot)
+            if worker and worker.unit is None:
+                unit = self._waiting.popleft()
+                worker.give(unit, [cell for cell in unit.cells if cell not in self._ended])
+
+    def _start(self, slot: int) -> _Worker:
         resources = self._job.resources
         settings = {
-            "workspace": str(self._job.workspace), "grid": self._job.grid, "device": device, "threads": resources.threads,
-            "micro_batch": resources.micro_batch, "times": self._times,
+            "workspace": str(self._job.workspace), "grid": self._job.grid, "device": self._devices[slot % len(self._devices)],
+            "threads": resources.threads, "micro_batch": resources.micro_batch, "times": self._times,
         }  # fmt: skip
-        environment = {**os.environ, "OMP_NUM_THREADS": str(resources.threads), "PYTHONUNBUFFERED": "1"}
-        logs = self._job.workspace / "grids" / self._job.grid / "workers"
-        logs.mkdir(parents=True, exist_ok=True)
-        worker = _Worker(number, settings, environment, logs / f"{number}.log")
-        self._workers[number] = worker
+        worker = _Worker(settings, self._job.workspace / "grids" / self._job.grid / "workers" / f"{slot}.log")
+        self._workers[slot] = worker
+        self._selector.register(worker.output, selectors.EVENT_READ, slot)
         self.started.append(str(worker.process.pid))
-        assert worker.process.stdout
-        self._selector.register(worker.process.stdout, selectors.EVENT_READ, number)
-        if self._waiting:
-            worker.give(self._waiting.popleft())
+        return worker
 
-    def _hear(self, worker: _Worker) -> None:
+    def _hear(self, slot: int, worker: _Worker) -> None:
         lines = worker.lines()
         if lines is None:
-            return self._bury(worker)
+            return self._bury(slot, worker)
         for line in lines:
-            event, cell = line.pop("event"), line.pop("cell")
-            if event == "idle":
+            event, cell = line.pop("event"), line.pop("cell", "")
+            if event == "ready":
+                worker.ready, self._false_starts[slot] = True, 0
+            elif event == "idle":
                 worker.unit = None
-                if self._waiting:
-                    worker.give(self._waiting.popleft())
-                continue
-            if event == "ended":
-                worker.ended.add(cell)
-            self._report(Report(event, cell, line))
+            elif event != "ended" or line["state"] != "interrupted" or self._signals:
+                self._pass_on(worker, Report(event, cell, line))
 
-    def _bury(self, worker: _Worker) -> None:
-        """A worker's output ended: put its unit back, replace it while there is work."""
-        assert worker.process.stdout
-        self._selector.unregister(worker.process.stdout)
-        status, unit, worker.unit = worker.process.wait(), worker.unit, None
-        if unit is None or self.stopped:
-            return
-        self._deaths[unit.id] += 1
-        again = self._deaths[unit.id] <= self._limits.restarts
-        facts = {"status": status, "again": again, "log": f"grids/{self._job.grid}/workers/{worker.number}.log"}
-        for cell in (cell for cell in unit.cells if cell not in worker.ended):
-            self._report(Report("died", cell, facts))
-        if again:
+    def _pass_on(self, worker: _Worker, report: Report) -> None:
+        """Report an epoch, or how a cell ended. A new epoch clears its unit of earlier deaths."""
+        if report.event == "ended":
+            self._ended.add(report.cell)
+        elif report.facts["epoch"] > self._epochs[report.cell] and worker.unit:
+            self._epochs[report.cell] = report.facts["epoch"]
+            self._deaths[worker.unit.id] = 0
+        self._report(report)
+
+    def _bury(self, slot: int, worker: _Worker) -> None:
+        """A worker's output ended: it died, or a signal that was not the launcher's stopped it. Its unit waits again."""
+        self._selector.unregister(worker.output)
+        del self._workers[slot]
+        worker.input.close()
+        worker.output.close()
+        status, unit = worker.process.wait(), worker.unit
+        if not worker.ready:
+            self._false_starts[slot] += 1
+            self._log = worker.log
+        elif unit:
+            self._deaths[unit.id] += 1
+        if unit and not self._signals:
+            self._put_back(unit, {"status": status, "log": str(worker.log)})
+
+    def _put_back(self, unit: Unit, facts: dict[str, Any]) -> None:
+        """Let a unit wait again, or give it up. Cells of a cohort that would be given up get one more try, alone."""
+        left = [cell for cell in unit.cells if cell not in self._ended]
+        within = self._deaths[unit.id] <= self._limits.restarts
+        again = within or len(left) > 1
+        for cell in left:
+            self._report(Report("died", cell, {**facts, "again": again, "deaths": self._deaths[unit.id]}))
+        if left and within:
             self._waiting.appendleft(unit)
-        if self._waiting:
-            self._start(worker.number)
+        elif again:
+            for cell in reversed(left):
+                self._deaths[cell] = self._limits.restarts
+                self._waiting.appendleft(Unit((cell,)))
+
+    def _obey(self) -> None:
+        """Act on signals since the last call: the first asks the workers to checkpoint and stop, the next kills them."""
+        if len(self._signals) == self._obeyed:
+            return
+        for worker in self._workers.values():
+            worker.process.kill() if self._obeyed else worker.process.terminate()
+        self._waiting.clear()
+        self._obeyed = len(self._signals)
+
+
+def _last_line(log: Path) -> str:
+    """The last line of a worker's log that says something."""
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
+    return next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")

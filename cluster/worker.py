@@ -1,7 +1,8 @@
 """A warm worker: imports once, then trains the units it is told on standard input, one JSON line each.
 
-Started by ``cluster.local`` as ``python -m cluster.worker``. It reports on standard output in JSON lines. When standard
-input ends while a unit is running, the launcher is gone: the worker checkpoints and stops.
+Started by ``cluster.local`` as ``python -m cluster.worker``. It reports on standard output in JSON lines: ``ready``,
+``epoch``, ``ended`` (a cell's outcome), ``idle`` (the unit has ended; none after a signal). When standard input ends
+while a unit is running, the launcher is gone: the worker checkpoints and stops.
 """
 
 from __future__ import annotations
@@ -12,33 +13,39 @@ import queue
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, TextIO
 
+import torch
+
 from echolm.errors import EchoLMError
+from echolm.record import RunState
+from echolm.training.distributed import Ranks, pick_device
 from echolm.training.loop import Compute, fit
 from echolm.training.prepare import PreparedRun, prepare_run
-from echolm.training.distributed import Ranks, pick_device
 from echolm.workspace import Workspace
-from grid.plan import launched_config
+from grid.plan import TO_RUN, launched_config
 
 
 class Inbox:
     """Units from standard input, read by a thread; the end of input while ``busy`` becomes SIGTERM."""
 
     def __init__(self, stream: TextIO) -> None:
-        self.busy = False
+        self.busy = self.closed = False
         self._lines: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=self._read, args=(stream,), daemon=True).start()
 
     def next(self) -> list[str] | None:
-        """The next unit's cell ids, None at the end of input."""
+        """The next unit's cell ids, None when the input has ended."""
         line = self._lines.get()
-        return None if line is None else json.loads(line)
+        self.busy = line is not None  # before the look at ``closed``: the reader sets that before it looks here
+        return None if line is None or self.closed else json.loads(line)
 
     def _read(self, stream: TextIO) -> None:
         for line in stream:
             self._lines.put(line)
+        self.closed = True
         self._lines.put(None)
         if self.busy:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -50,6 +57,7 @@ class Worker:
     def __init__(self, workspace: Workspace, grid: str, compute: Compute, device: str, out: TextIO) -> None:
         self._workspace, self._grid, self._compute, self._out = workspace, grid, compute, out
         self._ranks = Ranks(device=pick_device(device))
+        self._say("ready")
 
     def run(self, cells: list[str]) -> bool:
         """Train one unit; False when a signal asked to stop."""
@@ -57,21 +65,29 @@ class Worker:
         outcomes = fit(runs, self._compute, self._ranks, self._on_epoch) if runs else []
         for outcome in outcomes:
             self._say("ended", outcome.cell, state=outcome.state, detail=outcome.detail)
-        self._say("idle", cells[0])
-        return not any(outcome.state == "interrupted" for outcome in outcomes)
+        if any(outcome.state == "interrupted" for outcome in outcomes):
+            return False
+        self._say("idle")
+        return True
 
     def _prepared(self, cell: str) -> PreparedRun | None:
+        """The run, unless it cannot be prepared, or has ended or been taken since the launch was planned."""
         try:
-            return prepare_run(launched_config(self._workspace, self._grid, cell), self._workspace)
+            run = prepare_run(launched_config(self._workspace, self._grid, cell), self._workspace)
+            state = run.record.state()
         except EchoLMError as error:
             self._say("ended", cell, state="failed", detail=str(error))
             return None
+        if state.name in TO_RUN or "unseen" in state.evidence:
+            return run
+        self._say("ended", cell, state="busy" if state.name == "running" else state.name, detail=_since(state))
+        return None
 
     def _on_epoch(self, run: PreparedRun, epoch: int, metrics: dict[str, float]) -> Any:
         self._say("epoch", run.cell, epoch=epoch + 1, epochs=run.config.epochs, loss=metrics["loss"])
         return "continue"
 
-    def _say(self, event: str, cell: str, **facts: Any) -> None:
+    def _say(self, event: str, cell: str = "", **facts: Any) -> None:
         try:
             self._out.write(json.dumps({"event": event, "cell": cell, **facts}) + "\n")
             self._out.flush()
@@ -79,12 +95,18 @@ class Worker:
             pass  # the launcher is gone; the end of input stops this worker
 
 
-def main(arguments: list[str]) -> None:
-    """``workspace grid device threads micro_batch patience_s heartbeat_s`` as JSON in the first argument."""
-    import torch
+def _since(state: RunState) -> str:
+    """Why a planned cell is not run, in words."""
+    if state.name == "running":
+        return "another launch runs it"
+    return str(state.evidence.get("error") or state.evidence.get("reason") or "it ended in another process")
 
+
+def main(arguments: list[str]) -> None:
+    """``workspace grid device threads micro_batch times`` (of ``Compute``) as JSON in the first argument."""
     settings = json.loads(arguments[0])
     torch.set_num_threads(settings["threads"])
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} worker {os.getpid()} on {settings['device']}", file=sys.stderr, flush=True)
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # prints of libraries go to the log
     inbox = Inbox(sys.stdin)
@@ -92,7 +114,6 @@ def main(arguments: list[str]) -> None:
     worker = Worker(Workspace(Path(settings["workspace"])), settings["grid"], compute, settings["device"], out)
     going = True
     while going and (cells := inbox.next()) is not None:
-        inbox.busy = True
         going = worker.run(cells)
         inbox.busy = False
 

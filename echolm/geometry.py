@@ -1,10 +1,13 @@
-"""Geometry of left-ventricular contours: tracings, area, volume, masks, Dice, keypoint error. Numpy only.
+"""Geometry of left-ventricular contours: tracings, area, volume, masks, Dice, keypoint error.
 
 Points are (x, y) in pixels; the integer coordinate is the centre of a pixel. A contour has P ordered points and is
 closed from the last to the first. Everything is computed in float64 and batched over leading dimensions.
 """
 
 from __future__ import annotations
+
+from functools import cache
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +20,9 @@ ROWS = 21
 _VERTEX = 1e-12
 _FAR = 1e6
 _CHUNK = 32
+_COMPILE_AFTER = 10_000
+"""Polygons that take numpy about as long as numba takes to compile ``echolm.geometry_fast``."""
+_drawn = 0
 
 
 def contour_from_chords(chords: ArrayLike) -> Floats:
@@ -110,15 +116,16 @@ def overlap(
     truth: ArrayLike, prediction: ArrayLike, size: int = 112
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Pixel counts (...) of the filled contours (..., P, 2) on a grid of size x size pixels:
-    intersection, area of ``truth``, area of ``prediction``. Points are in pixels of that grid."""
-    first, second = _array(truth, "truth", (None, 2)), _array(prediction, "prediction", (None, 2))
-    shape, counts = first.shape[:-2], []
-    first, second = first.reshape(-1, *first.shape[-2:]), second.reshape(-1, *second.shape[-2:])
-    for start in range(0, len(first), 1024):
-        a, b = (rasterise(points[start : start + 1024], size, size) for points in (first, second))
-        counts.append(np.stack([_count(a & b), _count(a), _count(b)]))
-    intersection, area_truth, area_prediction = np.concatenate([*counts, np.zeros((3, 0), np.int64)], axis=1)
-    return intersection.reshape(shape), area_truth.reshape(shape), area_prediction.reshape(shape)
+    intersection, area of ``truth``, area of ``prediction``. Points are in pixels of that grid.
+    ValueError for NaN or infinite points, or another number of contours."""
+    first, second = _polygons(truth, "truth"), _polygons(prediction, "prediction")
+    shape, other = np.shape(truth)[:-2], np.shape(prediction)[:-2]
+    if shape != other:
+        raise ValueError(f"prediction: {other} contours for {shape} of truth; valid: one each")
+    compiled = _compiled(len(first) + len(second))
+    counts = compiled.overlap(first, second, size) if compiled else _overlap(first, second, size)
+    intersection, area_truth, area_prediction = counts.T.reshape(3, *shape)
+    return intersection, area_truth, area_prediction
 
 
 def rasterise(contours: ArrayLike, height: int, width: int) -> Bools:
@@ -126,18 +133,54 @@ def rasterise(contours: ArrayLike, height: int, width: int) -> Bools:
 
     Even-odd rule on pixel centres, where centres on an edge or a vertex belong to the polygon: pixel for pixel
     ``skimage.draw.polygon`` with float points. Points may lie off the image (beyond 1e6 pixels they are clipped).
-    ValueError for NaN or infinite points.
+    ValueError for NaN or infinite points. A process that draws many polygons compiles the code, where numba is
+    installed; the masks are the same.
     """
-    points = _array(contours, "contours", (None, 2))
-    bad = np.flatnonzero(~np.isfinite(points).all((-1, -2)))
-    if len(bad):
-        raise ValueError(f"contours: polygon {bad[0]} has a point that is NaN or infinite")
-    points = np.clip(points, -_FAR, _FAR)
-    masks = np.empty((len(points), height, width), bool)
+    points = _polygons(contours, "contours")
+    masks = np.zeros((len(points), height, width), bool)
+    if compiled := _compiled(len(points)):
+        compiled.fill(points, masks.view(np.uint8))
+        return masks
     for start in range(0, len(points), _CHUNK):  # the working set of a chunk stays in the cache
         stop = start + _CHUNK
         masks[start:stop] = _fill(points[start:stop], height, width)
     return masks
+
+
+def _polygons(contours: ArrayLike, what: str) -> Floats:
+    """Contours (..., P, 2) as an array (N, P, 2) of finite coordinates within 1e6 pixels, or ValueError."""
+    points = _array(contours, what, (None, 2))
+    points = points.reshape(-1, *points.shape[-2:])
+    bad = np.flatnonzero(~np.isfinite(points).all((-1, -2)))
+    if len(bad):
+        raise ValueError(f"{what}: polygon {bad[0]} has a point that is NaN or infinite")
+    return np.ascontiguousarray(np.clip(points, -_FAR, _FAR))
+
+
+def _compiled(polygons: int) -> ModuleType | None:
+    """The compiled rasteriser, once this process has to draw so many polygons that compiling it is worth while."""
+    global _drawn
+    _drawn += polygons
+    return _fast() if _drawn > _COMPILE_AFTER else None
+
+
+@cache
+def _fast() -> ModuleType | None:
+    """``echolm.geometry_fast``, or None where numba is not installed."""
+    try:
+        from echolm import geometry_fast
+    except ImportError:
+        return None
+    return geometry_fast
+
+
+def _overlap(first: Floats, second: Floats, size: int) -> NDArray[np.int64]:
+    """Counts (N, 3) of ``overlap``."""
+    counts = [np.zeros((0, 3), np.int64)]
+    for start in range(0, len(first), _CHUNK):
+        a, b = (_fill(points[start : start + _CHUNK], size, size) for points in (first, second))
+        counts.append(np.stack([_count(a & b), _count(a), _count(b)], axis=-1))
+    return np.concatenate(counts)
 
 
 def _fill(points: Floats, height: int, width: int) -> Bools:

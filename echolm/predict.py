@@ -19,7 +19,7 @@ from echolm.geometry import ejection_fraction, method_of_disks
 from echolm.record import RunRecord
 from echolm.tasks.landmarks import PHASES, Landmarks
 from echolm.training.member import Member
-from echolm.training.prepare import PreparedRun, weights_path
+from echolm.training.prepare import PreparedRun, weights_identity, weights_path
 from echolm.training.trunk import first_network
 from echolm.workspace import Workspace
 
@@ -52,6 +52,8 @@ class Predictor:
             raise EchoLMError(f"{record.path}: a run of task {config.task.name}; prediction draws landmarks only")
         best = record.file("best.safetensors")
         source = weights_path(config.weights, config.encoder, workspace)
+        if weights_identity(config.weights, source, workspace) != identity["weights"]:
+            raise EchoLMError(f"{record.path}: its first weights, {config.weights}, have changed since it was trained; put them back")
         run = PreparedRun(config, identity["cell"], workspace.store(config.data.name), source, identity, record)
         self._device = torch.device(device)
         self._config = config
@@ -61,6 +63,7 @@ class Predictor:
     def __call__(self, path: Path, ed: int, es: int) -> Prediction:
         """Contours at frames ``ed`` and ``es`` (0-based) of an AVI or DICOM file, cropped to its centred square."""
         encoder = self._config.encoder
+        ends = square_crop(read_video(path, [ed, es]).frames)  # first: an error names a frame that was asked for
         clip = square_crop(read_video(path, ed_to_es(ed, es, encoder.frames).tolist()).frames)
         frames = torch.from_numpy(np.ascontiguousarray(clip))[None].to(self._device)
         pixels, _ = NoAugmentation().apply(frames, torch.zeros(1, 0, 2, device=self._device), encoder.size, None)
@@ -68,7 +71,7 @@ class Predictor:
             outputs = self._member.model(State({"clip": normalise(pixels, encoder)}))
         contours = outputs[0].double().cpu().numpy() * clip.shape[1] - 0.5
         edv, esv = method_of_disks(contours)
-        return Prediction(contours, clip[[0, -1]], (ed, es), float(ejection_fraction(edv, esv)))
+        return Prediction(contours, ends, (ed, es), float(ejection_fraction(edv, esv)))
 
 
 def draw(prediction: Prediction) -> Image.Image:

@@ -9,6 +9,7 @@ stored pixel counts, fine detail does not alias, and pixel centres stay where th
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,12 +55,17 @@ def warp(clips: Tensor, points: Tensor, maps: np.ndarray, size: int) -> tuple[Te
     """
     moved = (maps != IDENTITY).any((1, 2))
     out = clips.new_empty((*clips.shape[:2], size, size), dtype=torch.float32)
-    still, turned = (torch.from_numpy(np.flatnonzero(rows)).to(clips.device) for rows in (~moved, moved))
-    if len(still):
-        out[still] = _resize(clips[still], size)
-    if len(turned):
-        out[turned] = _sample(clips[turned], maps[moved], size)
+    for rows in _alike(moved, clips.device):
+        part = clips[rows]
+        out[rows] = _sample(part, maps[rows], size) if moved[rows].any() else _resize(part, size)
     return out, _move(points, maps, clips, size)
+
+
+def _alike(moved: np.ndarray, device: torch.device) -> list[Any]:
+    """Rows to work on at once, all moved or none: on a CPU clip by clip, since a clip stays in the cache."""
+    if device.type == "cpu":
+        return [slice(row, row + 1) for row in range(len(moved))]
+    return [np.flatnonzero(rows) for rows in (~moved, moved) if rows.any()]
 
 
 def _resize(clips: Tensor, size: int) -> Tensor:

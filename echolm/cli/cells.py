@@ -1,65 +1,57 @@
-"""``echolm status | logs | cancel | retry``: the cells of a launched grid."""
+"""``echolm status | logs | cancel | retry``: the cells of a grid."""
 
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from echolm.cli.options import as_json, print_json, print_table, where
+from echolm.cli.launch import How, compute_options, run_cells
+from echolm.cli.options import as_json, counted, grid_argument, print_json, print_table, typed, where
+from echolm.cli.standings import COLUMNS, blocked, counts, described, remedies, row, states, tell
+from echolm.errors import EchoLMError
+from echolm.record import RunRecord, writing
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
+    from grid.definition import Grid
     from grid.plan import Standing
 
 
-def _survey(workspace: Workspace, grid_name: str, where: tuple[str, ...]) -> list[Standing]:
+def _survey(workspace: Workspace, grid_name: str, where: tuple[str, ...]) -> tuple[Grid, list[Standing]]:
     from grid.definition import load_grid
     from grid.plan import survey
 
-    return survey(load_grid(grid_name).where(where), workspace)
+    grid = load_grid(grid_name)
+    return grid, survey(grid.where(where), workspace)
+
+
+def _in_states(standings: Iterable[Standing], *names: str) -> list[Standing]:
+    return [s for s in standings if s.state.name in names]
 
 
 @click.command()
-@click.argument("grid_name", metavar="GRID")
+@grid_argument
 @where
 @click.option("--all", "show_all", is_flag=True, help="List complete and pending cells too.")
 @as_json
 @click.pass_obj
 def status(workspace: Workspace, grid_name: str, where: tuple[str, ...], show_all: bool, as_json: bool) -> None:
-    """Count the cells of GRID by state, and list those that run, stopped or failed."""
-    standings = _survey(workspace, grid_name, where)
-    rows = [_row(s) for s in standings]
+    """Count cells by state; list those that run or stopped.
+
+    GRID is a name from 'echolm grid list' or the path of a YAML file. What is missing (data, weights) is named, with
+    the command that gets it. --json lists every cell.
+    """
+    grid, standings = _survey(workspace, grid_name, where)
     if as_json:
-        return print_json({"grid": grid_name, "states": dict(Counter(r["state"] for r in rows)), "cells": rows})
-    shown = [r for r in rows if show_all or r["state"] not in ("complete", "pending")]
+        return print_json({"grid": grid.name, "states": states(standings), "cells": [described(s) for s in standings]})
+    shown = [s for s in standings if show_all or s.state.name not in ("complete", "pending")]
     if shown:
-        print_table(["cell", "state", "epoch", "labels", "what"], [
-            (r["cell"][:8], r["state"], r["epoch"], " ".join(f"{a}={v}" for a, v in r["coordinates"].items()), r["what"]) for r in shown
-        ])  # fmt: skip
-    counts = Counter(r["state"] for r in rows)
-    click.echo(f"{grid_name}: {len(rows)} cells: " + ", ".join(f"{counts[name]} {name}" for name in sorted(counts)))
-    for problem, count in Counter(s.problem for s in standings if s.problem).items():
-        click.echo(f"{count} cells: {problem}")
-
-
-def _row(standing: Standing) -> dict:  # type: ignore[type-arg]
-    state, record = standing.state, standing.record
-    live = record is not None and state.name not in ("pending", "complete")
-    history = record.history() if live and record else []
-    loss = history[-1]["metrics"].get("val/loss") if history else None
-    what = state.evidence.get("error") or state.evidence.get("reason") or (f"val loss {loss:.4g}" if isinstance(loss, float) else "")
-    return {
-        "cell": standing.cell.id,
-        "coordinates": standing.cell.coordinates,
-        "state": state.name,
-        "attempt": state.attempt,
-        "epoch": f"{history[-1]['epoch'] + 1}/{standing.cell.config.epochs}" if history else "",
-        "what": str(what).splitlines()[0] if what else "",
-        "record": str(record.path) if record else None,
-    }
+        print_table(COLUMNS, [row(s) for s in shown])
+    click.echo(f"{grid.name}: {counts(standings)}")
+    tell([*blocked(standings), *remedies(grid_name, standings)])
 
 
 @click.command()
@@ -68,63 +60,92 @@ def _row(standing: Standing) -> dict:  # type: ignore[type-arg]
 @as_json
 @click.pass_obj
 def logs(workspace: Workspace, cell: str, attempt: int | None, as_json: bool) -> None:
-    """Print the text log of CELL's newest attempt, and how it ended."""
-    from echolm.errors import EchoLMError
+    """Print the log of a run, and how it ended.
+
+    CELL is a cell's id or the start of one, as 'echolm status GRID' shows it. A failed run's log has its traceback.
+    """
     from echolm.record import find_records
     from grid.plan import find_cell
 
     id, _ = find_cell(cell, workspace)
     records = find_records(workspace.runs, id)
-    numbers = records[0].attempts() if records else []
-    if not numbers or (attempt and attempt not in numbers):
-        raise EchoLMError(f"cell {id} has no {f'attempt {attempt}' if attempt else 'run'} in {workspace.runs}; attempts: {numbers}")
-    number = attempt or numbers[-1]
+    number = _attempt(records, id, attempt)
     path = records[0].attempt_path(number)
-    if as_json:
-        return print_json({"cell": id, "attempt": number, "path": str(path), "events": records[0].events(number)})
-    click.echo(f"{path} (attempt {number} of {len(numbers)}, {records[0].state().name})", err=True)
     log = path / "log.txt"
-    click.echo(log.read_text(encoding="utf-8") if log.exists() else "(no line was logged)", nl=False)
-    for event in records[0].events(number):
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    events = records[0].events(number)
+    if as_json:
+        return print_json({"cell": id, "attempt": number, "path": str(path), "log": text, "events": events})
+    tell([f"{path} (attempt {number} of {len(records[0].attempts())}, {records[0].state().name})"])
+    click.echo(text or "(no line was logged)\n", nl=False)
+    for event in events:
         if event["event"] not in ("epoch", "started"):
             click.echo(" ".join(f"{key}={value}" for key, value in event.items() if key not in ("traceback", "time")))
 
 
+def _attempt(records: list[RunRecord], cell: str, wanted: int | None) -> int:
+    """The attempt to show; EchoLMError when it is not there."""
+    numbers = records[0].attempts() if records else []
+    if not numbers:
+        raise EchoLMError(f"cell {cell} has not been run in this workspace; to run it: {typed('train', cell)}")
+    if wanted and wanted not in numbers:
+        raise EchoLMError(f"cell {cell} has no attempt {wanted}; valid: {', '.join(map(str, numbers))}")
+    return wanted or numbers[-1]
+
+
 @click.command()
-@click.argument("grid_name", metavar="GRID")
+@grid_argument
 @where
 @as_json
 @click.pass_obj
 def cancel(workspace: Workspace, grid_name: str, where: tuple[str, ...], as_json: bool) -> None:
-    """Mark the unfinished cells of GRID as cancelled: running ones stop at their next step, launches leave them."""
-    marked = [s.cell.id for s in _survey(workspace, grid_name, where) if s.state.name not in ("complete", "cancelled")]
+    """Stop cells: running ones at their next step, waiting ones now.
+
+    Running cells of GRID write a checkpoint and stop, here and on any machine that shares the workspace; cells that
+    wait are not started. 'echolm retry GRID' lets them continue. Complete and failed cells stay as they are.
+    """
+    grid, standings = _survey(workspace, grid_name, where)
+    marked = [s.cell.id for s in _in_states(standings, "pending", "running", "interrupted")]
     for id in marked:
-        folder = workspace.runs / id
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "cancelled").touch()
+        with writing(workspace.runs / id / "cancelled") as mark:
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
     if as_json:
-        return print_json({"cancelled": marked})
-    click.echo(f"{len(marked)} cells marked as cancelled; echolm retry {grid_name} takes the marks away")
+        return print_json({"grid": grid.name, "cancelled": marked})
+    click.echo(f"{grid.name}: {counted(len(marked), 'cell')} cancelled")
+    tell([f"to let them continue: {typed('retry', grid_name)}"] if marked else [])
 
 
 @click.command()
-@click.argument("grid_name", metavar="GRID")
+@grid_argument
 @where
-@click.option("--no-launch", is_flag=True, help="Only make the cells eligible; a later launch runs them.")
+@click.option("--no-launch", is_flag=True, help="Run nothing now: the next launch runs them.")
+@compute_options
 @as_json
 @click.pass_obj
-def retry(workspace: Workspace, grid_name: str, where: tuple[str, ...], no_launch: bool, as_json: bool) -> None:
-    """Run the failed, cancelled and pruned cells of GRID again, from their checkpoints."""
-    again = [s for s in _survey(workspace, grid_name, where) if s.state.name in ("failed", "cancelled", "pruned")]
-    for standing in again:
-        (workspace.runs / standing.cell.id / "cancelled").unlink(missing_ok=True)
-        if standing.record and standing.state.attempt:
-            (standing.record.attempt_path(standing.state.attempt) / "retried").touch()
-    if as_json and no_launch:
-        return print_json({"retried": [s.cell.id for s in again]})
-    click.echo(f"{len(again)} cells may run again", err=as_json)
-    if no_launch or not again:
-        sys.exit(0)
-    from echolm.cli.launch import launch
+def retry(workspace: Workspace, grid_name: str, where: tuple[str, ...], no_launch: bool, as_json: bool, **how: Any) -> None:
+    """Run failed, cancelled and pruned cells again.
 
-    click.get_current_context().invoke(launch, grid_name=grid_name, where=where, as_json=as_json)
+    They continue from their checkpoints. Options and exit status are those of 'echolm launch'.
+    """
+    grid, standings = _survey(workspace, grid_name, where)
+    again = _in_states(standings, "failed", "cancelled", "pruned")
+    for standing in again:
+        _release(workspace, standing)
+    facts = {"retried": [s.cell.id for s in again]}
+    click.echo(f"{grid.name}: {counted(len(again), 'cell')} may run again", err=as_json)
+    if again and not no_launch:
+        cells = [s.cell for s in again]
+        sys.exit(run_cells(workspace, grid_name, grid, cells, How(**how), facts if as_json else None))
+    if as_json:
+        print_json({"grid": grid.name, **facts})
+
+
+def _release(workspace: Workspace, standing: Standing) -> None:
+    """Take a cell's cancel mark away; its newest attempt's ending does not count any more."""
+    mark = workspace.runs / standing.cell.id / "cancelled"
+    with writing(mark):
+        mark.unlink(missing_ok=True)
+    if standing.record and standing.state.attempt:
+        with writing(standing.record.attempt_path(standing.state.attempt) / "retried") as retried:
+            retried.touch()

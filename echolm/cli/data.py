@@ -73,6 +73,7 @@ def _tell(found: Scan) -> None:
 )
 @click.option("--name", help="Name of the store.  [default: DATASET; of generated data, DATASET-phantom]")
 @click.option("--clips", default="ed-to-es-16", show_default=True, help="Frames to store: ed-to-es-16, or all.")
+@click.option("--index-only", is_flag=True, help="Store no frames: read them from the videos, whose place must not change.")
 @click.option("--workers", type=click.IntRange(1), help="Decoding processes.  [default: one a core]")
 @click.option("--skip-unreadable", is_flag=True, help="Leave out videos that do not decode, and list them.")
 @as_json
@@ -84,6 +85,7 @@ def prepare(
     out: Path | None,
     name: str | None,
     clips: str,
+    index_only: bool,
     workers: int | None,
     skip_unreadable: bool,
     as_json: bool,
@@ -95,14 +97,15 @@ def prepare(
     place = workspace.store(name)
     if out:
         _check_link(place, out)
-    store = prepare(dataset, path, out or place, clips, workers, skip_unreadable=skip_unreadable)
+    store = prepare(dataset, path, out or place, clips, workers, skip_unreadable=skip_unreadable, index_only=index_only)
     if out:
         _link(place, out)
     if as_json:
         return print_json({"name": name, "path": str(store.path), **store.info})
     splits = ", ".join(f"{count} {split}" for split, count in store.info["splits"].items())
     click.echo(f"{name}: {store.info['items']} videos ({splits}), {store.info['problems']} left out (problems.csv)")
-    click.echo(f"{store.path}: fingerprint {store.fingerprint[:16]}")
+    where = f", frames in {store.info['videos']}" if index_only else ""
+    click.echo(f"{store.path}: fingerprint {store.fingerprint[:16]}{where}")
 
 
 def _name(name: str) -> str:

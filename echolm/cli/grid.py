@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import click
 
-from echolm.cli.options import as_json, print_json, print_table, where
+from echolm.cli.options import as_json, grid_argument, print_json, print_table, where
 from echolm.workspace import Workspace
 
 
 @click.group()
 def grid() -> None:
-    """Look at grid definitions: their cells, and why a stored run counts."""
+    """Look at grids: their cells, and why a run counts.
+
+    Needs neither data nor weights, and writes nothing.
+    """
 
 
 @grid.command("list")
@@ -28,11 +31,14 @@ def list_grids(as_json: bool) -> None:
 
 
 @grid.command()
-@click.argument("grid_name", metavar="GRID")
+@grid_argument
 @where
 @as_json
 def show(grid_name: str, where: tuple[str, ...], as_json: bool) -> None:
-    """List the cells of GRID (a name, or the path of a YAML file)."""
+    """List the cells of a grid.
+
+    GRID is a name from 'echolm grid list' or the path of a YAML file. --json adds each cell's whole configuration.
+    """
     from grid.definition import load_grid
 
     found = load_grid(grid_name)
@@ -52,7 +58,10 @@ def show(grid_name: str, where: tuple[str, ...], as_json: bool) -> None:
 @as_json
 @click.pass_obj
 def explain(workspace: Workspace, cell: str, as_json: bool) -> None:
-    """Say why the stored runs of CELL (an id, or the start of one) count or not."""
+    """Say why the stored runs of a cell count, or not.
+
+    CELL is a cell's id or the start of one, as 'echolm grid show GRID' lists it.
+    """
     from grid.explain import explain_cell
 
     found = explain_cell(cell, workspace)

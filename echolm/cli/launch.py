@@ -2,113 +2,169 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import sys
 import time
-from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from signal import Signals
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from echolm.cli.options import as_json, print_json, print_table, where
+from echolm.cli.options import as_json, counted, grid_argument, print_json, print_table, typed, where
+from echolm.cli.standings import blocked, counts, labels, remedies, states, tell
+from echolm.errors import EchoLMError
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
     from grid.definition import Cell, Grid
-    from grid.plan import Standing, Unit
+    from grid.plan import Report, Standing, Unit
+
+
+@dataclass(frozen=True)
+class How:
+    """How cells are run on this machine; see the help of ``compute_options``."""
+
+    slots: int | None
+    threads: int
+    micro_batch: int | None
+    no_collect: bool
+
+
+def compute_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of ``How``."""
+    for option in (
+        click.option("--no-collect", is_flag=True, help="Do not export complete runs to MLflow at the end."),
+        click.option("--micro-batch", type=click.IntRange(1), help="Samples pushed at once; the batch size stays."),
+        click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of a worker."),
+        click.option("--slots", type=click.IntRange(1), help="Workers at once.  [default: one per GPU, else the CPUs divided by --threads]"),
+    ):
+        command = option(command)
+    return command
 
 
 @click.command()
-@click.argument("grid_name", metavar="GRID")
+@grid_argument
 @click.option("--on", "where_to", type=click.Choice(["local"]), default="local", show_default=True, help="Where jobs run.")
 @where
-@click.option("--slots", type=click.IntRange(1), help="Workers at once.  [default: one per GPU, else one per CPU]")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of a worker.")
-@click.option("--micro-batch", type=click.IntRange(1), help="Samples pushed at once; the batch size stays.")
-@click.option("--no-collect", is_flag=True, help="Do not export to MLflow at the end.")
-@click.option("--dry-run", is_flag=True, help="Say what would run, and run nothing.")
+@compute_options
+@click.option("--dry-run", is_flag=True, help="Say what would run; run and write nothing.")
 @as_json
 @click.pass_obj
-def launch(
-    workspace: Workspace, grid_name: str, where_to: str, where: tuple[str, ...], slots: int | None, threads: int,
-    micro_batch: int | None, no_collect: bool, dry_run: bool, as_json: bool,
-) -> None:  # fmt: skip
-    """Run the cells of GRID that have no complete run. Launching twice runs nothing twice.
+def launch(workspace: Workspace, grid_name: str, where_to: str, where: tuple[str, ...], dry_run: bool, as_json: bool, **how: Any) -> None:
+    """Run the cells of GRID that have no complete run.
 
-    Failed and cancelled cells wait for: echolm retry GRID
+    GRID is a name from 'echolm grid list' or the path of a YAML file. Launching twice runs nothing twice; Ctrl-C stops
+    with checkpoints, and the next launch continues from them. Failed and cancelled cells wait for 'echolm retry GRID'.
+
+    \b
+    Exit status: 0 all these cells are complete, 1 some are not, 130 or 143 stopped by SIGINT or SIGTERM.
     """
     from grid.definition import load_grid
-    from grid.plan import Resources, save_cells, survey, to_run, units
+    from grid.plan import survey
 
     grid = load_grid(grid_name)
-    standings = survey(grid.where(where), workspace)
-    todo = [s for s in standings if to_run(s) and (s.run or dry_run)]
-    planned = units(todo)
+    cells = grid.where(where)
     if dry_run:
-        return _print_plan(grid, standings, planned, as_json)
-    _print_blocked([s for s in standings if to_run(s) and not s.run])
-    if todo and grid.cells:
-        save_cells(grid, workspace)
-    click.echo(f"{grid.name}: {_counts(standings)}; running {len(todo)} cells in {len(planned)} units", err=as_json)
-    stopped = ""
-    if planned:
-        stopped = run_local(workspace, grid.name, planned, {s.cell.id: s.cell for s in todo}, slots, Resources(threads=threads, micro_batch=micro_batch))
-    after = survey([s.cell for s in standings], workspace)
-    if stopped:
-        click.echo(f"stopped by {stopped}; checkpoints are written; continue: echolm launch {grid_name} --on local", err=True)
-        sys.exit(130 if stopped == "SIGINT" else 143)
-    if not no_collect and any(s.state.name == "complete" for s in after):
-        from echolm.cli.collect import collect
+        return _print_plan(grid, survey(cells, workspace), as_json)
+    sys.exit(run_cells(workspace, grid_name, grid, cells, How(**how), {} if as_json else None))
 
-        click.get_current_context().invoke(collect, grids=(grid.name,))
-    if as_json:
-        print_json({"grid": grid.name, "states": dict(Counter(s.state.name for s in after))})
+
+def run_cells(workspace: Workspace, grid_name: str, grid: Grid, cells: list[Cell], how: How, facts: dict[str, Any] | None) -> int:
+    """Run what is missing of ``cells`` on this machine, collect and say how they stand; the exit status.
+
+    ``facts``: the beginning of the JSON document to print, None for text.
+    """
+    from grid.plan import save_cells, survey, to_run, units
+
+    before = survey(cells, workspace)
+    todo = [s for s in before if to_run(s) and s.run]
+    save_cells(grid, workspace)
+    tell(blocked(before))
+    planned = units(todo)
+    click.echo(f"{grid.name}: {counts(before)}; running {len(todo)} in {counted(len(planned), 'unit')}", err=facts is not None)
+    stopped = _run_local(workspace, grid.name, planned, [s.cell for s in todo], how) if planned else ""
+    after = survey(cells, workspace)
+    collected = stopped or how.no_collect or _collect(grid.name, after, quiet=facts is not None)
+    if facts is None:
+        click.echo(f"{grid.name}: {counts(after)}")
     else:
-        click.echo(f"{grid.name}: {_counts(after)}")
-    sys.exit(0 if all(s.state.name == "complete" for s in after) else 1)
+        print_json({"grid": grid.name, **facts, "states": states(after), "stopped": stopped or None})
+    tell([f"stopped by {stopped}; checkpoints are written"] if stopped else [])
+    tell(remedies(grid_name, after, launching=True))
+    if stopped:
+        return 128 + Signals[stopped]
+    return 0 if collected and all(s.state.name == "complete" for s in after) else 1
 
 
-def run_local(workspace: Workspace, grid: str, planned: list[Unit], cells: dict[str, Cell], slots: int | None, resources: object) -> str:
+def _run_local(workspace: Workspace, grid: str, planned: list[Unit], cells: list[Cell], how: How) -> str:
     """Run units on this machine with a progress display; the name of the signal that stopped it, or ''."""
     from cluster.local import LocalExecutor
     from grid.plan import Job, Limits, Resources
 
-    assert isinstance(resources, Resources)
     devices = _devices()
-    count = slots or (len(devices) if devices != ["cpu"] else os.cpu_count() or 1)
+    slots = how.slots or (len(devices) if devices != ["cpu"] else max(1, len(os.sched_getaffinity(0)) // how.threads))
     executor = LocalExecutor(devices)
-    progress = Progress(cells)
-    executor.launch(Job(workspace.root, grid, tuple(planned), resources), Limits(count), progress)
-    progress.close()
+    resources = Resources(threads=how.threads, micro_batch=how.micro_batch)
+    with contextlib.closing(Progress(cells)) as progress:
+        executor.launch(Job(workspace.root, grid, tuple(planned), resources), Limits(slots), progress)
     return executor.stopped
 
 
-class Progress:
-    """Reports as a progress bar over epochs on a terminal, else as one plain line a cell."""
+def _devices() -> list[str]:
+    """The CUDA devices of this machine, else ``cpu``; torch (seconds to import) is asked only where there is a driver."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return ["cpu"]
+    import torch
 
-    def __init__(self, cells: dict[str, Cell]) -> None:
+    return [f"cuda:{number}" for number in range(torch.cuda.device_count())] or ["cpu"]
+
+
+def _collect(grid: str, after: Sequence[Standing], quiet: bool) -> bool:
+    """Export what is complete to MLflow. An error of that is told; the runs are safe."""
+    from echolm.cli.collect import collect
+
+    if not any(s.state.name == "complete" for s in after):
+        return True
+    try:
+        with contextlib.redirect_stdout(sys.stderr) if quiet else contextlib.nullcontext():
+            click.get_current_context().invoke(collect, grids=(grid,))
+        return True
+    except (EchoLMError, OSError) as error:
+        tell([f"the runs are stored, but not collected: {error}", f"to collect them: {typed('collect', grid)}"])
+        return False
+
+
+class Progress:
+    """Reports as a progress bar over epochs on a terminal, and one plain line a cell."""
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
         from tqdm import tqdm
 
-        self._cells = cells
+        self._cells = {cell.id: cell for cell in cells}
+        self._epochs = dict.fromkeys(self._cells, 0)
         self._began = time.monotonic()
-        self._epochs = {id: 0 for id in cells}
-        self._ended = 0
-        total = sum(cell.config.epochs for cell in cells.values())
+        self._ended: set[str] = set()
+        total = sum(cell.config.epochs for cell in cells)
         self._bar = tqdm(total=total, unit="epoch", disable=not sys.stderr.isatty(), dynamic_ncols=True)
 
-    def __call__(self, report: object) -> None:
-        from grid.plan import Report
-
-        assert isinstance(report, Report)
+    def __call__(self, report: Report) -> None:
+        """Show one report."""
+        facts = report.facts
         if report.event == "epoch":
-            self._advance(report.cell, report.facts["epoch"])
+            self._advance(report.cell, facts["epoch"])
         elif report.event == "ended":
-            self._ended += 1
-            self._advance(report.cell, self._cells[report.cell].config.epochs)
-            self._say(report.cell, report.facts["state"], str(report.facts["detail"]).splitlines()[:1])
+            self._ended.add(report.cell)
+            self._advance(report.cell, self._cells[report.cell].config.epochs if facts["state"] != "interrupted" else 0)
+            self._say(report.cell, facts["state"], facts["detail"])
         else:
-            again = "its unit starts again" if report.facts["again"] else f"given up; see {report.facts['log']}"
-            self._say(report.cell, "worker died", [f"exit status {report.facts['status']}; {again}"])
+            then = "it starts again" if facts["again"] else f"given up after {facts['deaths']} times; its log: {facts['log']}"
+            self._say(report.cell, "worker died", f"{_how(facts['status'])}; {then}")
 
     def close(self) -> None:
         """Remove the bar."""
@@ -118,41 +174,35 @@ class Progress:
         self._bar.update(max(0, epoch - self._epochs[cell]))
         self._epochs[cell] = max(epoch, self._epochs[cell])
 
-    def _say(self, cell: str, state: str, detail: list[str]) -> None:
+    def _say(self, cell: str, state: str, detail: str) -> None:
         from tqdm import tqdm
 
-        labels = " ".join(f"{axis}={label}" for axis, label in self._cells[cell].coordinates.items())
-        line = f"[{self._ended}/{len(self._cells)}] {time.monotonic() - self._began:5.0f} s  {cell[:8]}  {state:<11} {labels}"
-        tqdm.write(line + (f"  ({detail[0]})" if detail else ""), file=sys.stderr)
+        seconds = time.monotonic() - self._began
+        line = f"[{len(self._ended)}/{len(self._cells)}] {seconds:5.0f} s  {cell[:8]}  {state:<11} {labels(self._cells[cell])}"
+        tqdm.write(line + (f"  ({detail.splitlines()[0]})" if detail else ""), file=sys.stderr)
 
 
-def _devices() -> list[str]:
-    import torch
-
-    return [f"cuda:{number}" for number in range(torch.cuda.device_count())] or ["cpu"]
-
-
-def _counts(standings: list[Standing]) -> str:
-    counts = Counter(s.state.name for s in standings)
-    return f"{len(standings)} cells: " + ", ".join(f"{counts[name]} {name}" for name in sorted(counts))
+def _how(status: int) -> str:
+    """An exit status in words: ``killed by SIGKILL``."""
+    if status >= 0:
+        return f"exit status {status}" if status else "stopped by a signal"
+    return f"killed by {Signals(-status).name}" if -status in set(Signals) else f"killed by signal {-status}"
 
 
-def _print_blocked(blocked: list[Standing]) -> None:
-    for problem, count in Counter(s.problem for s in blocked).items():
-        click.echo(f"{count} cells cannot run: {problem}", err=True)
+def _print_plan(grid: Grid, standings: list[Standing], as_json: bool) -> None:
+    """The plan of a dry run: what would run if no data and weights were missing."""
+    from grid.plan import to_run, units
 
-
-def _print_plan(grid: Grid, standings: list[Standing], planned: list[Unit], as_json: bool) -> None:
-    """The plan of a dry run."""
-    cells = {s.cell.id: s for s in standings}
+    todo = [s for s in standings if to_run(s)]
+    planned = units(todo)
+    missing = blocked(todo)
     if as_json:
-        states = dict(Counter(s.state.name for s in standings))
-        return print_json({"grid": grid.name, "states": states, "units": [list(unit.cells) for unit in planned]})
-    rows = []
-    for number, unit in enumerate(planned):
-        for id in unit.cells:
-            labels = " ".join(f"{axis}={label}" for axis, label in cells[id].cell.coordinates.items())
-            rows.append((number, id, cells[id].state.name, labels))
-    print_table(["unit", "cell", "state", "labels"], rows)
-    click.echo(f"{grid.name}: {_counts(standings)}; would run {len(rows)} cells in {len(planned)} units")
-    _print_blocked([s for s in standings if s.problem])
+        return print_json({
+            "grid": grid.name, "states": states(standings), "units": [list(unit.cells) for unit in planned], "blocked": missing,
+        })  # fmt: skip
+    by_id = {s.cell.id: s for s in todo}
+    print_table(["unit", "cell", "state", "labels"], [
+        (number, id, by_id[id].state.name, labels(by_id[id].cell)) for number, unit in enumerate(planned) for id in unit.cells
+    ])  # fmt: skip
+    click.echo(f"{grid.name}: {counts(standings)}; would run {len(todo)} in {counted(len(planned), 'unit')}")
+    tell(missing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from echolm.cli.grid import grid
 from echolm.cli.launch import launch
 from echolm.cli.predict import predict
 from echolm.cli.train import train
+from echolm.cli.weights import weights
 from echolm.errors import EchoLMError
 from echolm.workspace import DEFAULT, VARIABLE, Workspace
 
 
 class Commands(click.Group):
-    """A group whose EchoLMErrors become one ``Error: ...`` and exit status 1."""
+    """A group whose EchoLMErrors and file errors become one ``Error: ...`` and exit status 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -27,6 +29,11 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except EchoLMError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader of a pipe has gone
+                raise
+            file = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{file}{error.strerror or error}") from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -45,5 +52,5 @@ def main(ctx: click.Context, workspace: Path | None) -> None:
     ctx.obj = Workspace(workspace.absolute()) if workspace else Workspace.default()
 
 
-for command in (data, grid, train, launch, status, logs, cancel, retry, collect, tables, predict):
+for command in (data, grid, train, launch, status, logs, cancel, retry, collect, tables, predict, weights):
     main.add_command(command)

@@ -1,15 +1,51 @@
-"""Options that several commands share, and how they print."""
+"""Options that several commands share, how they print, and commands to type next."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+import os
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
-where = click.option("--where", multiple=True, metavar="AXIS=LABEL[,LABEL]", help="Only cells with these labels; repeat to narrow.")
-as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+from echolm.errors import EchoLMError
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+where = click.option(
+    "--where", multiple=True, metavar="AXIS=LABEL[,LABEL]",
+    help="Only cells with one of these labels; give it again to narrow. AXIS: an axis of the grid, subgrid or table.",
+)  # fmt: skip
+grid_argument = click.argument("grid_name", metavar="GRID")
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+
+
+def device(default: str) -> Callable[[C], C]:
+    """The option --device; ``check_device`` says whether it is there."""
+    return click.option(
+        "--device", default=default, show_default=True, metavar="auto|cpu|cuda|cuda:N", callback=lambda _, __, text: _device(text),
+        help="Where to compute; auto: on a GPU if there is one.",
+    )  # fmt: skip
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
+        raise click.BadParameter(f"{text!r}; valid: auto, cpu, cuda, cuda:N")
+    return text
+
+
+def check_device(text: str) -> str:
+    """``text``, unless it is a CUDA device that is not there (EchoLMError). Imports torch."""
+    import torch
+
+    count = torch.cuda.device_count()
+    if text.startswith("cuda") and int(text.partition(":")[2] or 0) >= count:
+        raise EchoLMError(f"--device {text}: this machine has {counted(count, 'CUDA device')}; type --device cpu")
+    return text
 
 
 def print_json(value: Any) -> None:
@@ -25,3 +61,16 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     for row, raw in zip(texts, rows, strict=True):
         cells = [t.rjust(w) if isinstance(v, (int, float)) else t.ljust(w) for t, v, w in zip(row, raw, widths, strict=True)]
         click.echo("  ".join(cells).rstrip())
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 cell``, ``2 cells``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def typed(*words: str) -> str:
+    """``echolm ...`` as one types it next, with the --workspace of this command."""
+    main = click.get_current_context().find_root()
+    named = main.get_parameter_source("workspace") == ParameterSource.COMMANDLINE
+    options = ["--workspace", os.fspath(main.params["workspace"])] if named else []
+    return shlex.join(["echolm", *options, *words])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from echolm.cli.options import as_json, print_json, print_table
+from echolm.cli.options import as_json, check_device, device, print_json, print_table
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -17,16 +17,20 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("what", metavar="CELL|CONFIG.yaml")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@device("auto")
 @click.option("--micro-batch", type=click.IntRange(1), help="Samples a rank pushes at once; the batch size stays.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of each rank.")
 @click.option("--quiet", is_flag=True, help="No line per epoch.")
 @as_json
 @click.pass_obj
 def train(workspace: Workspace, what: str, device: str, micro_batch: int | None, threads: int | None, quiet: bool, as_json: bool) -> None:
-    """Train one run: a cell of a grid by its id, or a configuration file. Continues where it stopped.
+    """Train one run, in the foreground.
 
+    It is a cell of a grid by its id (or the start of one), or a configuration file. It continues where it stopped.
+
+    \b
     On several processes: torchrun --nproc-per-node 2 -m echolm.cli train CELL
+    Exit status: 0 complete, 1 failed or not run, 3 interrupted by a signal.
     """
     import torch
 
@@ -46,7 +50,7 @@ def train(workspace: Workspace, what: str, device: str, micro_batch: int | None,
             click.echo(f"epoch {epoch + 1}/{run.config.epochs}  " + "  ".join(f"val {k} {v:.5g}" for k, v in metrics.items()))
         return "continue"
 
-    with ranks_from_environment(device) as ranks:
+    with ranks_from_environment(check_device(device)) as ranks:
         if ranks.first and not as_json:
             click.echo(f"cell {run.cell} in {run.record.path}")
         [outcome] = fit([run], Compute(micro_batch=micro_batch), ranks, tell)  # type: ignore[arg-type]

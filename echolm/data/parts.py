@@ -1,7 +1,8 @@
 """Decoding a dataset in parts, by several processes, so that a stopped preparation continues where it was.
 
 A part is a run of items. Its frames go to ``part-N.bin``, then what was decoded to ``part-N.json``: with the second
-file the part is done. Merging appends the parts in order and deletes each once its bytes are on disk.
+file the part is done. Merging appends the parts in order and deletes each once its bytes are on disk. Where no frames
+are stored, a part is its ``part-N.json`` alone.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from echolm.data.video import read_video
+from echolm.data.dicom import is_dicom
+from echolm.data.video import index_packets, read_packets, read_video
 from echolm.data.writer import write_atomic
 from echolm.errors import EchoLMError
 
@@ -32,28 +34,32 @@ COPY_BYTES = 1 << 24
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One video to decode: its file, the frames to store (T,), and the sizes (height, width) its labels fit."""
+    """One video to decode: its file, the frames to hold (T,), the sizes (height, width) its labels fit, and whether
+    the frames' packets are to be indexed instead of storing what they decode to."""
 
     path: Path
     frames: np.ndarray
     sizes: tuple[tuple[int, int], ...]
+    index_only: bool = False
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """What became of a job: height, width and SHA-256 of its T*H*W bytes, or the error."""
+    """What became of a job: height, width and SHA-256 of its T*H*W bytes, the packets (T, 3) if they were indexed, or
+    the error."""
 
     height: int = 0
     width: int = 0
     sha256: str = ""
     error: str = ""
+    packets: list[list[int]] = field(default_factory=list)
 
 
 class Parts:
     """The parts of one preparation, in a folder of their own."""
 
-    def __init__(self, folder: Path, jobs: list[Job], target: Path) -> None:
-        """``target`` gets the merged frames; once it exists, every part has been decoded."""
+    def __init__(self, folder: Path, jobs: list[Job], target: Path | None) -> None:
+        """``target`` gets the merged frames; once it exists, every part has been decoded. None: no frames are stored."""
         self.folder = folder
         self.target = target
         self.jobs = [jobs[start : start + PART] for start in range(0, len(jobs), PART)]
@@ -65,7 +71,7 @@ class Parts:
         """
         missing = [number for number in range(len(self.jobs)) if not self._done(number)]
         yield sum(len(jobs) for jobs in self.jobs) - sum(len(self.jobs[number]) for number in missing)
-        work = [(self._file(number, "bin"), self._file(number, "json"), self.jobs[number]) for number in missing]
+        work = [(self._frames(number), self._file(number, "json"), self.jobs[number]) for number in missing]
         if workers == 1 or len(work) <= 1:
             yield from (_decode_part(*part) for part in work)
         else:
@@ -77,6 +83,8 @@ class Parts:
 
     def merge(self) -> None:
         """Append the parts' frames to the target; started again after a stop, it goes on where it was."""
+        if self.target is None:
+            return
         end = 0
         with open(self.target, "ab") as merged:
             for number, jobs in enumerate(self.jobs):
@@ -95,20 +103,24 @@ class Parts:
         os.fsync(merged.fileno())
 
     def _done(self, number: int) -> bool:
-        if self.target.exists():
+        if self.target and self.target.exists():
             return True
-        whole = self._file(number, "json").exists() and self._file(number, "bin").exists()
+        frames = self._frames(number)
+        whole = self._file(number, "json").exists() and (frames is None or frames.exists())
         return whole and not any(entry["error"] for entry in self._results(number))
 
     def _results(self, number: int) -> list[dict[str, Any]]:
         entries: list[dict[str, Any]] = json.loads(self._file(number, "json").read_text(encoding="utf-8"))
         return entries
 
+    def _frames(self, number: int) -> Path | None:
+        return self._file(number, "bin") if self.target else None
+
     def _file(self, number: int, kind: str) -> Path:
         return self.folder / f"part-{number:05d}.{kind}"
 
 
-def _in_processes(work: list[tuple[Path, Path, list[Job]]], workers: int) -> Iterator[int]:
+def _in_processes(work: list[tuple[Path | None, Path, list[Job]]], workers: int) -> Iterator[int]:
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
     try:
@@ -132,24 +144,33 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _decode_part(frames: Path, results: Path, jobs: list[Job]) -> int:
+def _decode_part(frames: Path | None, results: Path, jobs: list[Job]) -> int:
+    if frames is None:
+        entries = [_decode(job)[0] for job in jobs]
+    else:
+        entries = _decode_to(frames, jobs)
+    write_atomic(results, json.dumps([vars(entry) for entry in entries]).encode())
+    return len(jobs)
+
+
+def _decode_to(frames: Path, jobs: list[Job]) -> list[Decoded]:
     temporary = frames.with_name(f"{frames.name}.{os.getpid()}.tmp")
     with open(temporary, "wb") as file:
-        decoded = []
+        entries = []
         for job in jobs:
             entry, content = _decode(job)
             file.write(content)
-            decoded.append(vars(entry))
+            entries.append(entry)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, frames)
-    write_atomic(results, json.dumps(decoded).encode())
-    return len(jobs)
+    return entries
 
 
 def _decode(job: Job) -> tuple[Decoded, bytes]:
     try:
         frames = read_video(job.path, job.frames.tolist()).frames
+        packets = _index(job, frames) if job.index_only else []
     except EchoLMError as error:
         return Decoded(error=str(error)), b""
     height, width = frames.shape[1:]
@@ -157,4 +178,14 @@ def _decode(job: Job) -> tuple[Decoded, bytes]:
         fit = " or ".join(f"{w} x {h}" for h, w in job.sizes)
         return Decoded(error=f"{job.path}: is {width} x {height} pixels; its labels are for {fit}"), b""
     content = frames.tobytes()
-    return Decoded(height, width, hashlib.sha256(content).hexdigest()), content
+    return Decoded(height, width, hashlib.sha256(content).hexdigest(), packets=packets), content
+
+
+def _index(job: Job, frames: np.ndarray) -> list[list[int]]:
+    """The packets of the job's frames, once it is certain that they decode to ``frames``."""
+    numbers = job.frames.tolist()
+    packets = None if is_dicom(job.path) else index_packets(job.path, numbers)
+    if packets is None or not np.array_equal(read_packets(job.path, packets, numbers), frames):
+        raise EchoLMError(f"{job.path}: its frames cannot be read by index; store them: prepare without --index-only")
+    found: list[list[int]] = packets.tolist()
+    return found

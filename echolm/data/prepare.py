@@ -1,4 +1,8 @@
-"""Preparing a clip store: a dataset is decoded once, in parallel; stopped, it continues; unfinished, it is no store."""
+"""Preparing a clip store: a dataset is decoded once, in parallel; stopped, it continues; unfinished, it is no store.
+
+With ``index_only`` the frames are decoded once all the same, for the fingerprint and to make certain that the index gives
+them bit for bit, but they are not kept.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ from echolm.data.parts import Job, Parts
 from echolm.data.scan import Problem, Scan, SourceItem, scan
 from echolm.data.store import FRAMES, INFO, PARTIAL, SCHEMA, ClipStore, peek
 from echolm.data.video import CHANNEL_RULE, DECODER
-from echolm.data.writer import StoredItem, fingerprint, write_atomic, write_index, write_info, write_problems
+from echolm.data.writer import StoredItem, fingerprint, write_atomic, write_index, write_info, write_json, write_problems
 from echolm.errors import EchoLMError
 
 PLAN = "plan.json"
@@ -35,22 +39,26 @@ def prepare(
     workers: int | None = None,
     progress: bool = True,
     skip_unreadable: bool = False,
+    index_only: bool = False,
 ) -> ClipStore:
     """Make the clip store ``out`` of dataset ``reader`` at ``source``, or open it when it is made already.
 
     Items the reader lists as unusable are left out and written to ``problems.csv``. Videos that do not decode are an
     error, once all others are decoded; with ``skip_unreadable`` they are left out and written there too. A stopped
     preparation continues; an ``out`` made from other files, or by another clip rule, is refused.
-    ``workers``: decoding processes (None: one a core).
+    ``workers``: decoding processes (None: one a core). ``index_only``: store no frames, read them from the videos; made
+    already, it is told that the videos are at ``source`` now.
     """
     check_rule(clips)
     found = scan(reader, source)
     if found.fatal:
         raise EchoLMError("\n".join(f"{source}: {reason}" for reason in found.fatal))
-    out, plan = Path(out).absolute(), _plan(found, clips)
+    out, plan = Path(out).absolute(), _plan(found, clips, index_only)
     try:
         if (out / INFO).exists():
-            _check_plan(out, peek(out), plan)
+            info = peek(out)
+            _check_plan(out, info, plan)
+            _note_place(out, info, found)
         else:
             _make(found, out, plan, workers or len(os.sched_getaffinity(0)), progress, skip_unreadable)
         shutil.rmtree(out / PARTIAL, ignore_errors=True)
@@ -60,34 +68,42 @@ def prepare(
     return ClipStore.open(out)
 
 
-def _plan(found: Scan, clips: str) -> dict[str, Any]:
+def _plan(found: Scan, clips: str, index_only: bool) -> dict[str, Any]:
     """What decides a store's content, beside the code: a store or an unfinished one must agree with it."""
-    made_by = {"schema": SCHEMA, "decoder": DECODER, "channel_rule": CHANNEL_RULE}
+    made_by = {"schema": SCHEMA, "decoder": DECODER, "channel_rule": CHANNEL_RULE, "index_only": index_only}
     return made_by | {"reader": found.reader, "clips": clips, "source": found.identity}
 
 
 def _check_plan(out: Path, made: dict[str, Any], plan: dict[str, Any]) -> None:
-    names = {"source": "from other files", "clips": "by another clip rule"}
+    names = {"source": "from other files", "clips": "by another clip rule", "index_only": "with another --index-only"}
     for name, wanted in plan.items():
-        if made.get(name) != wanted:
+        found = made.get(name, False if name == "index_only" else None)
+        if found != wanted:
             what = names.get(name, f"with another {name}")
-            given = f" ({made.get(name)}; asked for: {wanted})" if name != "source" else ""
+            given = f" ({found}; asked for: {wanted})" if name != "source" else ""
             raise EchoLMError(f"{out}: was made {what}{given}; choose another folder or name, or remove it first")
+
+
+def _note_place(out: Path, info: dict[str, Any], found: Scan) -> None:
+    """Keep where an index-only store finds its videos: the dataset may have moved."""
+    if info.get("index_only") and info["videos"] != str(found.root.absolute()):
+        write_json(out / INFO, info | {"videos": str(found.root.absolute())})
 
 
 def _make(found: Scan, out: Path, plan: dict[str, Any], workers: int, progress: bool, skip_unreadable: bool) -> None:
     _begin(out, plan)
     with _alone(out / PARTIAL):
-        jobs = [_job(item, plan["clips"]) for item in found.items]
-        parts = Parts(out / PARTIAL, jobs, out / FRAMES)
+        jobs = [_job(item, plan) for item in found.items]
+        parts = Parts(out / PARTIAL, jobs, None if plan["index_only"] else out / FRAMES)
         _show(parts.decode(workers), len(jobs), progress)
         stored, unreadable = [], []
         for item, job, result in zip(found.items, jobs, parts.results(), strict=True):
+            video = item.path.relative_to(found.root).as_posix()
             if result.error:
-                file, reason = item.path.relative_to(found.root), result.error.removeprefix(f"{item.path}: ")
-                unreadable.append(Problem(file.as_posix(), None, item.sample, reason))
+                unreadable.append(Problem(video, None, item.sample, result.error.removeprefix(f"{item.path}: ")))
             else:
-                stored.append(StoredItem(item, job.frames, result.height, result.width, result.sha256))
+                where = (video, result.packets) if plan["index_only"] else ()
+                stored.append(StoredItem(item, job.frames, result.height, result.width, result.sha256, *where))
         _check_unreadable(out, unreadable, len(stored), skip_unreadable)
         parts.merge()
         _finish(found, out, plan, stored, found.problems + unreadable)
@@ -115,9 +131,9 @@ def _alone(folder: Path) -> Iterator[None]:
         raise EchoLMError(f"{folder.parent}: is being prepared by another process; wait for it") from None
 
 
-def _job(item: SourceItem, clips: str) -> Job:
-    frames = stored_frames(clips, item.values["ed"], item.values["es"], item.frame_count)
-    return Job(item.path, frames, item.sizes)
+def _job(item: SourceItem, plan: dict[str, Any]) -> Job:
+    frames = stored_frames(plan["clips"], item.values["ed"], item.values["es"], item.frame_count)
+    return Job(item.path, frames, item.sizes, plan["index_only"])
 
 
 def _check_unreadable(out: Path, unreadable: list[Problem], stored: int, skip: bool) -> None:
@@ -137,6 +153,8 @@ def _finish(found: Scan, out: Path, plan: dict[str, Any], stored: list[StoredIte
         "synthetic": found.synthetic,
         "fingerprint": fingerprint(stored, plan["decoder"], plan["channel_rule"]),
     }
+    if plan["index_only"]:
+        info["videos"] = str(found.root.absolute())
     write_info(out, info, stored)
 
 

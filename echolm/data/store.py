@@ -2,20 +2,22 @@
 
 A folder of ``frames.bin`` (uint8 frames, item after item), ``index.parquet`` (a row an item, sorted by sample id) and
 ``store.json`` (what the store is). ``store.json`` is written last: a folder without it is not a store.
+
+A store made with ``--index-only`` has no ``frames.bin``: its index says where in the dataset's videos the packets of its
+frames lie, and they are decoded whenever they are read. The frames are the same, and so is the fingerprint.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from echolm.data.frames import PACKETS, StoredFrames, VideoFrames
 from echolm.data.scan import SPLITS
 from echolm.errors import EchoLMError
 from echolm.registry import suggest
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """Raised when the files of a store change their form."""
 FRAMES, INDEX, INFO, PROBLEMS, PARTIAL = "frames.bin", "index.parquet", "store.json", "problems.csv", "partial"
-FIXED = ("sample", "patient", "study", "split", "offset", "t", "h", "w", "frames", "sha256")
+FIXED = ("sample", "patient", "study", "split", "offset", "t", "h", "w", "frames", "sha256", "video", *PACKETS)
 """Columns of every index; all others are the reader's values."""
 LANDMARKS = "landmarks"
 """Value columns whose name starts so hold N x 2 points, flattened."""
@@ -53,23 +55,25 @@ class Item:
 class ClipStore:
     """An opened store. It pickles as its path, so that every process maps the frames itself."""
 
-    def __init__(self, path: Path, info: dict[str, Any], items: list[Item], offsets: list[int]) -> None:
+    def __init__(
+        self, path: Path, info: dict[str, Any], items: list[Item], frames: StoredFrames | VideoFrames
+    ) -> None:
         self.path = path
         self.info = info
         self.items = items
-        self._offsets = offsets
+        self._frames = frames
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ClipStore.open, (self.path,)
 
     @classmethod
     def open(cls, path: Path | str) -> ClipStore:
-        """The store in folder ``path``. EchoLMError: missing, unfinished, of another schema, or damaged."""
+        """The store in folder ``path``. EchoLMError: missing, unfinished, of another schema, or damaged; videos that an
+        index-only store reads are missing."""
         path = Path(path).absolute()
         info = peek(path)
         table = _read_index(path, info)
-        _check_frames(path, table)
-        return cls(path, info, _items(table), table["offset"].to_pylist())
+        return cls(path, info, _items(table), _frames(path, info, table))
 
     @property
     def fingerprint(self) -> str:
@@ -85,24 +89,13 @@ class ClipStore:
     def read(self, row: int, frames: np.ndarray) -> np.ndarray:
         """Frames of the item in ``row`` by original number, in the order given: len(frames) x H x W uint8.
 
-        EchoLMError when the store does not hold one of them.
+        EchoLMError when the store does not hold one of them, or a video of an index-only store has changed.
         """
         item, wanted = self.items[row], np.asarray(frames)
         places = np.searchsorted(item.frames, wanted).clip(max=len(item.frames) - 1)
         if not np.array_equal(item.frames[places], wanted):
             self._refuse(item, wanted)
-        shape = len(item.frames), item.height, item.width
-        start = self._offsets[row]
-        stored = self._bytes[start : start + math.prod(shape)].reshape(shape)
-        chosen: np.ndarray = stored[places]
-        return chosen
-
-    @cached_property
-    def _bytes(self) -> np.ndarray:
-        try:
-            return np.asarray(np.memmap(self.path / FRAMES, np.uint8, "r"))
-        except OSError as error:
-            raise EchoLMError(f"{self.path / FRAMES}: cannot be read: {error.strerror or error}") from error
+        return self._frames.read(row, item, places)
 
     def _refuse(self, item: Item, wanted: np.ndarray) -> None:
         missing = sorted(set(wanted.tolist()) - set(item.frames.tolist()))
@@ -115,7 +108,7 @@ class ClipStore:
 
 def peek(path: Path | str) -> dict[str, Any]:
     """What a store says of itself, from ``store.json`` alone: schema, reader, clips (the clip rule), decoder,
-    channel_rule, source, items, splits, problems, synthetic, fingerprint."""
+    channel_rule, source, items, splits, problems, synthetic, fingerprint; index_only, and then videos (the folder)."""
     path = Path(path)
     try:
         info = json.loads((path / INFO).read_text(encoding="utf-8"))
@@ -155,16 +148,11 @@ def _read_index(path: Path, info: dict[str, Any]) -> pa.Table:
     return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False).combine_chunks()
 
 
-def _check_frames(path: Path, table: pa.Table) -> None:
-    """EchoLMError unless frames.bin has exactly the bytes that the index describes."""
-    t, h, w = (table[name].to_numpy().astype(np.int64) for name in ("t", "h", "w"))
-    expected = int((t * h * w).sum())
-    try:
-        found = (path / FRAMES).stat().st_size
-    except OSError as error:
-        raise EchoLMError(f"{path / FRAMES}: cannot be read: {error.strerror or error}") from error
-    if found != expected:
-        raise EchoLMError(f"{path / FRAMES}: has {found} bytes, the index says {expected}; prepare the store again")
+def _frames(path: Path, info: dict[str, Any], table: pa.Table) -> StoredFrames | VideoFrames:
+    if not info.get("index_only"):
+        return StoredFrames(path / FRAMES, table)
+    again = f"echolm data prepare {info['reader']} PATH --clips {info['clips']} --index-only --name {path.name}"
+    return VideoFrames(Path(info["videos"]), table, again)
 
 
 def _items(table: pa.Table) -> list[Item]:

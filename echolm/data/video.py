@@ -6,10 +6,12 @@ EchoNet-Dynamic are gray, and the published loader's RGB values differ from Y by
 
 from __future__ import annotations
 
+import os
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +26,8 @@ CHANNEL_RULE = "Y"
 """How one channel was made of three: the luma plane. Part of a data fingerprint."""
 LUMA_FIRST = ("yuvj420p", "yuvj422p", "yuvj444p", "gray")
 """Pixel formats whose first plane is full-range 8-bit luma."""
+EXPLODE = {"err_detect": "explode"}
+"""Options of a decoder that reports damage instead of concealing it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +94,45 @@ def _area_weights(count: int, size: int) -> np.ndarray:
     return weights
 
 
+def index_packets(path: Path, frames: Sequence[int]) -> np.ndarray:
+    """Position in bytes, length in bytes and CRC-32 of the MJPEG packets of ``frames``: len(frames) x 3 int64.
+
+    EchoLMError: not an MJPEG video, or a wanted frame that it does not have.
+    """
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            packets = _packets(path, container, _stream(path, container), set(frames))
+            found = {number: (packet.pos, packet.size, zlib.crc32(bytes(packet))) for number, packet in packets}
+    except av.error.InvalidDataError as error:
+        raise EchoLMError(f"{path}: not a video, or its header is damaged or truncated") from error
+    return np.array([found[number] for number in frames], np.int64)
+
+
+def read_packets(path: Path, packets: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+    """The frames ``numbers`` of a video from their packets (T, 3) as ``index_packets`` found them: T x H x W uint8.
+
+    They are what ``read_video`` gives, without reading what lies before them. EchoLMError: the file cannot be read, or
+    its bytes are no longer those of the index.
+    """
+    import av
+
+    decoder = av.VideoCodecContext.create("mjpeg", "r")
+    decoder.thread_type, decoder.options = "NONE", EXPLODE
+    frames = []
+    try:
+        with open(path, "rb", buffering=0) as file:
+            for (position, length, checksum), number in zip(packets.tolist(), numbers, strict=True):
+                content = os.pread(file.fileno(), length, position)
+                if zlib.crc32(content) != checksum:
+                    raise EchoLMError(f"{path}: has changed since it was indexed (frame {number})")
+                frames.append(_luma(path, decoder, av.Packet(content), number))
+    except OSError as error:
+        raise EchoLMError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return np.stack(frames)
+
+
 def _read_mjpeg(path: Path, frames: Sequence[int] | None) -> Video:
     import av
 
@@ -119,7 +162,7 @@ def _stream(path: Path, container: av.container.InputContainer) -> av.VideoStrea
             "Convert it: ffmpeg -i IN -c:v mjpeg -q:v 2 -pix_fmt yuvj420p OUT.avi"
         )
     stream.thread_type = "NONE"
-    stream.codec_context.options = {"err_detect": "explode"}
+    stream.codec_context.options = EXPLODE
     return stream
 
 
@@ -127,13 +170,21 @@ def _decode(
     path: Path, container: av.container.InputContainer, stream: av.VideoStream, wanted: set[int] | None
 ) -> Iterator[tuple[int, np.ndarray]]:
     """(number, H x W) of the wanted frames. Every MJPEG packet is a key frame: the others are not decoded."""
+    for number, packet in _packets(path, container, stream, wanted):
+        yield number, _luma(path, stream, packet, number)
+
+
+def _packets(
+    path: Path, container: av.container.InputContainer, stream: av.VideoStream, wanted: set[int] | None
+) -> Iterator[tuple[int, av.Packet[av.VideoStream]]]:
+    """(number, packet) of the wanted frames."""
     last = None if wanted is None else max(wanted)
     number = 0
     for packet in container.demux(stream):
         if not packet.size:
             continue
         if wanted is None or number in wanted:
-            yield number, _luma(path, packet, number)
+            yield number, packet
         number += 1
         if number - 1 == last:
             break
@@ -143,11 +194,13 @@ def _decode(
         check_wanted(path, sorted(wanted), number)
 
 
-def _luma(path: Path, packet: av.Packet[av.VideoStream], number: int) -> np.ndarray:
+def _luma(
+    path: Path, decoder: av.VideoStream | av.VideoCodecContext, packet: av.Packet[Any], number: int
+) -> np.ndarray:
     import av
 
     try:
-        pictures = [] if packet.is_corrupt else packet.decode()
+        pictures = [] if packet.is_corrupt else decoder.decode(packet)
     except av.error.InvalidDataError:
         pictures = []
     if len(pictures) != 1:

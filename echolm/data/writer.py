@@ -8,13 +8,14 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from echolm.data.frames import PACKETS
 from echolm.data.scan import SPLITS, Problem, SourceItem
 from echolm.data.store import INDEX, INFO, LANDMARKS, PROBLEMS
 from echolm.identity import canonical_json
@@ -25,19 +26,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class StoredItem:
-    """A source item with what was decoded of it: frame numbers (T,), height, width, SHA-256 of the T*H*W bytes."""
+    """A source item with what was decoded of it: frame numbers (T,), height, width, SHA-256 of the T*H*W bytes.
+
+    Of an index-only store also ``video``, the file's path in the dataset's folder, and ``packets``, T x 3.
+    """
 
     source: SourceItem
     frames: np.ndarray
     height: int
     width: int
     sha256: str
+    video: str = ""
+    packets: Sequence[Sequence[int]] = ()
 
 
 def fingerprint(items: Iterable[StoredItem], decoder: str, channel_rule: str) -> str:
     """SHA-256 over each item's ids, split, labels, frame numbers and hash of frames, and over how frames were made.
 
-    Neither the order of ``items`` nor any path enters.
+    Neither the order of ``items`` nor any path enters, nor whether the frames are stored or stay in the videos.
     """
     described = {item.source.sample: _describe(item) for item in items}
     content = {"items": described, "decoder": decoder, "channel_rule": channel_rule}
@@ -69,7 +75,12 @@ def write_info(folder: Path, info: dict[str, Any], items: list[StoredItem]) -> N
     """Write ``store.json``, which makes the folder a store."""
     splits = Counter(item.source.split for item in items)
     counts = {"items": len(items), "splits": {split: splits[split] for split in SPLITS}}
-    write_atomic(folder / INFO, json.dumps(info | counts, indent=2).encode() + b"\n")
+    write_json(folder / INFO, info | counts)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file by ``write_atomic``."""
+    write_atomic(path, json.dumps(content, indent=2).encode() + b"\n")
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -94,9 +105,8 @@ def _table(items: list[StoredItem]) -> pa.Table:
     import pyarrow as pa
 
     sources = [item.source for item in items]
-    sizes = np.array([len(item.frames) * item.height * item.width for item in items], np.int64)
     columns = {name: pa.array([getattr(source, name) for source in sources], pa.string()) for name in IDS}
-    columns["offset"] = pa.array(np.cumsum(sizes) - sizes)
+    columns |= _packets(items) if items[0].video else {"offset": _offsets(items)}
     columns["t"] = pa.array([len(item.frames) for item in items], pa.int32())
     columns["h"] = pa.array([item.height for item in items], pa.int32())
     columns["w"] = pa.array([item.width for item in items], pa.int32())
@@ -105,6 +115,21 @@ def _table(items: list[StoredItem]) -> pa.Table:
     for name in sources[0].values:
         columns[name] = _values(name, [source.values[name] for source in sources])
     return pa.table(columns)
+
+
+def _offsets(items: list[StoredItem]) -> pa.Array:
+    import pyarrow as pa
+
+    sizes = np.array([len(item.frames) * item.height * item.width for item in items], np.int64)
+    return pa.array(np.cumsum(sizes) - sizes)
+
+
+def _packets(items: list[StoredItem]) -> dict[str, pa.Array]:
+    import pyarrow as pa
+
+    packets = [np.array(item.packets, np.int64).T for item in items]
+    columns = {name: pa.array([rows[n] for rows in packets], pa.list_(pa.int64())) for n, name in enumerate(PACKETS)}
+    return {"video": pa.array([item.video for item in items], pa.string()), **columns}
 
 
 IDS = ("sample", "patient", "study", "split")

@@ -20,6 +20,8 @@ class Published(Frozen):
     file: str
     origin: str
     licence: str
+    sha256: str = ""
+    """The file's SHA-256, or its first digits where no more are known (torchvision: the 8 in the name); "" unknown."""
 
 
 class Encoder(Component):
@@ -36,7 +38,9 @@ class Encoder(Component):
     blocks: ClassVar[int]
     """Number of blocks between stem and readout."""
     width: ClassVar[int]
-    """D of ``Features.pooled``."""
+    """D of ``Features.pooled``, and of ``frames`` and ``tokens`` unless ``token_width`` is another."""
+    token_width: ClassVar[int | None] = None
+    """D of ``Features.frames`` and ``tokens`` where a projection makes ``pooled`` of another width."""
     gives: ClassVar[tuple[str, ...]] = ("pooled",)
     """Fields of ``Features`` that are not None."""
     published: ClassVar[dict[str, Published]] = {}
@@ -54,5 +58,9 @@ ENCODERS: Registry[Encoder] = Registry(
         "echolm.encoders.tiny_mvit",
         "echolm.encoders.r3d_18",
         "echolm.encoders.mvit_v2_s",
+        "echolm.encoders.resnet18_2d",
+        "echolm.encoders.vit_b_16",
+        "echolm.encoders.echoprime",
+        "echolm.encoders.panecho",
     ],
 )

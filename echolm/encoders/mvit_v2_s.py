@@ -26,8 +26,9 @@ class MViTV2S(Encoder):
     published: ClassVar[dict[str, Published]] = {
         "kinetics400": Published(
             file="mvit_v2_s-ae3be167.pth",
-            origin="torchvision.models.video.MViT_V2_S_Weights.KINETICS400_V1",
-            licence="BSD-3-Clause",
+            origin="https://download.pytorch.org/models/mvit_v2_s-ae3be167.pth",
+            licence="BSD-3-Clause (torchvision)",
+            sha256="ae3be167",
         )
     }
 

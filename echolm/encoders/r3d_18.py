@@ -27,8 +27,9 @@ class R3D18(Encoder):
     published: ClassVar[dict[str, Published]] = {
         "kinetics400": Published(
             file="r3d_18-b3b3357e.pth",
-            origin="torchvision.models.video.R3D_18_Weights.KINETICS400_V1",
-            licence="BSD-3-Clause",
+            origin="https://download.pytorch.org/models/r3d_18-b3b3357e.pth",
+            licence="BSD-3-Clause (torchvision)",
+            sha256="b3b3357e",
         )
     }
 

@@ -12,6 +12,7 @@ import torch
 from echolm.encoders.base import State
 from echolm.tasks import Batch
 from echolm.training.batches import Batches
+from echolm.training.failures import Diverged
 from echolm.training.member import Member
 from echolm.training.trunk import Trunk
 
@@ -35,11 +36,15 @@ class Evaluation:
         return whole
 
     def add(self, member: Member, state: State, batch: Batch) -> None:
-        """Append a batch. An error is kept, and everything after it left out."""
+        """Append a batch. An error is kept, and everything after it left out; so is a loss that is not finite."""
         if self.error is None:
             try:
                 outputs = member.model(state)
-                self.losses.append(member.config.task.loss(outputs, batch)["loss"].double().cpu().numpy())
+                losses = member.config.task.loss(outputs, batch)["loss"].double().cpu().numpy()
+                for item, loss in zip(batch.items, losses, strict=True):
+                    if not np.isfinite(loss):
+                        raise Diverged(f"the loss of {item.split} sample {item.sample} is {loss}")
+                self.losses.append(losses)
                 self.tables.append(member.config.task.rows(outputs, batch))
             except Exception as error:
                 self.error = error

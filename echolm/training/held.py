@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 from safetensors.torch import load_file, save
 
 from echolm.attempt import Attempt, Busy, Complete
-from echolm.errors import EchoLMError
 from echolm.provenance import provenance
 from echolm.training import checkpoint
 from echolm.training.failures import describe, failure_class, trace
@@ -91,7 +90,7 @@ class Held:
             return Outcome(cell, "complete", "was complete before")
         except Busy as error:
             return Outcome(cell, "busy", str(error))
-        except (EchoLMError, OSError) as error:
+        except Exception as error:
             self.fail(error)
         return self.outcome
 
@@ -134,7 +133,7 @@ class Held:
         self.progress.best_epoch, self.progress.best_value = self.progress.epoch, value
         if self.attempt:
             tensors = {name: tensor.cpu().contiguous() for name, tensor in self.member.tensors().items()}
-            content = save(tensors, {"cell": self.run.cell, "epoch": str(self.progress.epoch)})
+            content = save(tensors, {"cell": self.run.cell})  # one entry: safetensors writes several in any order
             self.attempt.write(best_name(self.progress.best_epoch), content)
 
     def best_tensors(self) -> dict[str, Any]:
@@ -162,9 +161,9 @@ class Held:
         checkpoint.discard(self.run.record)
 
     def fail(self, error: Exception, **evidence: Any) -> None:
-        """End as failed, with class, traceback and where it happened; or as superseded."""
+        """End as failed, with class, traceback and where it happened; or as superseded, if another attempt has begun."""
         kind, text = failure_class(error), trace(error)
-        if kind == "superseded":
+        if kind == "superseded" or (self.attempt and self.attempt.number < max(self.run.record.attempts(), default=0)):
             return self.end("superseded", str(error))
         self.log(text)
         fields = {"class": kind, "error": describe(error), "traceback": text, **evidence}

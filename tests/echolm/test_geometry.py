@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from shapely import Polygon
 from skimage.draw import polygon as skimage_polygon
 
-from echolm import geometry
+from echolm import geometry, geometry_fast
 
 COORDINATES = st.one_of(
     st.integers(-4, 20).map(float),  # on pixel centres
@@ -25,6 +30,20 @@ def reference_mask(points: np.ndarray, height: int, width: int) -> np.ndarray:
     mask = np.zeros((height, width), bool)
     mask[skimage_polygon(points[:, 1], points[:, 0], (height, width))] = True
     return mask
+
+
+def compiled_mask(points: np.ndarray, height: int, width: int) -> np.ndarray:
+    mask = np.zeros((1, height, width), np.uint8)
+    geometry_fast.fill(np.array(points[None], np.float64), mask)
+    return mask[0]
+
+
+@pytest.fixture(params=["numpy", "numba"])
+def drawn_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Runs a test with both rasterisers."""
+    monkeypatch.setattr(geometry, "_fast", lambda: geometry_fast if request.param == "numba" else None)
+    monkeypatch.setattr(geometry, "_COMPILE_AFTER", -1)
+    return str(request.param)
 
 
 def ellipse(a: float, b: float, centre: tuple[float, float] = (56.0, 56.0), count: int = 40) -> np.ndarray:
@@ -140,13 +159,13 @@ def test_ejection_fraction_is_in_percent() -> None:
 @settings(max_examples=400, deadline=None)
 def test_masks_equal_skimage_pixel_for_pixel(points: np.ndarray, height: int, width: int) -> None:
     """Self-crossing and degenerate polygons, points off the image, on pixel centres, edges through pixel centres."""
-    np.testing.assert_array_equal(
-        geometry.rasterise(points[None], height, width)[0], reference_mask(points, height, width)
-    )
+    expected = reference_mask(points, height, width)
+    np.testing.assert_array_equal(geometry._fill(points[None].astype(float), height, width)[0], expected)
+    np.testing.assert_array_equal(compiled_mask(points, height, width), expected)
 
 
 @pytest.mark.parametrize("kind", ["smooth", "noisy", "rounded"])
-def test_masks_of_contours_equal_skimage_pixel_for_pixel(kind: str) -> None:
+def test_masks_of_contours_equal_skimage_pixel_for_pixel(kind: str, drawn_by: str) -> None:
     contours = np.stack([star(seed, wobble=0.1) for seed in range(40)])
     if kind == "noisy":
         contours += np.random.default_rng(0).normal(0, 4, contours.shape)
@@ -156,25 +175,61 @@ def test_masks_of_contours_equal_skimage_pixel_for_pixel(kind: str) -> None:
     np.testing.assert_array_equal(geometry.rasterise(contours, 112, 112), expected)
 
 
-def test_a_mask_does_not_depend_on_its_batch() -> None:
+def test_a_mask_does_not_depend_on_its_batch(drawn_by: str) -> None:
     contours = np.stack([star(seed) for seed in range(70)])
     together = geometry.rasterise(contours, 112, 112)
     np.testing.assert_array_equal(together[[3, 69]], geometry.rasterise(contours[[3, 69]], 112, 112))
     assert geometry.rasterise(np.zeros((0, 40, 2)), 5, 7).shape == (0, 5, 7)
 
 
-def test_points_far_off_the_image_are_allowed() -> None:
+def test_points_far_off_the_image_are_allowed(drawn_by: str) -> None:
     square = np.array([[-1e30, -1e30], [1e30, -1e30], [1e30, 1e30], [-1e30, 1e30]])
     assert geometry.rasterise(square[None], 6, 5).all()
     assert not geometry.rasterise(square[None] + 1e31, 6, 5).any()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_points_that_are_no_numbers_are_refused(value: float) -> None:
+def test_points_that_are_no_numbers_are_refused(value: float, drawn_by: str) -> None:
     contours = np.stack([star(0), star(1)])
     contours[1, 7, 0] = value
     with pytest.raises(ValueError, match="polygon 1"):
         geometry.rasterise(contours, 112, 112)
+    with pytest.raises(ValueError, match="prediction: polygon 1"):
+        geometry.overlap(np.stack([star(0), star(1)]), contours)
+
+
+@given(st.lists(st.tuples(POLYGONS, POLYGONS), min_size=1, max_size=3), st.integers(1, 18))
+@settings(max_examples=100, deadline=None)
+def test_compiled_and_numpy_count_the_same_pixels(pairs: list[tuple[np.ndarray, np.ndarray]], size: int) -> None:
+    for truth, prediction in pairs:
+        both = truth[None].astype(float), prediction[None].astype(float)
+        np.testing.assert_array_equal(geometry_fast.overlap(*both, size), geometry._overlap(*both, size))
+
+
+def test_counts_of_unequal_numbers_of_contours_are_refused(drawn_by: str) -> None:
+    with pytest.raises(ValueError, match=r"prediction: \(1,\) contours for \(2,\) of truth"):
+        geometry.overlap(np.stack([star(0), star(1)]), star(0)[None])
+
+
+CODE = """
+import sys
+{before}
+import numpy as np
+from echolm import geometry
+square = np.tile([[2.0, 2], [7, 2], [7, 7], [2, 7]], (9_000, 1, 1))
+print(geometry.rasterise(square, 9, 9).sum() // 9_000, "echolm.geometry_fast" in sys.modules, end=" ")
+print(geometry.rasterise(square, 9, 9).sum() // 9_000, "echolm.geometry_fast" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("before", ["", "sys.modules['numba'] = None"], ids=["numba", "no numba"])
+def test_many_polygons_are_compiled_where_numba_is_installed(before: str, tmp_path: Path) -> None:
+    """The code stays in memory: a process writes nothing, neither to its home nor to numba's folder."""
+    environment = {**os.environ, "HOME": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path)}
+    run = [sys.executable, "-c", CODE.format(before=before)]
+    done = subprocess.run(run, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["36", "False", "36", str(not before)]
+    assert not any(tmp_path.iterdir())
 
 
 # Dice
@@ -223,7 +278,7 @@ def test_two_empty_masks_agree() -> None:
     np.testing.assert_array_equal(geometry.dice([empty, empty, full], [empty, full, full]), [1, 0, 1])
 
 
-def test_overlap_counts_what_the_masks_hold() -> None:
+def test_overlap_counts_what_the_masks_hold(drawn_by: str) -> None:
     truth = np.stack([star(seed) for seed in range(6)]).reshape(2, 3, 40, 2)
     prediction = truth[:, ::-1] + 3
     intersection, area_truth, area_prediction = geometry.overlap(truth, prediction)

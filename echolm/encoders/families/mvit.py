@@ -42,24 +42,26 @@ class Block(nn.Module):
 
 
 class Readout(nn.Module):
-    """tokens -> Features: the class token is the pooled vector; frames are the other tokens' mean over space."""
+    """tokens -> Features: pooled is ``head`` of the class token; frames are the other tokens' mean over space."""
 
-    def __init__(self, norm: nn.Module) -> None:
+    def __init__(self, norm: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.norm = norm
+        self.head = head
 
     def forward(self, state: State) -> Features:
         """State with ``tokens`` -> Features after the last LayerNorm."""
         tokens: Tensor = self.norm(state.tensors["tokens"])
         grid = tokens[:, 1:].reshape(len(tokens), *state.meta["thw"], tokens.shape[-1])
-        return Features(pooled=tokens[:, 0], frames=grid.mean(dim=(2, 3)), tokens=grid)
+        return Features(pooled=self.head(tokens[:, 0]), frames=grid.mean(dim=(2, 3)), tokens=grid)
 
 
-def from_torchvision(network: nn.Module) -> EncoderNetwork:
-    """Stages of a torchvision ``MViT``, which shares its parameters; the classifier ``head`` is left out."""
+def from_torchvision(network: nn.Module, keep_head: bool = False) -> EncoderNetwork:
+    """Stages of a torchvision ``MViT``, which shares its parameters; its ``head`` is left out unless ``keep_head``."""
     stem = Stem(network.get_submodule("conv_proj"), network.get_submodule("pos_encoding"))
     blocks: list[nn.Module] = [Block(block) for block in network.get_submodule("blocks").children()]
-    return EncoderNetwork(stem, blocks, Readout(network.get_submodule("norm")))
+    head = network.get_submodule("head") if keep_head else nn.Identity()
+    return EncoderNetwork(stem, blocks, Readout(network.get_submodule("norm"), head))
 
 
 def small(

@@ -5,34 +5,13 @@ State between stages: ``maps`` B x C x T' x H' x W'.
 
 from __future__ import annotations
 
-from typing import Literal, Self
-
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from echolm.encoders.base import EncoderNetwork, Features, State
+from echolm.encoders.families.batch_norm import BatchNorm, Stage
 from echolm.encoders.torchvision_compat import import_torchvision
 
 _resnet = import_torchvision().models.video.resnet
-
-BatchNorm = Literal["frozen", "batch"]
-
-
-class Stage(nn.Module):
-    """A stage whose BatchNorm, when ``frozen``, stays in eval mode: stored statistics, trainable affine parameters."""
-
-    def __init__(self, batch_norm: BatchNorm) -> None:
-        super().__init__()
-        self.batch_norm = batch_norm
-
-    def train(self, mode: bool = True) -> Self:
-        """As of any module, but for frozen BatchNorm."""
-        super().train(mode)
-        if self.batch_norm == "frozen":
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
-        return self
 
 
 class Stem(Stage):

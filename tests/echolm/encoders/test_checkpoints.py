@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def refusal(path: Path, network: nn.Module | None = None) -> str:
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     message = str(error.value)
     assert message.startswith(f"{path}: ") and "encoder r3d-18" in message
-    assert "r3d_18-b3b3357e.pth (torchvision.models.video.R3D_18_Weights.KINETICS400_V1, licence BSD-3" in message
+    assert "r3d_18-b3b3357e.pth (https://download.pytorch.org/models/r3d_18-b3b3357e.pth, licence BSD-3" in message
     return message
 
 
@@ -71,7 +72,7 @@ def test_batch_counters_may_be_absent(tmp_path: Path, network: EncoderNetwork) -
 
 def test_missing_file_says_where_to_get_it(tmp_path: Path) -> None:
     assert "no such file" in refusal(tmp_path / "r3d_18-b3b3357e.pth")
-    assert "no such file" in refusal(tmp_path)
+    assert "a folder, not a file" in refusal(tmp_path)
 
 
 def test_another_models_weights_name_the_first_keys(tmp_path: Path) -> None:
@@ -91,6 +92,36 @@ def test_the_full_network_of_another_encoder_is_refused(tmp_path: Path) -> None:
         TINY.build(path)
     with pytest.raises(EchoLMError, match="not weights of encoder none: unexpected: stem.patches.weight and"):
         ENCODERS.parse("none").build(path)
+
+
+def test_a_state_dict_may_lie_under_a_key(tmp_path: Path) -> None:
+    network, state = nn.Linear(2, 3), nn.Linear(2, 3).state_dict()
+    for content in ({"weights": state, "epoch": 3}, state):
+        load_state(saved(tmp_path / "x.pt", content), network, R3D18(), under="weights")
+        assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
+    assert "a mapping of model" in refusal(saved(tmp_path / "y.pt", {"model": state}))
+    assert "a mapping of weights" in refusal(saved(tmp_path / "z.pt", {"weights": state}))
+
+
+def test_keys_of_no_use_are_left_out_and_no_others(tmp_path: Path) -> None:
+    state = {**nn.Linear(2, 3).state_dict(), "module.EF_head.1.bias": torch.zeros(1), "pe": torch.zeros(3)}
+    path = saved(tmp_path / "x.pt", state)
+    load_state(path, nn.Linear(2, 3), R3D18(), left_out=r"pe|[^.]+_head\.1\.bias")
+    with pytest.raises(EchoLMError, match=r"unexpected: pe\."):
+        load_state(path, nn.Linear(2, 3), R3D18(), left_out=r"[^.]+_head\..+")
+
+
+def test_a_text_file_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "r3d_18-b3b3357e.pth"
+    path.write_text("<!DOCTYPE html>\n<title>Sign in</title>\n")
+    assert "truncated, or not a checkpoint. Meant is" in refusal(path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "x.pt", nn.Linear(2, 3).state_dict())
+    path.chmod(0)
+    assert "permission denied" in refusal(path)
 
 
 @pytest.mark.parametrize("value", [[1, 2], {"epoch": 3, "state_dict": {}}, {0: torch.zeros(1)}, torch.zeros(2)])
@@ -115,7 +146,10 @@ def test_code_in_a_pickle_never_runs(tmp_path: Path) -> None:
     plain.write_bytes(pickle.dumps(Payload(mark), protocol=2))
     module = saved(tmp_path / "c.pth", nn.Linear(2, 3))
     for path in (torch_file, plain, module):
-        assert "Python objects, which are never run" in refusal(path)
+        message = refusal(path)
+        assert "Python objects" in message and "which are never run" in message
+        assert "`weights_only`" not in message  # torch's advice to read the file without that protection
+    assert "(torch.nn.modules.linear.Linear)" in refusal(module)
     assert not mark.exists()
 
 
@@ -135,7 +169,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str, part: float) -
     path = tmp_path / f"cut{suffix}"
     whole = content(suffix)
     path.write_bytes(whole[: int(part * len(whole))])
-    assert "truncated" in refusal(path)
+    assert ("truncated" if path.stat().st_size else "the file is empty") in refusal(path)
 
 
 @ANY_FILE

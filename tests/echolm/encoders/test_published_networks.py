@@ -1,27 +1,101 @@
-"""r3d-18 and mvit-v2-s are torchvision's networks: the same parameters, keys and features."""
+"""Published encoders are the published networks: the same parameters, keys and features."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from echolm.encoders import Encoder
-from echolm.encoders.base import EncoderNetwork
-from echolm.encoders.mvit_v2_s import MViTV2S
-from echolm.encoders.r3d_18 import R3D18
+from echolm.encoders import ENCODERS, Encoder
+from echolm.encoders.base import EncoderNetwork, Features, State
+from echolm.encoders.families.frame_transformer import sinusoids
 from echolm.encoders.torchvision_compat import import_torchvision
 from echolm.randomness import seeded
+
+models = import_torchvision().models
+
+
+class PanEchoNetwork(nn.Module):
+    """The published network as its description puts it, with the published keys and two of its heads of tasks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        images, video = nn.Module(), nn.Module()
+        images.model = models.convnext_tiny(weights=None)
+        images.model.classifier[-1] = nn.Identity()
+        video.encoder, video.time_encoder = images, nn.Module()
+        video.time_encoder.register_parameter("pe", nn.Parameter(positions(16, 768)[None], requires_grad=False))
+        layer = nn.TransformerEncoderLayer(768, 8, 768, dropout=0.0, activation="relu", batch_first=True)
+        video.transformer = nn.TransformerEncoder(layer, 4, enable_nested_tensor=False)
+        self.encoder = video
+        self.add_module("EF_head", nn.Sequential(nn.Dropout(0.25), nn.Linear(768, 1)))
+        self.add_module("LVWallThickness-increased-any_head", nn.Sequential(nn.Dropout(0.25), nn.Linear(768, 1)))
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """B x 3 x T x H x W -> B x 768. Channel and time keep their place when the images are cut out."""
+        length = clip.shape[2]
+        planes = clip.flatten(1, 2)
+        vectors = [self.encoder.encoder.model(planes[:, 3 * i : 3 * i + 3]) for i in range(length)]
+        return self.encoder.transformer(torch.stack(vectors, 1) + self.encoder.time_encoder.pe[:, :length]).mean(1)
+
+
+def positions(length: int, width: int) -> Tensor:
+    """Vaswani et al. 2017 §3.5, number by number."""
+    angles = [[p / 10_000 ** ((i - i % 2) / width) for i in range(width)] for p in range(length)]
+    return torch.tensor([[math.cos(a) if i % 2 else math.sin(a) for i, a in enumerate(row)] for row in angles])
+
+
+def frame_mean(network: nn.Module, clip: Tensor) -> Tensor:
+    """Each frame alone, then the mean over frames."""
+    return torch.stack([network(frame) for frame in clip.unbind(2)]).mean(0)
+
+
+@dataclass(frozen=True)
+class Case:
+    """The published network of an encoder, and how its file and its features are made."""
+
+    make: Callable[[], nn.Module]
+    left_out: tuple[str, ...] = ()
+    """First parts of keys that the encoder has no use for."""
+    features: Callable[[nn.Module, Tensor], Tensor] = lambda network, clip: network(clip)
+    file: Callable[[dict[str, Tensor]], Any] = lambda state: state
+    frames: int = 16
+    weights: Any = None
+
+
+def prefixed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"module.{key}": value for key, value in state.items()}
+
+
+CASES = {
+    "r3d-18": Case(models.video.r3d_18, ("fc",), weights=models.video.R3D_18_Weights.KINETICS400_V1),
+    "mvit-v2-s": Case(
+        models.video.mvit_v2_s, ("head",), file=prefixed, weights=models.video.MViT_V2_S_Weights.KINETICS400_V1
+    ),
+    "resnet18-2d": Case(models.resnet18, ("fc",), frame_mean, frames=3, weights=models.ResNet18_Weights.IMAGENET1K_V1),
+    "vit-b-16": Case(
+        models.vit_b_16, ("heads",), frame_mean, prefixed, frames=2, weights=models.ViT_B_16_Weights.IMAGENET1K_V1
+    ),
+    "echoprime": Case(lambda: models.video.mvit_v2_s(num_classes=512)),
+    "panecho": Case(
+        PanEchoNetwork,
+        ("EF_head", "LVWallThickness-increased-any_head", "encoder.time_encoder"),
+        file=lambda state: {"weights": prefixed(state), "epoch": 3},
+        frames=4,
+    ),
+}
 
 
 @dataclass
 class Pair:
-    """An encoder built from the checkpoint of ``reference``, torchvision's network with its classifier."""
+    """An encoder built from the checkpoint of ``reference``, the published network."""
 
+    case: Case
     encoder: Encoder
     reference: nn.Module
     network: EncoderNetwork
@@ -31,86 +105,128 @@ def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def make(encoder: Encoder, model: Callable[..., nn.Module], prefix: str, folder: Path) -> Pair:
+def varied(value: Tensor) -> Tensor:
+    """Random values of about the same scale, which overlap in memory: a file holds a few thousand numbers of each."""
+    if value.dim() == 0:
+        return value
+    strides = (13, 7, 5, 3, 1)[-value.dim() :]
+    length = 1 + sum((size - 1) * stride for size, stride in zip(value.shape, strides, strict=True))
+    spread = value.std() if value.numel() > 1 and value.std() > 0 else 0.05
+    return (value.mean() + spread * torch.randn(length)).as_strided(value.shape, strides)
+
+
+@pytest.fixture(scope="module", params=CASES)
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    case, encoder = CASES[request.param], ENCODERS.parse(request.param)
     with seeded("reference"):
-        reference = model(weights=None)
-    checkpoint = folder / "checkpoint.pth"
-    torch.save({prefix + key: value for key, value in reference.state_dict().items()}, checkpoint)
-    return Pair(encoder, reference, encoder.build(checkpoint))
+        reference = case.make()
+        state = {key: value if key.endswith(".pe") else varied(value) for key, value in reference.state_dict().items()}
+    reference.load_state_dict(state)
+    checkpoint = tmp_path_factory.mktemp(request.param) / "checkpoint.pth"
+    torch.save(case.file(state), checkpoint)
+    return Pair(case, encoder, reference, encoder.build(checkpoint))
 
 
-@pytest.fixture(scope="module")
-def r3d(tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    return make(R3D18(), import_torchvision().models.video.r3d_18, "", tmp_path_factory.mktemp("r3d"))
+TOTALS = {
+    "r3d-18": (33_371_472, 512 * 400 + 400),
+    "mvit-v2-s": (34_537_744, 768 * 400 + 400),
+    "resnet18-2d": (11_689_512, 512 * 1000 + 1000),
+    "vit-b-16": (86_567_656, 768 * 1000 + 1000),
+    "echoprime": (34_623_872, 0),
+    "panecho": (42_006_624 + 2 * 769 + 16 * 768, 2 * 769 + 16 * 768),
+}
+"""Parameters of the published network (NLDL 2026 Table 1 counts classifiers), and those of them the encoder leaves out:
+the classifier; of PanEcho the heads of tasks and the position table."""
 
 
-@pytest.fixture(scope="module")
-def mvit(tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    return make(MViTV2S(), import_torchvision().models.video.mvit_v2_s, "module.", tmp_path_factory.mktemp("mvit"))
-
-
-@pytest.fixture(params=["r3d", "mvit"])
-def pair(request: pytest.FixtureRequest) -> Pair:
-    found: Pair = request.getfixturevalue(request.param)
-    return found
-
-
-def without_classifier(pair: Pair) -> nn.Module:
-    """torchvision's own network whose classifier is the identity."""
-    setattr(pair.reference, "fc" if isinstance(pair.encoder, R3D18) else "head", nn.Identity())
-    return pair.reference
-
-
-def test_parameter_counts(r3d: Pair, mvit: Pair) -> None:
-    """NLDL 2026 Table 1 counts classifiers of 400 classes (33.37 M and 34.5 M); ours have none."""
-    assert count(r3d.network) == 33_371_472 - (512 * 400 + 400)
-    assert count(mvit.network) == 34_537_744 - (768 * 400 + 400)
-
-
-@pytest.mark.parametrize(
-    ("k", "parameters"),
-    [(1, 7_100_160), (2, 13_613_184), (6, 20_770_944), (9, 26_139_264), (12, 31_507_584), (16, 34_186_080)],
-)
-def test_parameters_of_the_last_k_blocks(mvit: Pair, k: int, parameters: int) -> None:
-    assert sum(count(block) for block in mvit.network.blocks[-k:]) == parameters
-
-
-def test_parameters_outside_the_blocks(mvit: Pair) -> None:
-    assert count(mvit.network.stem) == 42_432 + 96
-    assert count(mvit.network.readout) == 1_536
-
-
-def test_every_parameter_of_torchvision_but_the_classifier_is_there(pair: Pair) -> None:
-    own = sorted(value.double().sum().item() for value in pair.network.state_dict().values())
-    theirs = pair.reference.state_dict().items()
-    kept = sorted(value.double().sum().item() for key, value in theirs if key.split(".")[0] not in ("fc", "head"))
-    assert own == kept
-
-
-def test_blocks_and_published_file(pair: Pair) -> None:
-    """The declared file is torchvision's, which carries the first digits of its hash."""
-    video = import_torchvision().models.video
-    weights = video.R3D_18_Weights if isinstance(pair.encoder, R3D18) else video.MViT_V2_S_Weights
+def test_parameter_counts(pair: Pair) -> None:
+    total, left_out = TOTALS[pair.encoder.name]
+    assert count(pair.reference) == total
+    assert count(pair.network) == total - left_out
     assert len(pair.network.blocks) == pair.encoder.blocks
-    assert weights.KINETICS400_V1.url.endswith("/" + pair.encoder.published["kinetics400"].file)
 
 
-def test_normalisation_is_that_of_the_published_weights(pair: Pair) -> None:
-    video = import_torchvision().models.video
-    weights = video.R3D_18_Weights if isinstance(pair.encoder, R3D18) else video.MViT_V2_S_Weights
-    preset = weights.KINETICS400_V1.transforms()
-    assert pair.encoder.scale == "0-1"
-    assert (tuple(preset.mean), tuple(preset.std)) == (pair.encoder.mean, pair.encoder.std)
+def kept(pair: Pair) -> dict[str, Tensor]:
+    """The published state dict without what the encoder leaves out."""
+    state = pair.reference.state_dict().items()
+    return {key: value for key, value in state if not key.startswith(tuple(f"{part}." for part in pair.case.left_out))}
 
 
-def test_pooled_features_are_torchvisions(pair: Pair) -> None:
-    """At the declared 16 x 224 x 224, bit by bit; tokens and frames have the published grid."""
-    clip = torch.randn(1, 3, pair.encoder.frames, pair.encoder.size, pair.encoder.size)
+def test_every_tensor_of_the_file_is_there_and_no_other(pair: Pair) -> None:
+    theirs, own = kept(pair), pair.network.state_dict()
+    assert {"echoprime": 397, "panecho": 228}.get(pair.encoder.name, len(theirs)) == len(theirs) == len(own)
+    sums = [sorted(value.double().sum().item() for value in state.values()) for state in (own, theirs)]
+    assert sums[0] == sums[1]
+
+
+def test_parameters_of_the_stages(pair: Pair) -> None:
+    """mvit-v2-s and echoprime: NLDL 2026's k of sixteen blocks, and the rest."""
+    stem, *blocks, readout = map(count, pair.network.stages())
+    if pair.encoder.name in ("mvit-v2-s", "echoprime"):
+        last = {1: 7_100_160, 2: 13_613_184, 6: 20_770_944, 9: 26_139_264, 12: 31_507_584, 16: 34_186_080}
+        assert {k: sum(blocks[-k:]) for k in last} == last
+        assert (stem, readout) == (42_432 + 96, 1_536 + (393_728 if pair.encoder.name == "echoprime" else 0))
+    elif pair.encoder.name == "panecho":
+        assert (stem + sum(blocks[:4]), readout) == (27_820_128, 0)
+        assert blocks == [237_888, 992_256, 11_112_960, 15_470_592 + 1_536] + [3_546_624] * 4
+    elif pair.encoder.name == "vit-b-16":
+        assert blocks == [7_087_872] * 12 and readout == 1_536
+
+
+def test_published_file_is_declared_with_its_hash(pair: Pair) -> None:
+    """torchvision's files carry the first digits of their hash in the name."""
+    (item,) = pair.encoder.published.values()
+    assert item.licence and item.origin
+    if pair.case.weights:
+        assert item.origin == pair.case.weights.url
+        assert item.origin.endswith(f"/{item.file}") and item.file.endswith(f"-{item.sha256}.pth")
+    else:
+        assert item.file == {"echoprime": "echo_prime_encoder.pt", "panecho": "panecho.pt"}[pair.encoder.name]
+
+
+def staged(network: EncoderNetwork, clip: Tensor) -> Features:
+    """Through all stages in two runs, as a trunk and a tail do."""
+    cut = len(network.blocks) - 1
+    features = network.run(network.run(State({"clip": clip}), 0, cut), cut, len(network.blocks) + 2)
+    assert isinstance(features, Features)
+    return features
+
+
+def test_pooled_features_are_those_of_the_published_network(pair: Pair) -> None:
+    """At 224 x 224; videos bit by bit, images folded into the batch to rounding."""
+    clip = torch.randn(1, 3, pair.case.frames, pair.encoder.size, pair.encoder.size)
+    if pair.case.left_out and pair.encoder.name != "panecho":
+        setattr(pair.reference, pair.case.left_out[0], nn.Identity())
     with torch.no_grad():
-        expected = without_classifier(pair).eval()(clip)
-        features = pair.network.eval()(clip)
-    assert torch.equal(features.pooled, expected) and expected.shape == (1, pair.encoder.width)
-    grid = (2, 14, 14) if isinstance(pair.encoder, R3D18) else (8, 7, 7)
-    assert features.tokens is not None and features.tokens.shape == (1, *grid, pair.encoder.width)
-    assert features.frames is not None
-    torch.testing.assert_close(features.frames, features.tokens.mean(dim=(2, 3)))
+        expected = pair.case.features(pair.reference.eval(), clip)
+        features = staged(pair.network.eval(), clip)
+    assert expected.shape == (1, pair.encoder.width) and expected.std() > 0.01
+    exact = pair.case.frames == 16
+    torch.testing.assert_close(features.pooled, expected, rtol=0 if exact else 1e-4, atol=0 if exact else 1e-4)
+    check_grids(pair, features)
+
+
+GRIDS = {
+    "r3d-18": (2, 14, 14),
+    "mvit-v2-s": (8, 7, 7),
+    "resnet18-2d": (3, 7, 7),
+    "vit-b-16": (2, 14, 14),
+    "echoprime": (8, 7, 7),
+}
+
+
+def check_grids(pair: Pair, features: Features) -> None:
+    encoder = pair.encoder
+    assert {name for name, value in vars(features).items() if value is not None} == set(encoder.gives)
+    width = encoder.token_width or encoder.width
+    if encoder.name in GRIDS:
+        assert features.tokens is not None and features.tokens.shape == (1, *GRIDS[encoder.name], width)
+    assert features.frames is not None and features.frames.shape[::2] == (1, width)
+    if encoder.name in ("r3d-18", "mvit-v2-s", "resnet18-2d", "echoprime"):
+        torch.testing.assert_close(features.frames, features.tokens.mean(dim=(2, 3)))
+    if encoder.name in ("resnet18-2d", "vit-b-16", "panecho"):
+        torch.testing.assert_close(features.pooled, features.frames.mean(dim=1))
+
+
+def test_positions_are_the_published_ones() -> None:
+    torch.testing.assert_close(sinusoids(16, 768), positions(16, 768), rtol=0, atol=2e-6)

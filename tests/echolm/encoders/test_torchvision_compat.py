@@ -32,7 +32,7 @@ from echolm.heads import HEADS
 for registry in (ENCODERS, HEADS):
     for name in registry.names():
         registry.parse(name)
-print(sorted({"torch", "torchvision"} & set(sys.modules)))
+print(sorted({"torch", "torchvision", "torch_geometric"} & set(sys.modules)))
 """
 
 

@@ -1,4 +1,4 @@
-"""The graph head: its graph is what the papers say, its outputs are frame-major."""
+"""The graph head of the paper: its graph is what the papers say."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from echolm.errors import EchoLMError
 from echolm.heads import HEADS
 from echolm.heads.gcn import GCN
-from echolm.heads.spiral import SpiralConv, SpiralDecoder, spiral_indices
+from echolm.heads.spiral import SpiralConv, spiral_indices
 
 SIZES = st.tuples(st.integers(1, 4), st.integers(1, 9))
 
@@ -95,51 +94,3 @@ def test_weights_are_xavier_uniform_and_biases_zero() -> None:
             assert not module.bias.any()
             assert 0.9 * bound < module.weight.abs().max() <= bound
             assert module.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.1)
-
-
-def test_indices_move_with_the_module_and_stay_out_of_checkpoints() -> None:
-    head = GCN().build(8, (2, 4, 2))
-    assert all("indices" not in key for key in head.state_dict())
-    assert all(convolution.indices.device.type == "meta" for convolution in head.to("meta").convolutions)
-
-
-@pytest.mark.parametrize("shape", [(2, 40, 2), (1, 40, 2), (3, 7, 2), (2, 1, 2)])
-def test_shapes_for_any_phases_and_points(shape: tuple[int, ...]) -> None:
-    head = GCN(channels=(4, 6)).build(5, shape)
-    assert head(torch.randn(3, 5)).shape == (3, *shape)
-    assert head(torch.randn(0, 5)).shape == (0, *shape)
-
-
-def test_outputs_are_frame_major() -> None:
-    """Node phase * points + point is that phase's point, and its two channels are x and y."""
-    head: SpiralDecoder = GCN(channels=(3,)).build(4, (2, 5, 2))
-    numbers = torch.stack([torch.arange(10.0), -torch.arange(10.0)], dim=1)[None]
-    head.convolutions[-1].register_forward_hook(lambda *_: numbers)
-    landmarks = head(torch.randn(1, 4))
-    assert torch.equal(landmarks[0, :, :, 0], torch.arange(10.0).view(2, 5))
-    assert torch.equal(landmarks[0, :, :, 1], -torch.arange(10.0).view(2, 5))
-
-
-def test_gradient_reaches_and_leaves_every_node() -> None:
-    head: SpiralDecoder = GCN().build(16, (2, 40, 2))
-    x = torch.randn(2, 16)
-    head(x).square().sum().backward()
-    rows = head.expand.weight.grad.view(80, -1)
-    assert (rows != 0).any(dim=1).all()
-    landmarks = head(x)
-    for phase, point in [(0, 0), (0, 39), (1, 17)]:
-        head.zero_grad()
-        landmarks[0, phase, point, 0].backward(retain_graph=True)
-        assert head.expand.weight.grad.any()
-
-
-@pytest.mark.parametrize("outputs", [(160,), (2, 40, 3), (40, 2)])
-def test_outputs_that_are_not_landmarks_are_refused(outputs: tuple[int, ...]) -> None:
-    with pytest.raises(EchoLMError, match=r"\(phases, points, 2\), not outputs of shape"):
-        GCN().build(8, outputs)
-
-
-@pytest.mark.parametrize("channels", [(), (16, 0)])
-def test_impossible_channels_are_refused(channels: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="channels"):
-        GCN(channels=channels)

@@ -1,0 +1,291 @@
+"""How a bad input is made from a good one, how a command is typed, and what it left behind."""
+
+from __future__ import annotations
+
+import csv
+import ctypes
+import hashlib
+import os
+import pickle
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from echolm.cli import main
+
+RUN = {"data": "phantom", "task": "landmarks", "encoder": "tiny-r3d", "trainable": "k0", "head": "mlp", "epochs": 1, "batch_size": 4}
+"""A good run: complete in the workspace of every test."""
+
+
+class Place:
+    """A folder with good inputs, for one test to damage, and their names in the table of cases.
+
+    ``source``: 12 phantom clips. ``workspace``: the store ``phantom`` made of them, one complete run (``record``) of
+    ``run`` (a configuration file), an empty tracking database, and the grid ``grid`` (a file), launched.
+    ``sample``, ``other``: the videos in rows 3 and 4 of the file list.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.mounted: list[Path] = []
+        self.names = {
+            "root": root, "source": root / "source", "workspace": root / "workspace",
+            "store": root / "workspace/data/phantom", "run": root / "run.yaml", "grid": root / "grid.yaml",
+        }  # fmt: skip
+        rows = (root / "source/FileList.csv").read_text().splitlines() if (root / "source").exists() else []
+        records = [path.parent for path in (root / "workspace/runs").glob("*/*/summary.json")]
+        if rows and records:
+            self.names |= {"sample": rows[2].split(",")[0], "other": rows[3].split(",")[0]}
+            self.names |= {"record": records[0], "cell": records[0].parent.name}
+
+    def __call__(self, text: str) -> str:
+        """``text`` with the names in braces replaced."""
+        return text.format(**self.names)
+
+    def path(self, text: str) -> Path:
+        """A path with names in braces."""
+        return Path(self(text))
+
+
+Make = Callable[[Place], Any]
+"""Makes a bad input in a place of good ones."""
+
+
+def write(path: str, content: str | bytes) -> Make:
+    """A file with this content; names in braces in a text are replaced."""
+
+    def make(place: Place) -> None:
+        target = place.path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content if isinstance(content, bytes) else place(content).encode())
+
+    return make
+
+
+def change(path: str, edit: Callable[[bytes], bytes]) -> Make:
+    """A file with other bytes."""
+    return lambda place: place.path(path).write_bytes(edit(place.path(path).read_bytes()))
+
+
+def swap(path: str, old: str, new: str) -> Make:
+    """A text file in which ``old``, which must be there, is ``new``."""
+
+    def edit(content: bytes) -> bytes:
+        assert old.encode() in content, (path, old)
+        return content.replace(old.encode(), new.encode())
+
+    return change(path, edit)
+
+
+def cut(path: str, share: float = 0.5) -> Make:
+    """The first part of a file, as an interrupted copy leaves it."""
+    return change(path, lambda content: content[: int(len(content) * share)])
+
+
+def remove(path: str) -> Make:
+    """A file or folder that is not there."""
+
+    def make(place: Place) -> None:
+        target = place.path(path)
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+
+    return make
+
+
+def folder(path: str) -> Make:
+    """A folder, in the place of what was there."""
+
+    def make(place: Place) -> None:
+        if place.path(path).exists():
+            remove(path)(place)
+        place.path(path).mkdir(parents=True)
+
+    return make
+
+
+def link(path: str, target: str) -> Make:
+    """A symbolic link, in the place of what was there."""
+
+    def make(place: Place) -> None:
+        remove(path)(place)
+        place.path(path).symlink_to(place(target))
+
+    return make
+
+
+def mode(path: str, bits: int) -> Make:
+    """A file or folder with other permissions."""
+    return lambda place: place.path(path).chmod(bits)
+
+
+def both(*steps: Make) -> Make:
+    """One after another."""
+    return lambda place: [step(place) for step in steps]
+
+
+def cell(table: str, line: int, column: str, value: str) -> Make:
+    """A CSV file of ``source`` with one other value; line 1 is the header."""
+
+    def edit(rows: list[list[str]]) -> list[list[str]]:
+        rows[line - 1][rows[0].index(column)] = value
+        return rows
+
+    return rows(table, edit)
+
+
+def rows(table: str, edit: Callable[[list[list[str]]], list[list[str]]]) -> Make:
+    """A CSV file of ``source`` with other rows; the header is the first."""
+
+    def make(place: Place) -> None:
+        path = place.path("{source}") / table
+        with open(path, encoding="utf-8", newline="") as file:
+            found = edit(list(csv.reader(file)))
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(found)
+
+    return make
+
+
+def avi(path: str, codec: str = "mjpeg", pixels: str = "yuvj420p", frames: int = 60, size: int = 112) -> Make:
+    """A video of black frames."""
+
+    def make(place: Place) -> None:
+        import av
+
+        with av.open(str(place.path(path)), "w", format="avi") as container:
+            stream = container.add_stream(codec, rate=50)
+            stream.width, stream.height, stream.pix_fmt = size, size, pixels
+            for _ in range(frames):
+                black = av.VideoFrame.from_ndarray(np.zeros((size, size), np.uint8), format="gray")
+                container.mux(stream.encode(black.reformat(format=pixels)))
+            container.mux(stream.encode(None))
+
+    return make
+
+
+def config(**changes: Any) -> Make:
+    """The configuration of the good run with other fields (None: without the field), in ``run``."""
+    return write("{run}", _yaml({name: value for name, value in (RUN | changes).items() if value is not None}))
+
+
+def grid(axes: dict[str, list[Any]], **more: Any) -> Make:
+    """A grid of the good run with these axes, in ``grid``."""
+    return write("{grid}", _yaml({"base": {name: value for name, value in RUN.items() if name not in axes}, "axes": axes, **more}))
+
+
+def _yaml(values: dict[str, Any]) -> str:
+    return yaml.safe_dump(values, sort_keys=False).replace("'{", "{").replace("}'", "}")
+
+
+class Payload:
+    """Unpickling it writes a file."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.write_text, (self.mark, "the code ran")
+
+
+def code(path: str) -> Make:
+    """A pickle that writes the file ``the-code-ran`` when it is loaded."""
+    return lambda place: place.path(path).write_bytes(pickle.dumps(Payload(place.root / "the-code-ran"), 2))
+
+
+def weights(encoder: str, path: str) -> Make:
+    """A new encoder's state dict."""
+
+    def make(place: Place) -> None:
+        import torch
+
+        from echolm.encoders import ENCODERS
+
+        torch.save(ENCODERS.parse(encoder).build(None).state_dict(), place.path(path))
+
+    return make
+
+
+def small_disk(path: str, size: str) -> Make:
+    """A file system of so many bytes in the place of a folder; the test is skipped where mounting is not allowed."""
+
+    def make(place: Place) -> None:
+        target = place.path(path)
+        target.mkdir(parents=True, exist_ok=True)
+        words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(target)]
+        if subprocess.run(words, capture_output=True).returncode:
+            pytest.skip("mounting a small file system is not allowed here")
+        place.mounted.append(target)
+
+    return make
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command printed, its exit status, and what it raised that no user should see."""
+
+    status: int
+    out: str
+    err: str
+    raised: BaseException | None = None
+
+
+def typed(command: str, place: Place) -> Done:
+    """Type a command: ``echolm ...``, with ``NAME=value`` before it. Plugins are read once a process: it gets its own."""
+    words = [place(word) for word in shlex.split(command)]
+    start = words.index("echolm")
+    environment = {name: value for name, _, value in (word.partition("=") for word in words[:start])}
+    arguments = ["--workspace", str(place.path("{workspace}")), *words[start + 1 :]]
+    if "ECHOLM_PLUGINS" in environment:
+        program = [sys.executable, "-m", "echolm.cli", *arguments]
+        done = subprocess.run(program, env=os.environ | environment, capture_output=True, text=True)
+        return Done(done.returncode, done.stdout, done.stderr)
+    with unprivileged():
+        result = CliRunner().invoke(main, arguments, env=environment)
+    raised = None if isinstance(result.exception, SystemExit) else result.exception
+    return Done(result.exit_code, result.stdout, result.stderr, raised)
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Without root's right to read and write every file: permissions count."""
+    libc, header, sets = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    libc.capget(header, sets)
+    effective = sets[0]
+    sets[0] &= ~0b110  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    libc.capset(header, sets)
+    try:
+        yield
+    finally:
+        sets[0] = effective
+        libc.capset(header, sets)
+
+
+def listing(root: Path) -> dict[str, str]:
+    """Every path under a folder with what it is: a file's SHA-256, a link's target, or ``folder``."""
+    return {path.relative_to(root).as_posix(): _what(path) for path in sorted(root.rglob("*"))}
+
+
+def _what(path: Path) -> str:
+    if path.is_symlink():
+        return f"-> {path.readlink()}"
+    if path.is_dir():
+        return "folder"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if os.access(path, os.R_OK) else "unreadable"
+
+
+def differences(before: dict[str, str], after: dict[str, str], allowed: tuple[str, ...]) -> list[str]:
+    """Paths that appeared, went or changed, but for the allowed ones."""
+    paths = [path for path in {**before, **after} if before.get(path) != after.get(path)]
+    return [path for path in paths if not any(fnmatch(path, pattern) for pattern in allowed)]

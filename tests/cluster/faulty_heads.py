@@ -1,0 +1,79 @@
+"""Heads in which something goes wrong, as a plugin: ``ECHOLM_PLUGINS=faulty_heads``.
+
+Each is the MLP behind one module. ``TEST_DELAY_S``: seconds that ``slow`` sleeps in a training step. While the file
+``TEST_HEALED`` is there, nothing goes wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from echolm.heads import HEADS, Head
+from echolm.heads.mlp import MLP
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Faulty(Head):
+    """The MLP of width 16 after ``act``."""
+
+    act: ClassVar[Callable[[], Any]]
+
+    def build(self, width: int, outputs: tuple[int, ...]) -> nn.Module:
+        """B x width -> B x *outputs."""
+        from faulty_networks import Before
+        from torch import nn
+
+        return nn.Sequential(Before(type(self).act), MLP(width=16).build(width, outputs))
+
+
+def sleep() -> None:
+    """Take a while."""
+    time.sleep(float(os.environ.get("TEST_DELAY_S", "0")))
+
+
+def fail() -> None:
+    """Raise, until it is healed."""
+    if not _healed():
+        raise RuntimeError("this head is broken")
+
+
+def die() -> None:
+    """End the process without a word, until it is healed."""
+    if not _healed():
+        os.abort()
+
+
+def _healed() -> bool:
+    return Path(os.environ.get("TEST_HEALED", "nowhere")).exists()
+
+
+class Slow(Faulty):
+    """Sleeps in each step."""
+
+    act = staticmethod(sleep)
+    name: Literal["slow"] = "slow"
+
+
+class Fails(Faulty):
+    """Raises in each step."""
+
+    act = staticmethod(fail)
+    name: Literal["fails"] = "fails"
+
+
+class Dies(Faulty):
+    """Aborts the process in each step."""
+
+    act = staticmethod(die)
+    name: Literal["dies"] = "dies"
+
+
+ALL = (Slow, Fails, Dies)
+for _cls in ALL:
+    HEADS.register(_cls)

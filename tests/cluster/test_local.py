@@ -1,0 +1,271 @@
+"""The local launcher: whole grids on warm workers, in real processes; results depend on nothing but the cell."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from launch_support import Reference, Shell, ended, result, until
+
+from cluster.local import LocalExecutor
+from echolm.errors import EchoLMError
+from grid.definition import Cell, load_grid
+from grid.plan import Job, Limits, Report, Resources, Unit, save_cells
+
+SMALL = {"name": "mlp", "width": 16}
+BLANK = {"encoder": "none", "trainable": "k0"}
+"""No network to import: where only processes matter."""
+
+
+def launch(
+    shell: Shell, grid: Path, limits: Limits, devices: tuple[str, ...] = ("cpu",), units: list[list[Cell]] | None = None
+) -> tuple[list[str], list[Report]]:
+    """Launch every cell of a grid, each alone unless told otherwise, by the executor in this process: process ids and
+    reports."""
+    reports: list[Report] = []
+    save_cells(load_grid(str(grid)), shell.workspace)
+    together = tuple(Unit(tuple(cell.id for cell in unit)) for unit in units or [[cell] for cell in shell.cells(grid)])
+    executor = LocalExecutor(list(devices))
+    started = executor.launch(Job(shell.workspace.root, grid.stem, together, Resources()), limits, reports.append)
+    return started, reports
+
+
+class TestResults:
+    """One cell, one result: slots, order, worker and company change nothing."""
+
+    def test_two_slots_one_slot_and_no_launcher_give_the_same(self, shell: Shell, tmp_path: Path, tiny: Path, reference: Reference) -> None:
+        seeds = list(range(10))
+        augmentations = {"augmentation": "bhoodoo2026", "epochs": 1}
+        grid = shell.grid({"head": [SMALL], "seed": seeds}, **augmentations)
+        done = shell("launch", grid, "--slots", 2, "--no-collect")
+        assert (done.status, done.out.splitlines()[-1]) == (0, "toy: 10 cells: 10 complete"), done.err
+        assert sorted(re.findall(r"^\[ *(\d+)/10\]", done.err, re.MULTILINE), key=int) == [str(number) for number in range(1, 11)]
+        assert shell.attempts(grid) == [1] * 10
+        files = sorted(shell.workspace.runs.rglob("*"))
+        again = shell("launch", grid, "--slots", 2, "--no-collect")
+        assert (again.status, again.err) == (0, "")
+        assert "running 0 in 0 units" in again.out
+        assert sorted(shell.workspace.runs.rglob("*")) == files, "a second launch runs nothing"
+
+        other = Shell(tmp_path / "other", tiny / "store")
+        turned = other.grid({"head": [SMALL], "seed": seeds[::-1]}, **augmentations)
+        started, reports = launch(other, turned, Limits(slots=1))
+        assert len(started) == 1, "one warm worker for all cells"
+        assert [report.cell for report in reports if report.event == "ended"] == [cell.id for cell in other.cells(turned)]
+
+        cells = shell.cells(grid)
+        one, two = ({cell.id: result(at.record(cell)) for cell in cells} for at in (shell, other))
+        assert one == two
+        for cell in (cells[0], cells[-1]):
+            assert one[cell.id] == reference(cell)
+        assert len({str(metrics) for metrics, *_ in one.values()}) == 10, "seeds differ"
+
+    def test_a_cohort_gives_what_its_cells_give_alone(self, shell: Shell, reference: Reference) -> None:
+        grid = shell.grid({"trainable": ["k0", "k1"], "head": [SMALL, "slow", "gcn"]})
+        plan = json.loads(shell("launch", grid, "--dry-run", "--json").out)
+        assert [len(unit) for unit in plan["units"]] == [6]
+        assert shell("launch", grid, "--no-collect").status == 0
+        for cell in shell.cells(grid):
+            metrics, *_ = result(shell.record(cell))
+            assert metrics == pytest.approx(reference(cell)[0], rel=1e-4)
+
+    def test_two_launches_at_once_do_nothing_twice(self, shell: Shell) -> None:
+        shell.delay = 0.25
+        kinds = [{"label": str(seed), "set": {"seed": seed, "epochs": epochs}} for seed, epochs in enumerate((12, 1, 1, 2))]
+        grid = shell.grid({"kind of cell": kinds, "head": ["slow"]}, **BLANK)
+        long = shell.cells(grid)[0]
+        one = shell.start("launch", grid, "--slots", 1, "--no-collect")
+        until(lambda: shell.epochs(long), "an epoch of the long cell")
+        two = ended(shell.start("launch", grid, "--slots", 1, "--no-collect"))
+        assert two.status == 1
+        assert f"1 cell still running elsewhere ({long.id[:8]})" in two.err
+        assert two.out.splitlines()[-1] == "toy: 4 cells: 3 complete, 1 running"
+        assert ended(one).status == 0
+        assert shell.attempts(grid) == [1] * 4
+        assert shell.states(grid) == ["complete"] * 4
+
+    def test_launches_that_start_together_share_the_work(self, shell: Shell) -> None:
+        grid = shell.grid({"head": ["slow"], "seed": list(range(6))}, **BLANK)
+        shell.delay = 0.05
+        launches = [shell.start("launch", grid, "--slots", 1, "--no-collect") for _ in range(2)]
+        dones = [ended(process) for process in launches]
+        assert 0 in {done.status for done in dones}, dones
+        assert not [done.err for done in dones if "Traceback" in done.err or "Error" in done.err]
+        assert shell.states(grid) == ["complete"] * 6
+        assert shell.attempts(grid) == [1] * 6
+
+    def test_a_definition_that_changed_gives_the_tables_their_new_form(self, shell: Shell) -> None:
+        """A launch without anything to run still stores what was asked for."""
+        grid = shell.grid({"head": ["mean"]}, epochs=1, **BLANK)
+        assert shell("launch", grid, "--no-collect").status == 0
+        grid.write_text(grid.read_text() + "title: new\n")
+        assert "running 0" in shell("launch", grid, "--no-collect").out
+        assert json.loads((shell.workspace.grids / "toy" / "cells.json").read_text())["title"] == "new"
+
+    def test_the_folder_one_launches_from_does_not_matter(self, shell: Shell) -> None:
+        for name in ("cluster", "torch", "grid", "json"):
+            (shell.root / f"{name}.py").write_text("raise SystemExit('the wrong module')")
+        grid = shell.grid({"head": ["mean"]}, epochs=1, **BLANK)
+        assert launch(shell, grid, Limits())[1][-1].facts["state"] == "complete"
+
+
+class TestDeaths:
+    """A worker that dies costs one attempt of its cell."""
+
+    def test_a_killed_worker_is_replaced_and_its_cell_continues(self, shell: Shell, reference: Reference) -> None:
+        grid = shell.grid({"head": ["slow"], "seed": [0, 1, 2]}, epochs=4)
+        shell.delay = 0.1
+        process = shell.start("launch", grid, "--slots", 2, "--no-collect")
+        victim, *others = shell.cells(grid)
+        until(lambda: shell.epochs(victim) >= 2, "two epochs")
+        shell.worker_of(victim).kill()
+        done = ended(process)
+        assert done.status == 0, done.err
+        assert re.search(rf"{victim.id[:8]}  worker died .*killed by SIGKILL; it starts again", done.err)
+        assert shell.attempts(grid) == [2, 1, 1]
+        assert shell.record(victim).events(2)[0]["epoch"] >= 1, "it went on from its checkpoint"
+        for cell in (victim, *others):
+            assert result(shell.record(cell)) == reference(cell)
+
+    def test_a_cell_that_always_kills_its_worker_is_given_up(self, shell: Shell) -> None:
+        kinds = [{"label": head, "set": {"head": head, "seed": seed}} for seed, head in enumerate(("dies", "slow", "mean"))]
+        grid = shell.grid({"kind of cell": kinds}, epochs=1, **BLANK)
+        done = shell("launch", grid, "--slots", 2, "--no-collect")
+        assert done.status == 1
+        assert done.err.count("killed by SIGABRT; it starts again") == 2
+        [log] = re.findall(r"given up after 3 times; its log: (.*)\)", done.err)
+        assert "faulty_heads.py" in Path(log).read_text(), "where it died"
+        assert shell.states(grid) == ["interrupted", "complete", "complete"]
+        shell.healed.touch()
+        assert shell("launch", grid, "--no-collect").status == 0
+
+    def test_deaths_count_between_epochs(self, shell: Shell) -> None:
+        """With one restart, a cell survives more deaths than that, as long as it gets on."""
+        grid = shell.grid({"head": ["slow"]}, epochs=3, **BLANK)
+        shell.delay = 0.2
+        process = shell.start("launch", grid, "--slots", 1, "--no-collect")
+        [cell] = shell.cells(grid)
+        for epochs in (1, 2):
+            until(lambda epochs=epochs: shell.epochs(cell) >= epochs, f"epoch {epochs}")
+            shell.worker_of(cell).kill()
+        done = ended(process)
+        assert (done.status, shell.attempts(grid)) == (0, [3]), done.err
+
+    def test_company_of_a_cell_that_kills_its_worker_runs_without_it(self, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("TEST_HEALED")
+        monkeypatch.setenv("ECHOLM_PLUGINS", "faulty_heads")
+        grid = shell.grid({"head": ["dies", "slow", "mean"]}, epochs=1, **BLANK)
+        cells = shell.cells(grid)
+        started, reports = launch(shell, grid, Limits(restarts=0), units=[cells])
+        assert [(report.cell, report.facts["again"]) for report in reports if report.event == "died"] == [
+            *((cell.id, True) for cell in cells), (cells[0].id, False),
+        ]  # fmt: skip
+        assert len(started) == 3
+        assert shell.states(grid) == ["interrupted", "complete", "complete"]
+
+    def test_only_the_cells_of_a_cohort_that_have_not_ended_run_again(self, shell: Shell) -> None:
+        """A member that has failed stays failed when its company dies later."""
+        grid = shell.grid({"head": ["fails", "slow"]}, epochs=4, **BLANK)
+        shell.delay = 0.15
+        process = shell.start("launch", grid, "--slots", 1, "--no-collect")
+        failing, slow = shell.cells(grid)
+        until(lambda: shell.epochs(slow) >= 1, "an epoch")
+        shell.worker_of(slow).kill()
+        done = ended(process)
+        assert done.status == 1
+        assert shell.states(grid) == ["failed", "complete"]
+        assert shell.attempts(grid) == [1, 2], "what failed was not tried again"
+
+    def test_a_worker_that_is_told_to_stop_is_replaced(self, shell: Shell, reference: Reference) -> None:
+        """SIGTERM, from whoever cleans up a machine: a checkpoint, and the cell goes on in a new worker."""
+        grid = shell.grid({"head": ["slow"], "seed": [0, 1]}, epochs=3, **BLANK)
+        shell.delay = 0.15
+        process = shell.start("launch", grid, "--slots", 1, "--no-collect")
+        first, second = shell.cells(grid)
+        until(lambda: shell.epochs(first) >= 1, "an epoch")
+        shell.worker_of(first).terminate()
+        done = ended(process)
+        assert done.status == 0, done.err
+        assert "stopped by a signal; it starts again" in done.err
+        assert shell.attempts(grid) == [2, 1]
+        assert shell.record(first).events(1)[-1]["event"] == "interrupted"
+        assert result(shell.record(first)) == reference(first)
+
+    def test_workers_that_cannot_start_are_an_error_and_end_the_launch(self, shell: Shell) -> None:
+        grid = shell.grid({"head": [SMALL]})
+        with pytest.raises(EchoLMError, match=r"no worker starts: .*cuda.*log"):
+            launch(shell, grid, Limits(restarts=0), ("cuda:31",))
+
+    def test_a_slot_that_cannot_start_leaves_its_work_to_the_others(self, shell: Shell) -> None:
+        grid = shell.grid({"head": ["mean"], "seed": [0, 1, 2]}, epochs=1, **BLANK)
+        started, reports = launch(shell, grid, Limits(slots=2, restarts=0), ("cuda:31", "cpu"))
+        assert len(started) == 2
+        assert Counter(report.facts["state"] for report in reports if report.event == "ended") == {"complete": 3}
+
+
+class TestFailures:
+    """A failing cell is recorded; the others go on; retry runs it again."""
+
+    def test_fail_look_heal_retry(self, shell: Shell, reference: Reference) -> None:
+        adam = {"name": "adam", "lr": 1.0e30}
+        grid = shell.grid({"head": ["fails", SMALL], "optimizer": ["adam", {"label": "wild", "set": {"optimizer": adam}}]})
+        cells = {(cell.coordinates["head"], cell.coordinates["optimizer"]): cell for cell in shell.cells(grid)}
+        done = shell("launch", grid, "--slots", 1, "--no-collect")
+        assert done.status == 1
+        assert done.out.splitlines()[-1] == "toy: 4 cells: 1 complete, 3 failed"
+        assert shell.attempts(grid) == [1] * 4
+
+        status = json.loads(shell("status", grid, "--json").out)
+        assert status["states"] == {"complete": 1, "failed": 3}
+        found = {cell["cell"]: cell["what"] for cell in status["cells"]}
+        assert "this head is broken" in found[cells["fails", "adam"].id]
+        assert "Diverged" in found[cells["mlp", "wild"].id]
+        text = shell("status", grid)
+        assert re.search(rf"{cells['fails', 'adam'].id[:8]}  failed .*this head is broken", text.out)
+        assert "echolm retry" in text.err and "echolm logs" in text.err
+
+        log = shell("logs", cells["fails", "adam"].id[:10])
+        assert log.status == 0
+        assert "Traceback" in log.out and "RuntimeError: this head is broken" in log.out and "faulty_heads.py" in log.out
+        assert "Diverged" in shell("logs", cells["mlp", "wild"].id).out
+
+        assert shell("cancel", grid).out == "toy: 0 cells cancelled\n", "what has ended stays as it is"
+        again = shell("launch", grid, "--no-collect")
+        assert (again.status, shell.attempts(grid)) == (1, [1] * 4), "a launch leaves failed cells alone"
+
+        shell.healed.touch()
+        one = shell("retry", grid, "--where", "optimizer=wild", "--where", "head=mlp", "--no-launch", "--json")
+        assert json.loads(one.out) == {"grid": "toy", "retried": [cells["mlp", "wild"].id]}
+        assert Counter(shell.states(grid)) == {"failed": 2, "complete": 1, "pending": 1}
+        retried = shell("retry", grid, "--where", "optimizer=adam", "--slots", 1, "--no-collect")
+        assert retried.status == 0, retried.err
+        assert shell.attempts(grid) == [2, 1, 1, 1], "retry runs no other cells"
+        assert result(shell.record(cells["fails", "adam"])) == reference(cells["fails", "adam"])
+
+
+class TestCancel:
+    """Cancelled cells stop at their next step, or are not started; retry lets them continue."""
+
+    def test_cancel_and_retry(self, shell: Shell, reference: Reference) -> None:
+        grid = shell.grid({"head": ["slow"], "seed": [0, 1, 2]}, epochs=4)
+        shell.delay = 0.2
+        process = shell.start("launch", grid, "--slots", 1, "--no-collect")
+        first, *others = shell.cells(grid)
+        until(lambda: shell.epochs(first) >= 1, "an epoch")
+        cancelled = shell("cancel", grid, "--json")
+        assert json.loads(cancelled.out) == {"grid": "toy", "cancelled": [cell.id for cell in shell.cells(grid)]}
+        done = ended(process)
+        assert done.status == 1
+        assert shell.states(grid) == ["cancelled"] * 3
+        assert shell.record(first).events(1)[-1]["event"] == "cancelled"
+        assert list(shell.record(first).attempt_path(1).glob("checkpoint-*.pt"))
+        assert not [cell for cell in others if shell.epochs(cell)], "what waited was not started"
+
+        shell.delay = 0
+        assert "running 0" in shell("launch", grid, "--no-collect").out
+        assert shell("retry", grid, "--no-collect").status == 0
+        for cell in shell.cells(grid):
+            assert result(shell.record(cell)) == reference(cell)

@@ -1,0 +1,70 @@
+"""What one sees: a progress bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+
+from launch_support import Launched, Shell, ended
+
+
+def on_terminal(shell: Shell, *words: object) -> tuple[int, str]:
+    """A command's exit status, and what it wrote to a terminal of 100 columns."""
+    ours, theirs = pty.openpty()
+    os.set_inheritable(theirs, True)
+    process = shell.start(*map(str, words), stdout=theirs, stderr=theirs, stdin=theirs)
+    os.close(theirs)
+    content = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:  # the last process on the terminal has gone
+            break
+        if not part:
+            break
+        content += part
+    os.close(ours)
+    return ended(process).status, content.decode()
+
+
+def test_a_launch_on_a_terminal_shows_a_progress_bar(shell: Shell) -> None:
+    shell.delay = 0.1
+    grid = shell.grid({"seed": [0, 1]}, head="slow", encoder="none", trainable="k0", epochs=3)
+    status, text = on_terminal(shell, "launch", grid, "--slots", 1, "--no-collect")
+    assert status == 0, text
+    assert "\r" in text and re.search(r"\d+%\|.*\| \d/6", text)
+    assert "6/6" in text
+    assert re.search(r"\[2/2\] +\d+ s  [0-9a-f]{8}  complete", text)
+    assert "Traceback" not in text
+
+
+def test_a_launch_elsewhere_prints_plain_lines(launched: Launched, shell: Shell) -> None:
+    grid = shell.grid({"seed": [0, 1]}, head="mean", encoder="none", trainable="k0", epochs=1)
+    done = shell("launch", grid, "--slots", 1)
+    assert done.status == 0, done.err
+    for text in (done.out, done.err, launched.launch.err):
+        assert not re.search(r"[\r\x1b]", text)
+    lines = done.err.splitlines()
+    assert [bool(re.match(r"\[\d/2\] +\d+ s  [0-9a-f]{8}  complete +seed=\d$", line)) for line in lines] == [True, True]
+
+
+def test_the_status_table(launched: Launched) -> None:
+    short = launched.shell("status", launched.grid)
+    failed = launched.cells["fails"].id[:8]
+    assert [line.split()[:2] for line in short.out.splitlines()] == [["cell", "state"], [failed, "failed"], ["toy:", "3"]]
+    long = launched.shell("status", launched.grid, "--all")
+    assert [line.split()[1] for line in long.out.splitlines()] == ["state", "complete", "failed", "pending", "3"]
+    assert "1 cell cannot run" in long.err and "echolm retry" in long.err
+
+
+def test_a_reader_who_goes_away_is_no_error(shell: Shell) -> None:
+    """``echolm grid show ... | head -1``."""
+    process = shell.start("grid", "show", shell.grid({"seed": list(range(3000))}, head="mean"), "--json")
+    assert process.stdout
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr
+    assert "Traceback" not in process.stderr.read()
+    process.wait()
+    process.stderr.close()

@@ -1,0 +1,170 @@
+"""Contours of a clip from a complete run: those of the evaluation, drawn where they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pydicom.data
+import pytest
+import torch
+from PIL import Image
+
+from echolm.config import parse_config
+from echolm.data.store import ClipStore
+from echolm.data.video import read_video, square_crop
+from echolm.errors import EchoLMError
+from echolm.geometry import ejection_fraction, method_of_disks
+from echolm.predict import LINE, PANEL, Prediction, Predictor, draw
+from echolm.record import RunRecord
+from echolm.training.loop import fit
+from echolm.training.prepare import PreparedRun, prepare_run
+from echolm.workspace import Workspace
+
+CINE = Path(str(pydicom.data.get_testdata_file("examples_ybr_color.dcm")))
+
+
+def prepared(workspace: Workspace, **changes: Any) -> PreparedRun:
+    plain = {"data": "tiny", "task": "landmarks", "encoder": "tiny-r3d", "trainable": "k2", "head": "mlp", "epochs": 4}
+    return prepare_run(parse_config(plain | {"batch_size": 5, "optimizer": {"name": "adam", "lr": 2e-3}} | changes), workspace)
+
+
+@pytest.fixture(scope="module")
+def workspace(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace with the tiny store."""
+    torch.set_num_threads(1)
+    made = Workspace(tmp_path_factory.mktemp("predict"))
+    made.store("tiny").parent.mkdir(parents=True)
+    made.store("tiny").symlink_to(tiny / "store")
+    return made
+
+
+@pytest.fixture(scope="module")
+def record(workspace: Workspace) -> RunRecord:
+    """A complete run."""
+    run = prepared(workspace)
+    assert fit([run])[0].state == "complete"
+    return run.record
+
+
+@pytest.fixture(scope="module")
+def predictor(record: RunRecord, workspace: Workspace) -> Predictor:
+    """Its network."""
+    return Predictor(record, workspace)
+
+
+def stored(record: RunRecord) -> dict[tuple[str, str], np.ndarray]:
+    """The stored contours by sample and slot."""
+    rows = pq.read_table(record.file("predictions.parquet")).to_pylist()
+    return {(row["sample"], row["slot"]): np.reshape(row["prediction"], (40, 2)) for row in rows}
+
+
+@pytest.mark.parametrize("changes", [{}, {"encoder": "tiny-mvit", "trainable": "k1", "head": "gcn"}, {"trainable": "all"}], ids=str)
+def test_contours_are_those_of_the_evaluation(changes: dict[str, Any], workspace: Workspace, tiny: Path) -> None:
+    """On the original videos, for every sample of val and test, to 1e-3 pixels."""
+    run = prepared(workspace, **changes)
+    fit([run])
+    predict, expected = Predictor(run.record, workspace), stored(run.record)
+    store = ClipStore.open(tiny / "store")
+    for item in store.items:
+        if item.split != "train":
+            found = predict(tiny / "source" / "Videos" / f"{item.sample}.avi", item.values["ed"], item.values["es"])
+            for slot, contour in zip(("ED", "ES"), found.contours, strict=True):
+                np.testing.assert_allclose(contour, expected[item.sample, slot], atol=1e-3)
+
+
+def test_a_prediction_holds_its_frames_and_the_ejection_fraction_of_its_contours(predictor: Predictor, tiny: Path) -> None:
+    item = ClipStore.open(tiny / "store").items[0]
+    video = tiny / "source" / "Videos" / f"{item.sample}.avi"
+    found = predictor(video, item.values["ed"], item.values["es"])
+    np.testing.assert_array_equal(found.frames, read_video(video, [item.values["ed"], item.values["es"]]).frames)
+    assert found.numbers == (item.values["ed"], item.values["es"])
+    assert found.ejection_fraction == pytest.approx(float(ejection_fraction(*method_of_disks(found.contours))))
+
+
+def test_a_real_echo_cine(predictor: Predictor, tmp_path: Path) -> None:
+    """Apical four-chamber DICOM, 30 frames of 240 x 320: the centred square, its contours inside, a picture."""
+    found = predictor(CINE, 0, 12)
+    np.testing.assert_array_equal(found.frames, square_crop(read_video(CINE, [0, 12]).frames))
+    assert found.contours.shape == (2, 40, 2) and np.isfinite(found.contours).all()
+    draw(found).save(tmp_path / "contours.png")
+    picture = Image.open(tmp_path / "contours.png")
+    assert picture.size == (2 * PANEL + 8, PANEL) == (904, 448)
+    if os.environ.get("ECHOLM_KEEP_PICTURE"):
+        picture.save(os.environ["ECHOLM_KEEP_PICTURE"])
+
+
+def test_the_same_frame_twice_and_es_before_ed(predictor: Predictor) -> None:
+    assert np.isfinite(predictor(CINE, 4, 4).contours).all()
+    assert predictor(CINE, 12, 3).numbers == (12, 3)
+
+
+@pytest.mark.parametrize("size", [112, 240])
+def test_a_contour_is_drawn_where_it_is(size: int) -> None:
+    """Points in pixels of the frame, at pixel centres, in both panels."""
+    rng = np.random.default_rng(0)
+    contours = rng.uniform(0.3 * size, 0.8 * size, (2, 40, 2))
+    frames = rng.integers(0, 100, (2, size, size), np.uint8)
+    picture = np.asarray(draw(Prediction(contours, frames, (3, 9), 55.0)))
+    for panel, contour in enumerate(contours):
+        x, y = ((contour + 0.5) * PANEL / size - 0.5).round().astype(int).T
+        assert (picture[y, x + panel * (PANEL + 8)] == LINE).all()
+
+
+def test_a_frame_is_drawn_upright_and_to_scale() -> None:
+    frames = np.zeros((2, 112, 112), np.uint8)
+    frames[0, 56:, :56] = 200
+    contours = np.full((2, 40, 2), 100.0)
+    picture = np.asarray(draw(Prediction(contours, frames, (0, 1), 0.0)))[..., 0]
+    assert picture[300:420, 20:200].min() > 190
+    assert picture[60:200, 20:200].max() < 10
+    assert picture[300:380, 240:330].max() < 10
+
+
+@pytest.mark.parametrize(("ed", "es", "message"), [(0, 30, "no frame 30; it holds 30 frames"), (-1, 3, "counted from 0"), (99, 0, "no frame 99")])
+def test_frames_that_are_not_there(ed: int, es: int, message: str, predictor: Predictor) -> None:
+    with pytest.raises(EchoLMError, match=message):
+        predictor(CINE, ed, es)
+
+
+def test_frames_beyond_the_end_of_a_video(predictor: Predictor, tiny: Path) -> None:
+    video = next((tiny / "source" / "Videos").iterdir())
+    with pytest.raises(EchoLMError, match=f"{video.name}: has no frame 10000"):
+        predictor(video, 0, 10_000)
+
+
+def test_files_that_are_no_clips(predictor: Predictor, tmp_path: Path) -> None:
+    for name, content in (("note.txt", b"dear colleague"), ("empty.avi", b""), ("cut.dcm", CINE.read_bytes()[:5000])):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(EchoLMError, match=name):
+            predictor(tmp_path / name, 0, 5)
+    with pytest.raises(EchoLMError, match="missing.avi: cannot be read: No such file"):
+        predictor(tmp_path / "missing.avi", 0, 5)
+    with pytest.raises(EchoLMError, match="cannot be read: Is a directory"):
+        predictor(tmp_path, 0, 5)
+
+
+def test_a_run_that_is_not_complete(workspace: Workspace) -> None:
+    run = prepared(workspace, epochs=50)
+    fit([run], on_epoch=lambda *_: "pruned")
+    with pytest.raises(EchoLMError, match="the run is pruned, not complete; it has no best.safetensors"):
+        Predictor(run.record, workspace)
+
+
+def test_a_run_whose_first_weights_have_changed(workspace: Workspace, tmp_path: Path) -> None:
+    """Its frozen stages come from them: other weights would give other contours without a word."""
+    from echolm.training.trunk import first_network
+
+    paths = [tmp_path / "one.pt", tmp_path / "two.pt"]
+    for seed, path in enumerate(paths):
+        network = first_network(prepared(workspace, seed=seed), torch.device("cpu"))
+        torch.save(network.state_dict(), path)
+    run = prepared(workspace, weights=f"file:{paths[0]}", epochs=1)
+    fit([run])
+    Predictor(run.record, workspace)
+    os.replace(paths[1], paths[0])
+    with pytest.raises(EchoLMError, match="one.pt, have changed"):
+        Predictor(run.record, workspace)

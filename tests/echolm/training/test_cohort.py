@@ -1,0 +1,198 @@
+"""Runs trained together give what each gives alone; one that fails leaves, and the others do not notice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from training_support import Config, Fault, Reference, Result, config, record_of, train
+
+from echolm.training import loop
+from echolm.training.loop import Cohort
+from echolm.workspace import Workspace
+
+MEMBERS = [
+    config(trainable="k1"),
+    config(trainable="k3", head="gcn"),
+    config(trainable="k0", head={"name": "mlp", "width": 8, "dropout": 0.5}),
+    config(trainable="k2", epochs=3, optimizer={"name": "sgd", "lr": 1e-2}, schedule={"name": "cosine", "warmup": 0.2}),
+    config(trainable="k0", head="mean", epochs=1),
+]
+TRANSFORMERS = [config(encoder="tiny-mvit", trainable=k, head=head) for k, head in (("k1", "mlp"), ("k4", "gcn"), ("all", "mlp"))]
+
+
+@pytest.fixture
+def groups(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The cells of each group that was trained together."""
+    found: list[list[str]] = []
+    original = Cohort.train
+
+    def training(self: Cohort) -> None:
+        found.append([h.run.cell for h in self.held])
+        original(self)
+
+    monkeypatch.setattr(Cohort, "train", training)
+    return found
+
+
+def assert_as_alone(workspace: Workspace, runs: list[Config], reference: Reference) -> None:
+    for run in runs:
+        assert Result.of(record_of(workspace, run)) == reference(run)
+
+
+@pytest.mark.parametrize("runs", [MEMBERS, TRANSFORMERS], ids=["convolutions", "transformers"])
+def test_together_as_alone(runs: list[Config], workspace: Workspace, reference: Reference, groups: list[list[str]]) -> None:
+    """Other heads, freezing, optimisers, numbers of epochs: bitwise, on one CPU."""
+    expected = [reference(run) for run in runs]
+    groups.clear()
+    found = train(workspace, *runs)
+    assert [outcome.state for outcome in found] == ["complete"] * len(runs)
+    assert len(groups) == 1
+    assert [Result.of(record_of(workspace, run)) for run in runs] == expected
+
+
+@pytest.mark.parametrize(
+    ("bad", "kind", "place"),
+    [
+        ({"head": {"name": "toy-faulty", "how": "nan"}}, "diverged", (1, 0)),
+        ({"head": {"name": "toy-faulty", "how": "raise"}}, "bug", (1, 0)),
+        ({"head": {"name": "toy-faulty", "how": "raise", "after": 1}}, "bug", (0, 1)),
+        ({"head": {"name": "toy-faulty", "how": "build"}}, "bug", (0, 0)),
+        ({"head": {"name": "toy-faulty", "how": "evaluation"}}, "bug", (0, 3)),
+        ({"optimizer": {"name": "sgd", "lr": 1e30}}, "diverged", (0, 1)),
+    ],
+    ids=["nan", "raise", "early", "build", "evaluation", "lr"],
+)
+def test_a_failing_member_leaves_with_evidence_and_the_others_do_not_notice(
+    bad: dict[str, Any], kind: str, place: tuple[int, int], workspace: Workspace, reference: Reference, groups: list[list[str]]
+) -> None:
+    good, failing = MEMBERS[:2], config(trainable="k2", **bad)
+    expected = [reference(run) for run in good]
+    groups.clear()
+    found = train(workspace, good[0], failing, good[1])
+    assert ([outcome.state for outcome in found], len(groups)) == (["complete", "failed", "complete"], 1)
+    assert [Result.of(record_of(workspace, run)) for run in good] == expected
+    [failure] = record_of(workspace, failing).failures()
+    assert (failure["class"], failure["epoch"], failure["step"]) == (kind, *place)
+    assert failure["error"].partition(":")[0] in failure["traceback"]
+    if kind == "diverged":
+        assert len(failure["samples"]) == 5 and failure["loss"] in ("nan", "inf")
+    assert failure["error"] in (record_of(workspace, failing).attempt_path(1) / "log.txt").read_text()
+
+
+def test_a_member_that_cannot_step_leaves(workspace: Workspace, reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The optimiser raises at the end of an epoch: nothing of the broken state is kept."""
+    runs = MEMBERS[:2]
+    expected = [reference(run) for run in runs]
+    with monkeypatch.context() as patch:  # each step is two calls; the sixth is the second member's third step
+        Fault("echolm.training.member:Member.step", 6, "raise").install(patch.setattr)
+        found = train(workspace, *runs)
+    assert [outcome.state for outcome in found] == ["complete", "failed"]
+    assert list(record_of(workspace, runs[1]).path.rglob("checkpoint-*")) == []
+    train(workspace, *runs)
+    assert [Result.of(record_of(workspace, run)) for run in runs] == expected
+
+
+def test_an_error_of_shared_data_ends_all(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    Fault("echolm.training.batches:Batches.batch", 2, "raise").install(monkeypatch.setattr)
+    found = train(workspace, *MEMBERS[:2])
+    assert [outcome.state for outcome in found] == ["failed", "failed"]
+
+
+@pytest.mark.parametrize("call", [2, 6, 8, 13])
+def test_a_signal_interrupts_all_and_all_continue_together(
+    call: int, workspace: Workspace, reference: Reference, groups: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = MEMBERS[:4]
+    expected = [reference(run) for run in runs]
+    with monkeypatch.context() as patch:
+        Fault("echolm.training.batches:Batches.batch", call, "SIGTERM").install(patch.setattr)
+        found = train(workspace, *runs)
+    assert {outcome.state for outcome in found} <= {"interrupted", "complete"}
+    groups.clear()
+    train(workspace, *runs)
+    assert len(groups) == 1
+    assert [Result.of(record_of(workspace, run)) for run in runs] == expected
+
+
+def test_members_at_different_steps_are_regrouped(
+    workspace: Workspace, reference: Reference, groups: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third, fourth = MEMBERS[:4]
+    expected = [reference(run) for run in MEMBERS[:4]]
+    for run, call in ((first, 2), (second, 6)):
+        with monkeypatch.context() as patch:
+            Fault("echolm.training.batches:Batches.batch", call, "SIGTERM").install(patch.setattr)
+            train(workspace, run)
+    groups.clear()
+    train(workspace, *MEMBERS[:4])
+    cells = [record_of(workspace, run).path.parent.name for run in (first, second, third, fourth)]
+    assert groups == [cells[2:], cells[:1], cells[1:2]]
+    assert [Result.of(record_of(workspace, run)) for run in MEMBERS[:4]] == expected
+
+
+def test_one_cancelled_member_leaves_with_a_checkpoint(
+    workspace: Workspace, reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = MEMBERS[:2]
+    expected = [reference(run) for run in runs]
+    mark = record_of(workspace, runs[0]).path.parent / "cancelled"
+    original = Cohort._step
+
+    def marking(self: Cohort, rows: Any, epoch: int, step: int) -> None:
+        if (epoch, step) == (0, 1):
+            mark.touch()
+        original(self, rows, epoch, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Cohort, "_step", marking)
+        found = train(workspace, *runs)
+    assert [outcome.state for outcome in found] == ["cancelled", "complete"]
+    mark.unlink()
+    train(workspace, *runs)
+    assert record_of(workspace, runs[0]).events(2)[0]["step"] == 2
+    assert [Result.of(record_of(workspace, run)) for run in runs] == expected
+
+
+def test_verdicts_are_each_member_s_own(workspace: Workspace, reference: Reference) -> None:
+    verdicts: dict[str, loop.Verdict] = {
+        record_of(workspace, run).path.parent.name: verdict
+        for run, verdict in zip(MEMBERS[:3], ("stop", "pruned", "continue"), strict=True)  # type: ignore[misc]
+    }
+    found = train(workspace, *MEMBERS[:3], on_epoch=lambda run, epoch, metrics: verdicts[run.cell])
+    assert [outcome.state for outcome in found] == ["complete", "pruned", "complete"]
+    assert record_of(workspace, MEMBERS[0]).summary()["epochs"] == 1  # type: ignore[index]
+    assert Result.of(record_of(workspace, MEMBERS[2])) == reference(MEMBERS[2])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"seed": 1}, {"batch_size": 6}, {"augmentation": "none"}, {"order_seed": 5}, {"view_seed": 5}, {"views": 2},
+     {"data": {"name": "tiny", "fraction": 0.5}}, {"encoder": {"name": "tiny-r3d", "batch_norm": "frozen"}}, {"task": "toy-ef", "head": "mlp"}],
+    ids=str,
+)  # fmt: skip
+def test_what_cannot_share_batches_is_never_mixed(
+    other: dict[str, Any], workspace: Workspace, reference: Reference, groups: list[list[str]]
+) -> None:
+    """Given together all the same, they are trained one after another."""
+    runs = [config(trainable="k1", epochs=1), config(**{"trainable": "k1", "epochs": 1} | other)]
+    expected = [reference(run) for run in runs]
+    groups.clear()
+    train(workspace, *runs)
+    assert len(groups) == 2
+    assert [Result.of(record_of(workspace, run)) for run in runs] == expected
+
+
+def test_a_run_that_cannot_be_held_does_not_stop_the_others(workspace: Workspace) -> None:
+    blocked = record_of(workspace, MEMBERS[0])
+    blocked.path.parent.parent.mkdir()
+    blocked.path.parent.write_text("a file where the record's folder should be")
+    found = train(workspace, *MEMBERS[:2])
+    assert [outcome.state for outcome in found] == ["failed", "complete"]
+    assert str(blocked.path) in found[0].detail
+
+
+def test_the_same_run_twice_is_trained_once(workspace: Workspace, reference: Reference) -> None:
+    found = train(workspace, MEMBERS[0], MEMBERS[0])
+    assert [outcome.state for outcome in found] == ["complete", "busy"]
+    assert_as_alone(workspace, MEMBERS[:1], reference)

@@ -1,0 +1,138 @@
+"""What trains changes, what does not stays bitwise; BatchNorm keeps to its configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from training_support import Compute, config, join, outcomes, prepare_run, record_of, start_ranks, train
+
+from echolm.encoders.base import EncoderNetwork, State
+from echolm.training.loop import Cohort
+from echolm.training.trunk import first_network
+from echolm.workspace import Workspace
+
+ENCODERS = pytest.mark.parametrize("encoder", ["tiny-r3d", "tiny-mvit"])
+BLOCKS = 4
+STAGES = ("stem", "blocks.0", "blocks.1", "blocks.2", "blocks.3", "readout")
+REGIMES: list[tuple[Any, set[str]]] = [
+    ("k0", set()), ("k1", {"blocks.3"}), ("k3", {"blocks.1", "blocks.2", "blocks.3"}), ("k4", set(STAGES[1:5])),
+    ("all", set(STAGES)), ({"blocks": 1, "readout": True}, {"blocks.3", "readout"}), ({"blocks": 0, "readout": True}, {"readout"}),
+    ({"blocks": "all", "stem": True}, set(STAGES[:5])),
+]  # fmt: skip
+
+
+def stage(name: str) -> str:
+    """The stage of an encoder's tensor."""
+    first, second = name.split(".")[:2]
+    return f"{first}.{second}" if first == "blocks" else first
+
+
+@pytest.fixture
+def networks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The member models of the runs that end in this test, as they were after their last epoch."""
+    found = []
+    original = Cohort._finish
+
+    def finishing(self: Cohort, done: list[Any]) -> None:
+        found.extend((h.member.model, {n: t.clone() for n, t in h.member.model.encoder.state_dict().items()}) for h in done)
+        original(self, done)
+
+    monkeypatch.setattr(Cohort, "_finish", finishing)
+    return found
+
+
+@ENCODERS
+@pytest.mark.parametrize(("trainable", "stages"), REGIMES, ids=[str(regime) for regime, _ in REGIMES])
+def test_only_the_stages_of_the_regime_train(
+    encoder: str, trainable: Any, stages: set[str], workspace: Workspace, networks: list[Any]
+) -> None:
+    run = config(encoder=encoder, trainable=trainable, epochs=1, optimizer={"name": "adamw", "weight_decay": 0.1})
+    first = first_network(prepare_run(run, workspace), torch.device("cpu")).state_dict()
+    train(workspace, run)
+    [(_, last)] = networks
+    changed = {stage(name) for name in first if not torch.equal(first[name], last[name])}
+    parametrised = {stage(name) for name in first}
+    assert changed == stages & parametrised
+    for name in first:
+        if stage(name) in stages and first[name].is_floating_point():
+            assert not torch.equal(first[name], last[name]), f"{name} did not train"
+    saved = load_file(record_of(workspace, run).file("best.safetensors"))
+    assert {stage(name[8:]) for name in saved if name.startswith("encoder.")} == stages & parametrised
+    assert {name for name in saved if not name.startswith("encoder.")} >= {"head.0.weight", "head.6.bias"}
+
+
+def statistics(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Running means and variances."""
+    return {name: tensor for name, tensor in tensors.items() if "running" in name}
+
+
+@pytest.mark.parametrize(("mode", "moves"), [("frozen", False), ("batch", True)])
+def test_batch_norm_statistics_of_trained_stages(mode: str, moves: bool, workspace: Workspace, networks: list[Any]) -> None:
+    """Frozen: stored statistics, used and never changed, while the affine parameters train. Batch: they follow."""
+    run = config(encoder={"name": "tiny-r3d", "batch_norm": mode}, trainable="k2", epochs=1)
+    first = first_network(prepare_run(run, workspace), torch.device("cpu")).state_dict()
+    train(workspace, run)
+    [(_, last)] = networks
+    for name, tensor in statistics(last).items():
+        assert torch.equal(tensor, first[name]) == (not moves or stage(name) not in ("blocks.2", "blocks.3")), name
+    assert not torch.equal(last["blocks.3.block.conv1.1.weight"], first["blocks.3.block.conv1.1.weight"])
+
+
+@pytest.mark.parametrize("mode", ["frozen", "batch"])
+def test_batch_norm_of_frozen_stages_uses_stored_statistics(mode: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In training, the trunk's output for a clip does not depend on its batch."""
+    seen: list[tuple[Tensor, Tensor]] = []
+    original = Cohort._backward
+
+    def watching(self: Cohort, h: Any, state: State, batch: Any, *args: Any) -> float:
+        alone = torch.cat([self.trunk(clip[None]).tensors["maps"] for clip in batch.clips])
+        seen.append((state.tensors["maps"], alone))
+        return original(self, h, state, batch, *args)
+
+    monkeypatch.setattr(Cohort, "_backward", watching)
+    train(workspace, config(encoder={"name": "tiny-r3d", "batch_norm": mode}, trainable="k2", epochs=1))
+    assert len(seen) == 3
+    for together, alone in seen:
+        torch.testing.assert_close(together, alone)
+
+
+@pytest.mark.parametrize("trainable", ["k1", "all"])
+def test_batch_statistics_are_refused_where_the_batch_is_split(trainable: str, workspace: Workspace) -> None:
+    run = config(trainable=trainable)
+    [outcome] = train(workspace, run, compute=Compute(micro_batch=2))
+    assert outcome.state == "refused"
+    for part in ("tiny-r3d", "batch_norm: batch", "batch of 5", "batch_norm: frozen"):
+        assert part in outcome.detail
+    assert not workspace.runs.exists()
+
+
+def test_batch_statistics_are_refused_on_two_ranks(workspace: Workspace, tmp_path: Path) -> None:
+    join(*start_ranks(2, workspace, [config()], tmp_path / "out"))
+    assert [outcomes(tmp_path / "out" / rank)[0].state for rank in "01"] == ["refused", "refused"]
+    assert not workspace.runs.exists()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"encoder": {"name": "tiny-r3d", "batch_norm": "frozen"}}, {"trainable": "k0"}, {"encoder": "tiny-mvit"}], ids=str
+)
+def test_where_no_statistics_are_taken_a_batch_may_be_split(changes: dict[str, Any], workspace: Workspace) -> None:
+    [outcome] = train(workspace, config(**changes, epochs=1), compute=Compute(micro_batch=2))
+    assert outcome.state == "complete"
+
+
+def test_a_whole_batch_as_micro_batch_is_no_split(workspace: Workspace) -> None:
+    [outcome] = train(workspace, config(epochs=1), compute=Compute(micro_batch=5))
+    assert outcome.state == "complete"
+
+
+def test_members_do_not_share_what_they_train(workspace: Workspace, networks: list[Any]) -> None:
+    train(workspace, config(trainable="k1", epochs=1), config(trainable="k3", epochs=1))
+    encoders: list[EncoderNetwork] = [model.encoder for model, _ in networks]
+    pointers = [{n: p.data_ptr() for n, p in encoder.named_parameters()} for encoder in encoders]
+    shared = {stage(name) for name in pointers[0] if pointers[0][name] == pointers[1][name]}
+    assert shared == {"stem", "blocks.0"}
