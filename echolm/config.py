@@ -201,6 +201,8 @@ def load_yaml(path: Path) -> Any:
         raise EchoLMError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise EchoLMError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise EchoLMError(f"{path}: not valid YAML: nested too deeply") from error
 
 
 class _UniqueKeys(yaml.SafeLoader):

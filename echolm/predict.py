@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class Predictor:
         config = parse_config(identity["config"], str(record.path / "config.json"))
         if not isinstance(config, FinetuneConfig) or not isinstance(config.task, Landmarks):
             raise EchoLMError(f"{record.path}: a run of task {config.task.name}; prediction draws landmarks only")
-        best = record.file("best.safetensors")
+        best = _undamaged(record, "best.safetensors")
         source = weights_path(config.weights, config.encoder, workspace)
         if weights_identity(config.weights, source, workspace) != identity["weights"]:
             raise EchoLMError(f"{record.path}: its first weights, {config.weights}, have changed since it was trained; put them back")
@@ -72,6 +73,19 @@ class Predictor:
         contours = outputs[0].double().cpu().numpy() * clip.shape[1] - 0.5
         edv, esv = method_of_disks(contours)
         return Prediction(contours, ends, (ed, es), float(ejection_fraction(edv, esv)))
+
+
+def _undamaged(record: RunRecord, name: str) -> Path:
+    """A file of a complete run; EchoLMError unless its SHA-256 is the one of the summary."""
+    path, summary = record.file(name), record.summary() or {}
+    again = f"delete the folder {record.path} and train the cell again"
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise EchoLMError(f"{path}: cannot be read: {error.strerror or error}; {again}") from error
+    if found != summary.get("files", {}).get(name):
+        raise EchoLMError(f"{path}: damaged: its SHA-256 is not the one in summary.json; {again}")
+    return path
 
 
 def draw(prediction: Prediction) -> Image.Image:

@@ -71,7 +71,7 @@ class RunRecord:
             folder.mkdir(parents=True, exist_ok=True)
         target = self.path / "config.json"
         if target.exists():
-            stored = self.identity().get("fingerprint")
+            stored = read_json(target).get("fingerprint")
             if stored != identity["fingerprint"]:
                 raise EchoLMError(f"{target}: holds fingerprint {stored}, not {identity['fingerprint']}; move the folder away")
             return
@@ -79,7 +79,7 @@ class RunRecord:
 
     def identity(self) -> dict[str, Any]:
         """The content of ``config.json``."""
-        return read_json(self.path / "config.json")
+        return read_json(self.path / "config.json", "fingerprint")
 
     def attempts(self) -> list[int]:
         """Numbers of all attempts, ascending."""
@@ -100,7 +100,7 @@ class RunRecord:
     def summary(self) -> dict[str, Any] | None:
         """The summary of a complete run, else None."""
         try:
-            return read_json(self.path / "summary.json")
+            return read_json(self.path / "summary.json", "attempt")
         except FileNotFoundError:
             return None
 
@@ -159,14 +159,17 @@ def find_records(runs: Path, cell: str) -> list[RunRecord]:
     return [RunRecord(path.parent) for path in sorted(found, key=lambda p: (-p.stat().st_mtime_ns, p.parent.name))]
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; EchoLMError when it is damaged, FileNotFoundError when it is not there."""
+def read_json(path: Path, *needed: str) -> dict[str, Any]:
+    """A JSON object from a file; EchoLMError when it is damaged or lacks a ``needed`` field, FileNotFoundError when it
+    is not there."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise EchoLMError(f"{path}: damaged ({error}); delete it or restore it from a copy") from error
     if not isinstance(content, dict):
         raise EchoLMError(f"{path}: holds {type(content).__name__}, not an object; it is not one of EchoLM's files")
+    if missing := [field for field in needed if field not in content]:
+        raise EchoLMError(f"{path}: has no field {missing[0]!r}; it is not one of EchoLM's files: delete it or move it away")
     return content
 
 

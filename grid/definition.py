@@ -8,7 +8,7 @@
     exclude: [{encoder: none, head: gcn}, ...]
     include: [{head: mean, ...}]     # further cells: axis labels, and fields of the run
     subgrids: {NAME: {base, axes, exclude, include, tables}}   # named parts; the grid is their union
-    tables: {NAME: {title, rows, columns}}
+    tables: {NAME: {title, rows, columns, published}}          # see grid/tables/definition.py
 
 An axis is a field of the run (dotted for a nested one) with a list of values, or any name with values of the form
 ``{label: ..., set: {field: value, ...}}``. Each cell appears once, tagged with the tables of all subgrids that hold it.
@@ -17,6 +17,7 @@ An axis is a field of the run (dotted for a nested one) with a list of values, o
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -109,6 +110,7 @@ def load_grid(name: str) -> Grid:
         if name not in shipped:
             raise EchoLMError(f"no grid {name!r}; {suggest(name, shipped)}; or give the path of a .yaml file")
         path = shipped[name]
+    _check_name(path)
     values = load_yaml(path)
     if not isinstance(values, dict):
         raise EchoLMError(f"{path}: a grid definition is a mapping with 'axes'; this is {type(values).__name__}")
@@ -117,6 +119,13 @@ def load_grid(name: str) -> Grid:
     except ValidationError as error:
         raise EchoLMError(explain_validation(error, str(path))) from None
     return Grid(path.stem, definition.title, _expand(definition, path), definition.tables, path)
+
+
+def _check_name(path: Path) -> None:
+    """Refuse a name that could not be tracked, or not be typed as it is."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", path.stem):
+        valid = "letters, digits, '.', '_' and '-', the first a letter or digit"
+        raise EchoLMError(f"{path}: a grid is named after its file, and {path.stem!r} cannot be a name; valid: {valid}; rename the file")
 
 
 def shipped_grids() -> dict[str, Path]:

@@ -167,11 +167,11 @@ def find_cell(text: str, workspace: Workspace) -> tuple[str, FinetuneConfig | Pr
 
     found: dict[str, Any] = {}
     for path in sorted(workspace.grids.glob("*/cells.json")) if workspace.grids.is_dir() else []:
-        found.update({id: entry["config"] for id, entry in read_json(path)["cells"].items() if id.startswith(text)})
+        found.update({id: entry["config"] for id, entry in read_json(path, "cells")["cells"].items() if id.startswith(text)})
     for name in shipped_grids():
         found.update({cell.id: cell.config for cell in load_grid(name).cells if cell.id.startswith(text)})
     for path in workspace.runs.glob(f"{text}*/*/config.json") if text.isalnum() else []:
-        found.setdefault(path.parent.parent.name, read_json(path)["config"])
+        found.setdefault(path.parent.parent.name, read_json(path, "config")["config"])
     if len(found) != 1:
         shown = suggest(text, list(found)[:5]) if found else "echolm grid show GRID lists cells"
         raise EchoLMError(f"{text!r} is {'not a cell' if not found else f'the start of {len(found)} cells'}; {shown}")

@@ -53,19 +53,35 @@ def warp(clips: Tensor, points: Tensor, maps: np.ndarray, size: int) -> tuple[Te
     """Like ``resize``, after the maps (B, 2, 3, float64). What comes from outside the frame is black (0); the
     outermost half pixel of the frame fades into it. A sample whose map is the identity is exactly as ``resize`` gives.
     """
-    moved = (maps != IDENTITY).any((1, 2))
-    out = clips.new_empty((*clips.shape[:2], size, size), dtype=torch.float32)
-    for rows in _alike(moved, clips.device):
-        part = clips[rows]
-        out[rows] = _sample(part, maps[rows], size) if moved[rows].any() else _resize(part, size)
+    groups = _alike(maps, clips.device)
+    if len(groups) == 1:
+        out = _pixels(clips, maps, size)
+    else:
+        out = _empty((*clips.shape[:2], size, size), clips.device)
+        for rows in groups:
+            out[rows] = _pixels(clips[rows], maps[rows], size)
     return out, _move(points, maps, clips, size)
 
 
-def _alike(moved: np.ndarray, device: torch.device) -> list[Any]:
+def _alike(maps: np.ndarray, device: torch.device) -> list[Any]:
     """Rows to work on at once, all moved or none: on a CPU clip by clip, since a clip stays in the cache."""
     if device.type == "cpu":
-        return [slice(row, row + 1) for row in range(len(moved))]
+        return [slice(row, row + 1) for row in range(len(maps))]
+    moved = (maps != IDENTITY).any((1, 2))
     return [np.flatnonzero(rows) for rows in (~moved, moved) if rows.any()]
+
+
+def _pixels(clips: Tensor, maps: np.ndarray, size: int) -> Tensor:
+    """Of clips that are all moved, or none."""
+    return _sample(clips, maps, size) if (maps != IDENTITY).any() else _resize(clips, size)
+
+
+def _empty(shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """float32. On a CPU by numpy, which asks the system for huge pages: the first write to a small page of new memory
+    interrupts the process, and together they take longer than sampling."""
+    if device.type == "cpu":
+        return torch.from_numpy(np.empty(shape, np.float32))
+    return torch.empty(shape, dtype=torch.float32, device=device)
 
 
 def _resize(clips: Tensor, size: int) -> Tensor:

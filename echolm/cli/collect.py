@@ -18,7 +18,7 @@ from echolm.registry import suggest
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
-    from grid.tables.launched import LaunchedGrid
+    from grid.tables.definition import TableGrid
     from grid.tracking.collect import CollectReport
     from grid.tracking.export import ExportReport
 
@@ -61,16 +61,20 @@ def tables(
     workspace: Workspace, grid_name: str, style: str, spread: Literal["patients", "seeds"], name: str | None,
     out: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Print the tables of GRID from its collected runs: mean ± spread, what is missing and how to fill it."""
-    from grid.tables.build import build
-    from grid.tables.launched import read_launched
-    from grid.tables.render import csv_text, markdown, plain
+    """Print the tables of GRID from its collected runs: mean ± spread, what is missing and how to fill it.
 
-    grid = read_launched(workspace.grids, grid_name)
+    GRID is a name from 'echolm grid list', the name of a launched grid, or the path of a YAML file. Published numbers
+    stand below those of the runs where the grid names them.
+    """
+    from grid.tables.build import build
+    from grid.tables.data import csv_text, plain
+    from grid.tables.markdown import markdown
+
+    grid, results = _grid(workspace, grid_name)
     wanted = _wanted(grid, name, one=style == "csv" and not as_json)
-    built = [build(grid, table, workspace.results(grid_name), spread) for table in wanted]
+    built = [build(grid, table, results, spread) for table in wanted]
     if as_json:
-        content = {"grid": grid_name, "tables": [plain(table) for table in built]}
+        content = {"grid": grid.name, "tables": [plain(table) for table in built]}
         text = json.dumps(content, indent=1, ensure_ascii=False)
     else:
         render = {"md": markdown, "csv": csv_text}[style]
@@ -157,7 +161,19 @@ def _runs(count: int) -> str:
     return "1 run" if count == 1 else f"{count} runs"
 
 
-def _wanted(grid: LaunchedGrid, name: str | None, one: bool) -> list[str]:
+def _grid(workspace: Workspace, given: str) -> tuple[TableGrid, Path | None]:
+    """A grid as it was launched, else as its definition says; and its results, None when there cannot be any."""
+    from grid.definition import load_grid, shipped_grids
+    from grid.tables.launched import launched_grids, read_launched
+
+    name = Path(given).stem if given.endswith((".yaml", ".yml")) else given
+    results = workspace.results(name)
+    if name in launched_grids(workspace.grids) or (name == given and name not in shipped_grids()):
+        return read_launched(workspace.grids, name), results
+    return load_grid(given), results if results.exists() else None
+
+
+def _wanted(grid: TableGrid, name: str | None, one: bool) -> list[str]:
     """The tables to print; EchoLMError when there is none, or more than one where ``one`` is asked for."""
     if not grid.tables:
         raise EchoLMError(f"grid {grid.name} defines no tables; add a section 'tables' to its file and launch it again")

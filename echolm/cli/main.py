@@ -52,5 +52,5 @@ def main(ctx: click.Context, workspace: Path | None) -> None:
     ctx.obj = Workspace(workspace.absolute()) if workspace else Workspace.default()
 
 
-for command in (data, grid, train, launch, status, logs, cancel, retry, collect, tables, predict, weights):
+for command in (data, weights, grid, train, launch, status, logs, cancel, retry, collect, tables, predict):
     main.add_command(command)

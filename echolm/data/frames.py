@@ -30,20 +30,28 @@ class StoredFrames:
         self._file = file
         self._starts = table["offset"].to_pylist()
         t, h, w = (table[name].to_numpy().astype(np.int64) for name in ("t", "h", "w"))
-        expected = int((t * h * w).sum())
-        try:
-            found = file.stat().st_size
-        except OSError as error:
-            raise EchoLMError(f"{file}: cannot be read: {error.strerror or error}") from error
-        if found != expected:
-            raise EchoLMError(f"{file}: has {found} bytes, the index says {expected}; prepare the store again")
+        self._size = int((t * h * w).sum())
+        if (found := self._found()) != self._size:
+            raise EchoLMError(f"{file}: has {found} bytes, the index says {self._size}; prepare the store again")
 
     def read(self, row: int, item: Item, places: np.ndarray) -> np.ndarray:
-        """The frames of the item in ``row`` at ``places`` among its held frames: len(places) x H x W uint8."""
+        """The frames of the item in ``row`` at ``places`` among its held frames: len(places) x H x W uint8.
+
+        EchoLMError: the file has been cut off. It is mapped into memory: reading past its end would end the process.
+        """
+        if (found := self._found()) < self._size:
+            was = f"{self._size} when it was opened"
+            raise EchoLMError(f"{self._file}: has {found} bytes now, {was}; prepare the store again")
         shape = len(item.frames), item.height, item.width
         start = self._starts[row]
         chosen: np.ndarray = self._bytes[start : start + math.prod(shape)].reshape(shape)[places]
         return chosen
+
+    def _found(self) -> int:
+        try:
+            return self._file.stat().st_size
+        except OSError as error:
+            raise EchoLMError(f"{self._file}: cannot be read: {error.strerror or error}") from error
 
     @cached_property
     def _bytes(self) -> np.ndarray:
@@ -72,14 +80,11 @@ class VideoFrames:
 
     def read(self, row: int, item: Item, places: np.ndarray) -> np.ndarray:
         """Like ``StoredFrames.read``, decoded from the video. EchoLMError: it is missing or has changed."""
-        unique, back = np.unique(places, return_inverse=True)
-        path = self._root / self._videos[row]
+        path, packets, numbers = self._root / self._videos[row], self._packets[row][places], item.frames[places].tolist()
         try:
-            frames = read_packets(path, self._packets[row][unique], item.frames[unique])
+            return read_packets(path, packets, numbers, (item.height, item.width))
         except EchoLMError as error:
             raise EchoLMError(f"{error}; put the indexed video back, or index the dataset again: {self._again}") from error
-        chosen: np.ndarray = frames[back]
-        return chosen
 
     def _check_present(self) -> None:
         """By one listing a folder: what is in the files is checked when they are read."""

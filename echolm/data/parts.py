@@ -185,7 +185,7 @@ def _index(job: Job, frames: np.ndarray) -> list[list[int]]:
     """The packets of the job's frames, once it is certain that they decode to ``frames``."""
     numbers = job.frames.tolist()
     packets = None if is_dicom(job.path) else index_packets(job.path, numbers)
-    if packets is None or not np.array_equal(read_packets(job.path, packets, numbers), frames):
+    if packets is None or not np.array_equal(read_packets(job.path, packets, numbers, frames.shape[1:]), frames):
         raise EchoLMError(f"{job.path}: its frames cannot be read by index; store them: prepare without --index-only")
     found: list[list[int]] = packets.tolist()
     return found

@@ -110,8 +110,9 @@ def index_packets(path: Path, frames: Sequence[int]) -> np.ndarray:
     return np.array([found[number] for number in frames], np.int64)
 
 
-def read_packets(path: Path, packets: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
-    """The frames ``numbers`` of a video from their packets (T, 3) as ``index_packets`` found them: T x H x W uint8.
+def read_packets(path: Path, packets: np.ndarray, numbers: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+    """The frames ``numbers`` of a video of H x W pixels (``size``), from their packets (T, 3) as ``index_packets`` found
+    them: T x H x W uint8.
 
     They are what ``read_video`` gives, without reading what lies before them. EchoLMError: the file cannot be read, or
     its bytes are no longer those of the index.
@@ -120,17 +121,17 @@ def read_packets(path: Path, packets: np.ndarray, numbers: Sequence[int]) -> np.
 
     decoder = av.VideoCodecContext.create("mjpeg", "r")
     decoder.thread_type, decoder.options = "NONE", EXPLODE
-    frames = []
+    frames = np.empty((len(packets), *size), np.uint8)
     try:
         with open(path, "rb", buffering=0) as file:
-            for (position, length, checksum), number in zip(packets.tolist(), numbers, strict=True):
+            for place, ((position, length, checksum), number) in enumerate(zip(packets.tolist(), numbers, strict=True)):
                 content = os.pread(file.fileno(), length, position)
                 if zlib.crc32(content) != checksum:
                     raise EchoLMError(f"{path}: has changed since it was indexed (frame {number})")
-                frames.append(_luma(path, decoder, av.Packet(content), number))
+                frames[place] = _luma(path, decoder, av.Packet(content), number)
     except OSError as error:
         raise EchoLMError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return np.stack(frames)
+    return frames
 
 
 def _read_mjpeg(path: Path, frames: Sequence[int] | None) -> Video:
@@ -197,6 +198,7 @@ def _packets(
 def _luma(
     path: Path, decoder: av.VideoStream | av.VideoCodecContext, packet: av.Packet[Any], number: int
 ) -> np.ndarray:
+    """H x W, a view of the decoder's picture."""
     import av
 
     try:
@@ -207,5 +209,5 @@ def _luma(
         raise EchoLMError(f"{path}: frame {number} is damaged or truncated")
     plane = pictures[0].planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-    luma: np.ndarray = rows[:, : plane.width].copy()
+    luma: np.ndarray = rows[:, : plane.width]
     return luma

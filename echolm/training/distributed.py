@@ -128,6 +128,9 @@ def ranks_from_environment(device: str = "auto") -> Iterator[Ranks]:
     if world == 1:
         yield Ranks(device=chosen)
         return
+    import torch.distributed.nn.functional  # noqa: F401  (imported later, its default arguments would keep the group
+    # alive until the interpreter has ended, where gloo's running threads abort the process)
+
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", rank=rank, world_size=world)
     try:
         yield Ranks(rank, world, chosen)

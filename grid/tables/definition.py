@@ -5,38 +5,71 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from echolm.registry import Frozen
 
 SEED = "seed"
-"""The axis that is averaged over; cells that differ in it alone share one table cell."""
+"""The axis that is averaged over; cells that differ in it alone share one value."""
 
 
 class ColumnDefinition(Frozen):
     """One column: a per-sample column of the predictions (``dice``, ``mke``) on the test split, of one slot and target.
 
-    ``slot`` and ``target`` may be left out where the predictions have one.
+    ``slot`` and ``target`` may be left out where the predictions have one. ``where`` (axis -> label) restricts the
+    column to some cells of a row.
     """
 
     metric: str
     slot: str = ""
     target: str = ""
+    where: dict[str, str] = {}
     label: str = ""
     digits: int = Field(default=2, ge=0, le=10)
 
+    @field_validator("where")
+    @classmethod
+    def _seed_is_averaged(cls, where: dict[str, str]) -> dict[str, str]:
+        if SEED in where:
+            raise ValueError("seed cannot tell columns apart: a table averages over seeds")
+        return where
+
     @property
     def heading(self) -> str:
-        """``label``, or the metric with its slot and target."""
-        return self.label or " ".join(filter(None, (self.metric, self.target, self.slot)))
+        """``label``, or the metric with its slot, target and labels of ``where``."""
+        return self.label or " ".join(filter(None, (*self.where.values(), self.metric, self.target, self.slot)))
+
+    def takes(self, coordinates: Mapping[str, str]) -> bool:
+        """Whether the cell at ``coordinates`` belongs to this column."""
+        return all(coordinates.get(axis) == label for axis, label in self.where.items())
+
+
+class PublishedSource(Frozen):
+    """The published numbers beside a table's own: the rows of ``grid/published/PAPER.csv`` with this ``table``.
+
+    ``labels`` (axis -> label of the grid -> label of the paper) says for what each label stands in.
+    """
+
+    paper: str
+    table: str
+    labels: dict[str, dict[str, str]] = {}
+
+    def label(self, axis: str, own: str) -> str:
+        """The paper's label for a label of the grid."""
+        return self.labels.get(axis, {}).get(own, own)
 
 
 class TableDefinition(Frozen):
-    """One table: a row for each combination of labels of the axes ``rows`` that the grid has."""
+    """One table: a row for each combination of labels of the axes ``rows`` that the grid has.
+
+    Rows stand as their cells do in the grid; or, with ``order`` (axis of ``rows`` -> labels), sorted by it.
+    """
 
     title: str
     rows: tuple[str, ...] = Field(min_length=1)
     columns: tuple[ColumnDefinition, ...] = Field(min_length=1)
+    order: dict[str, tuple[str, ...]] = {}
+    published: PublishedSource | None = None
 
     @field_validator("rows")
     @classmethod
@@ -54,6 +87,12 @@ class TableDefinition(Frozen):
         if len(set(headings)) < len(headings):
             raise ValueError(f"two columns have the same heading: {', '.join(headings)}")
         return columns
+
+    @model_validator(mode="after")
+    def _order_is_of_rows(self) -> TableDefinition:
+        if unknown := [axis for axis in self.order if axis not in self.rows]:
+            raise ValueError(f"order: {unknown[0]!r} is not an axis of rows; valid: {', '.join(self.rows)}")
+        return self
 
 
 class TableCell(Protocol):

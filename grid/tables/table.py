@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from grid.statistics import Spread
-from grid.tables.definition import ColumnDefinition
+from grid.tables.definition import ColumnDefinition, PublishedSource
+from grid.tables.published import Published
+
+ABSENT = "-"
+"""The label of a cell on an axis that it does not have, and the text of a value that the grid has no cell for."""
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A seed of a row without a number, and why."""
+    """A seed without a number, and why."""
 
     seed: str
     cell: str
@@ -18,37 +22,47 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row: its labels on the table's axes, one value a column (None: no run at all).
+class Value:
+    """One place of a table. ``number`` is None without any run.
 
-    ``runs`` and ``cells`` are the tracking runs and cells behind the values, in the order of ``seeds``; ``command``
-    fills what is ``missing``; ``notes`` say what is unusual about the row.
+    ``cells`` and ``runs`` are the cells and tracking runs behind the number, in the order of ``seeds``; ``notes`` say
+    what is unusual about it. ``published`` is the paper's number for this place.
     """
 
-    labels: tuple[str, ...]
-    values: tuple[Spread | None, ...]
-    seeds: tuple[str, ...]
-    cells: tuple[str, ...]
-    runs: tuple[str, ...]
-    synthetic: bool
-    missing: tuple[Missing, ...]
-    notes: tuple[str, ...]
-    command: str
+    number: Spread | None
+    seeds: tuple[str, ...] = ()
+    cells: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    missing: tuple[Missing, ...] = ()
+    synthetic: bool = False
+    notes: tuple[str, ...] = ()
+    published: Published | None = None
 
     @property
     def expected(self) -> int:
-        """Number of seeds that the grid has for this row."""
+        """Number of seeds that the grid has for this place; 0: it has no such cell."""
         return len(self.seeds) + len(self.missing)
 
     @property
-    def patients(self) -> tuple[int, ...]:
-        """The distinct numbers of patients of the row's values, ascending."""
-        return tuple(sorted({value.patients for value in self.values if value is not None}))
+    def incomplete(self) -> bool:
+        """Whether it has some of its seeds, not all."""
+        return bool(self.seeds and self.missing)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: its labels on the table's axes, one value a column."""
+
+    labels: tuple[str, ...]
+    values: tuple[Value, ...]
 
 
 @dataclass(frozen=True)
 class Table:
-    """``kind`` names what every ± is (see grid.statistics)."""
+    """``kind`` names what every ± of its own numbers is (see grid.statistics).
+
+    ``whole_grid``: every cell of the grid is in this table, and no other table is defined.
+    """
 
     grid: str
     name: str
@@ -57,3 +71,23 @@ class Table:
     columns: tuple[ColumnDefinition, ...]
     rows: tuple[Row, ...]
     kind: str
+    published: PublishedSource | None = None
+    whole_grid: bool = True
+
+    @property
+    def values(self) -> list[Value]:
+        """The values of all rows."""
+        return [value for row in self.rows for value in row.values]
+
+    @property
+    def places(self) -> list[tuple[dict[str, str], Value]]:
+        """The values of all rows, each with its ``place``."""
+        return [
+            (self.place(row, column), value)
+            for row in self.rows
+            for column, value in zip(self.columns, row.values, strict=True)
+        ]
+
+    def place(self, row: Row, column: ColumnDefinition) -> dict[str, str]:
+        """Axis -> label of a value: those of its row, then those of its column."""
+        return {**dict(zip(self.axes, row.labels, strict=True)), **column.where}

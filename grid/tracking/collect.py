@@ -14,7 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from echolm.errors import EchoLMError
+from echolm.errors import EchoLMError, StorageError
+from echolm.record import writing
 from grid.tables.results import PREDICTIONS_FOLDER, RUNS_FILE, predictions_path, read_columns
 from grid.tracking import predictions, rows, search, sql
 from grid.tracking.rows import Reader, TrackedRun
@@ -69,7 +70,8 @@ def collect(uri: str, grid_name: str, cells: set[str] | None, out: Path, reader:
             f"the tracking store has no finished run of {grid_name}, but {report.path} has {len(earlier)}; nothing was "
             f"changed. Tables can still be built from it; delete {out} to start over"
         )
-    (out / PREDICTIONS_FOLDER).mkdir(parents=True, exist_ok=True)
+    with writing(out / PREDICTIONS_FOLDER) as folder:
+        folder.mkdir(parents=True, exist_ok=True)
     for row in found:
         report.predictions += _predictions(row, uri, out, earlier)
     _compare(found, out)
@@ -113,6 +115,8 @@ def _predictions(row: _Row, uri: str, out: Path, earlier: dict[str, str]) -> boo
         if not there:
             predictions.fetch(row.run, uri, target)
         row.samples = predictions.digest(predictions.samples(target))
+    except StorageError:
+        raise
     except EchoLMError as error:
         remedy = f"delete {target}" if there else f"mlflow runs delete --run-id {row.run.run_id}"
         row.problem = f"{error}; to export it again: {remedy}, then echolm collect"
@@ -189,8 +193,9 @@ def _cells(row: _Row) -> dict[str, Any]:
 def _write(table: pa.Table, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        pq.write_table(table, temporary)
-        os.replace(temporary, path)
+        with writing(path):
+            pq.write_table(table, temporary)
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -16,7 +16,7 @@ from echolm.record import RunRecord
 from grid.tracking import search, sql
 from grid.tracking.mapping import Content, content
 from grid.tracking.rows import FINGERPRINT, SINGLE_RUNS, Known, Reader, grid_tag
-from grid.tracking.store import network_warning, open_client, sqlite_path, tracking_lock
+from grid.tracking.store import network_warning, open_client, sqlite_path, tracking_lock, unusable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 BATCH = 1000
 """MLflow's limit of metrics and params together in one ``log_batch``."""
 BATCH_PARAMS = 100
+
+STORE_FAILED = "TEMPORARILY_UNAVAILABLE"
+"""MLflow's error code for a database or server that fails: full disk, read-only file, no answer."""
 
 MALFORMED = (KeyError, TypeError, ValueError)
 """What the content of a record that EchoLM did not write may raise."""
@@ -125,7 +128,7 @@ class _Exporter:
                 self.known[run.tags[FINGERPRINT]] = run
 
     def one(self, fingerprint: str, item: _Wanted) -> None:
-        """Export one record; what goes wrong with it is a problem of the report."""
+        """Export one record; what goes wrong with it is a problem of the report. EchoLMError: the store fails."""
         from mlflow.exceptions import MlflowException
 
         run = self.known.get(fingerprint)
@@ -140,6 +143,8 @@ class _Exporter:
                 self._tag(run, item.grids)
             self._fill(run_id, filled)
         except (EchoLMError, MlflowException, OSError, *MALFORMED) as error:
+            if isinstance(error, MlflowException) and error.error_code == STORE_FAILED:
+                raise unusable(self.uri, error) from error
             self.report.problems.append(_sentence(item.record, error))
         else:
             self.report.created += run is None

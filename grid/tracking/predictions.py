@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import tempfile
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -12,6 +11,7 @@ from urllib.parse import unquote, urlparse
 import pyarrow.compute as pc
 
 from echolm.errors import EchoLMError
+from echolm.record import writing
 from grid.tables.results import read_columns
 from grid.tracking.mapping import PREDICTIONS_FILE
 from grid.tracking.rows import PREDICTIONS, TrackedRun
@@ -25,11 +25,13 @@ Samples = frozenset[tuple[str, ...]]
 def fetch(run: TrackedRun, uri: str, target: Path) -> None:
     """Copy the predictions of ``run`` to ``target`` by copy and rename.
 
-    EchoLMError when they are not there, damaged, or not the file the run was exported with.
+    EchoLMError when they are not there, damaged, or not the file the run was exported with; StorageError when
+    ``target`` cannot be written.
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        _copy(run, uri, temporary)
+        with writing(target):
+            _copy(run, uri, temporary)
         if hashlib.sha256(temporary.read_bytes()).hexdigest() != run.tags[PREDICTIONS]:
             raise EchoLMError(f"{PREDICTIONS_FILE} is damaged (its SHA-256 is not the one of the run)")
         samples(temporary)
@@ -64,9 +66,10 @@ def _copy(run: TrackedRun, uri: str, target: Path) -> None:
     local = _local(run, uri)
     if local is not None:
         try:
-            shutil.copyfile(local, target)
+            content = local.read_bytes()
         except OSError as error:
             raise EchoLMError(f"{local}: {error.strerror}") from error
+        target.write_bytes(content)
         return
     quiet_mlflow()
     from mlflow.exceptions import MlflowException

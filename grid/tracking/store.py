@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "lustre", "beegfs", "gpfs", "ceph", "afs"})
 SETTINGS = {
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",
 }
-"""MLflow settings where the environment has none. NullPool: no connection outlives its session, so that a database
+"""MLflow settings where the environment has none. CRITICAL: what it logs as an error it raises too. NullPool: no connection outlives its session, so that a database
 file that was removed and made again is never written through a connection to the removed one."""
 
 
@@ -104,8 +104,14 @@ def open_client(uri: str) -> MlflowClient:
         client = MlflowClient(tracking_uri=uri if path is None else f"sqlite:///{path}")
         client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise EchoLMError(f"tracking store {shown(uri)} cannot be used: {_first_line(error)}") from error
+        raise unusable(uri, error) from error
     return client
+
+
+def unusable(uri: str, error: Exception) -> EchoLMError:
+    """The error of a tracking store that cannot be opened, read or written."""
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return EchoLMError(f"tracking store {shown(uri)} cannot be used: {reason}")
 
 
 def quiet_mlflow() -> None:
@@ -129,7 +135,3 @@ def _create_database(path: Path) -> None:
         pass  # another process made it meanwhile
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

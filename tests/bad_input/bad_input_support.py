@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import ctypes
-import hashlib
+import json
 import os
 import pickle
+import re
 import shlex
 import shutil
 import subprocess
@@ -25,16 +26,16 @@ from click.testing import CliRunner
 
 from echolm.cli import main
 
-RUN = {"data": "phantom", "task": "landmarks", "encoder": "tiny-r3d", "trainable": "k0", "head": "mlp", "epochs": 1, "batch_size": 4}
+RUN = {"data": "phantom", "task": "landmarks", "encoder": "tiny-r3d", "trainable": "k0", "head": "mlp", "epochs": 1}
 """A good run: complete in the workspace of every test."""
 
 
 class Place:
     """A folder with good inputs, for one test to damage, and their names in the table of cases.
 
-    ``source``: 12 phantom clips. ``workspace``: the store ``phantom`` made of them, one complete run (``record``) of
-    ``run`` (a configuration file), an empty tracking database, and the grid ``grid`` (a file), launched.
-    ``sample``, ``other``: the videos in rows 3 and 4 of the file list.
+    ``root``: the folder. ``source``: 12 phantom clips; ``sample`` is the one in line 3 of the file list and lines 44
+    to 85 of the tracings. ``workspace``: ``store`` made of them, one complete run (of ``cell``, in ``record``) of the
+    configuration file ``run``, and the file ``grid`` of four cells with that run among them, launched and collected.
     """
 
     def __init__(self, root: Path) -> None:
@@ -47,16 +48,19 @@ class Place:
         rows = (root / "source/FileList.csv").read_text().splitlines() if (root / "source").exists() else []
         records = [path.parent for path in (root / "workspace/runs").glob("*/*/summary.json")]
         if rows and records:
-            self.names |= {"sample": rows[2].split(",")[0], "other": rows[3].split(",")[0]}
-            self.names |= {"record": records[0], "cell": records[0].parent.name}
+            self.names |= {"sample": rows[2].split(",")[0], "record": records[0], "cell": records[0].parent.name}
 
     def __call__(self, text: str) -> str:
         """``text`` with the names in braces replaced."""
-        return text.format(**self.names)
+        return re.sub(r"\{(\w+)\}", lambda found: str(self.names.get(found[1], found[0])), text)
 
     def path(self, text: str) -> Path:
         """A path with names in braces."""
         return Path(self(text))
+
+    def events(self) -> list[Path]:
+        """The events of the first attempts of all runs."""
+        return sorted(self.path("{workspace}/runs").glob("*/*/attempts/1/events.jsonl"))
 
 
 Make = Callable[[Place], Any]
@@ -130,17 +134,27 @@ def mode(path: str, bits: int) -> Make:
     return lambda place: place.path(path).chmod(bits)
 
 
-def both(*steps: Make) -> Make:
+def steps(*made: Make) -> Make:
     """One after another."""
-    return lambda place: [step(place) for step in steps]
+    return lambda place: [make(place) for make in made]
+
+
+def ran(command: str) -> Make:
+    """A command that was typed before, and worked."""
+
+    def make(place: Place) -> None:
+        done = typed(command, place)
+        assert done.status == 0, done
+
+    return make
 
 
 def cell(table: str, line: int, column: str, value: str) -> Make:
     """A CSV file of ``source`` with one other value; line 1 is the header."""
 
-    def edit(rows: list[list[str]]) -> list[list[str]]:
-        rows[line - 1][rows[0].index(column)] = value
-        return rows
+    def edit(found: list[list[str]]) -> list[list[str]]:
+        found[line - 1][found[0].index(column)] = value
+        return found
 
     return rows(table, edit)
 
@@ -151,7 +165,7 @@ def rows(table: str, edit: Callable[[list[list[str]]], list[list[str]]]) -> Make
     def make(place: Place) -> None:
         path = place.path("{source}") / table
         with open(path, encoding="utf-8", newline="") as file:
-            found = edit(list(csv.reader(file)))
+            found = [[place(value) for value in row] for row in edit(list(csv.reader(file)))]
         with open(path, "w", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows(found)
 
@@ -167,6 +181,7 @@ def avi(path: str, codec: str = "mjpeg", pixels: str = "yuvj420p", frames: int =
         with av.open(str(place.path(path)), "w", format="avi") as container:
             stream = container.add_stream(codec, rate=50)
             stream.width, stream.height, stream.pix_fmt = size, size, pixels
+            container.start_encoding()
             for _ in range(frames):
                 black = av.VideoFrame.from_ndarray(np.zeros((size, size), np.uint8), format="gray")
                 container.mux(stream.encode(black.reformat(format=pixels)))
@@ -180,13 +195,16 @@ def config(**changes: Any) -> Make:
     return write("{run}", _yaml({name: value for name, value in (RUN | changes).items() if value is not None}))
 
 
-def grid(axes: dict[str, list[Any]], **more: Any) -> Make:
+def grid(axes: dict[str, list[Any]]) -> Make:
     """A grid of the good run with these axes, in ``grid``."""
-    return write("{grid}", _yaml({"base": {name: value for name, value in RUN.items() if name not in axes}, "axes": axes, **more}))
+    base = {name: value for name, value in RUN.items() if name not in axes}
+    columns = [{"metric": "dice", "slot": slot, "label": f"Dice {slot}"} for slot in ("ED", "ES")]
+    tables = {"main": {"title": "LV landmarks", "rows": ["head"], "columns": columns}}
+    return write("{grid}", _yaml({"base": base, "axes": axes, "tables": tables}))
 
 
 def _yaml(values: dict[str, Any]) -> str:
-    return yaml.safe_dump(values, sort_keys=False).replace("'{", "{").replace("}'", "}")
+    return yaml.safe_dump(values, sort_keys=False)
 
 
 class Payload:
@@ -204,6 +222,20 @@ def code(path: str) -> Make:
     return lambda place: place.path(path).write_bytes(pickle.dumps(Payload(place.root / "the-code-ran"), 2))
 
 
+def holder_gone(place: Place) -> None:
+    """The process that held the run, this one, has ended."""
+    path = place.path("{record}/attempts/1/holder.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"started": "0"}))
+
+
+def uncollected(place: Place) -> None:
+    """An empty tracking database and no results: nothing has been collected."""
+    shutil.rmtree(place.path("{workspace}/results"))
+    shutil.rmtree(place.path("{workspace}/mlflow"))
+    place.path("{workspace}/mlflow").mkdir()
+    shutil.copyfile(place.path("{root}/empty.db"), place.path("{workspace}/mlflow/mlflow.db"))
+
+
 def weights(encoder: str, path: str) -> Make:
     """A new encoder's state dict."""
 
@@ -212,6 +244,7 @@ def weights(encoder: str, path: str) -> Make:
 
         from echolm.encoders import ENCODERS
 
+        place.path(path).parent.mkdir(exist_ok=True)
         torch.save(ENCODERS.parse(encoder).build(None).state_dict(), place.path(path))
 
     return make
@@ -242,17 +275,21 @@ class Done:
 
 
 def typed(command: str, place: Place) -> Done:
-    """Type a command: ``echolm ...``, with ``NAME=value`` before it. Plugins are read once a process: it gets its own."""
+    """Type a command: ``echolm ...``, with ``NAME=value`` before it.
+
+    With ``ECHOLM_PLUGINS`` it is a process of its own, because plugins are read once a process; else it is a call.
+    """
     words = [place(word) for word in shlex.split(command)]
     start = words.index("echolm")
     environment = {name: value for name, _, value in (word.partition("=") for word in words[:start])}
-    arguments = ["--workspace", str(place.path("{workspace}")), *words[start + 1 :]]
+    environment = {"ECHOLM_WORKSPACE": str(place.path("{workspace}"))} | environment
+    arguments = words[start + 1 :]
     if "ECHOLM_PLUGINS" in environment:
         program = [sys.executable, "-m", "echolm.cli", *arguments]
         done = subprocess.run(program, env=os.environ | environment, capture_output=True, text=True)
         return Done(done.returncode, done.stdout, done.stderr)
     with unprivileged():
-        result = CliRunner().invoke(main, arguments, env=environment)
+        result = CliRunner().invoke(main, arguments, env=environment, prog_name="echolm")
     raised = None if isinstance(result.exception, SystemExit) else result.exception
     return Done(result.exit_code, result.stdout, result.stderr, raised)
 
@@ -273,19 +310,25 @@ def unprivileged() -> Iterator[None]:
 
 
 def listing(root: Path) -> dict[str, str]:
-    """Every path under a folder with what it is: a file's SHA-256, a link's target, or ``folder``."""
+    """Every path under a folder with what it is: a link's target, ``folder``, or a file's number, size and time."""
     return {path.relative_to(root).as_posix(): _what(path) for path in sorted(root.rglob("*"))}
 
 
 def _what(path: Path) -> str:
     if path.is_symlink():
         return f"-> {path.readlink()}"
-    if path.is_dir():
-        return "folder"
-    return hashlib.sha256(path.read_bytes()).hexdigest() if os.access(path, os.R_OK) else "unreadable"
+    found = path.stat()
+    return "folder" if path.is_dir() else f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
 
 
 def differences(before: dict[str, str], after: dict[str, str], allowed: tuple[str, ...]) -> list[str]:
-    """Paths that appeared, went or changed, but for the allowed ones."""
+    """Paths that appeared, went or changed: all but the allowed ones and the new folders that hold these. Files under
+    a temporary name are never allowed."""
     paths = [path for path in {**before, **after} if before.get(path) != after.get(path)]
-    return [path for path in paths if not any(fnmatch(path, pattern) for pattern in allowed)]
+    kept = [path for path in paths if any(fnmatch(path, pattern) for pattern in allowed) and not path.endswith(".tmp")]
+    return [path for path in paths if path not in kept and not any(file.startswith(f"{path}/") for file in kept)]
+
+
+def told(done: Done) -> list[str]:
+    """The lines of standard error, without progress and without the usage that precedes an error about it."""
+    return [line for line in done.err.splitlines() if line and not line.startswith(("decoding: ", "Usage: ", "Try "))]

@@ -1,7 +1,7 @@
 """Heads in which something goes wrong, as a plugin: ``ECHOLM_PLUGINS=faulty_heads``.
 
-Each is the MLP behind one module. ``TEST_DELAY_S``: seconds that ``slow`` sleeps in a training step. While the file
-``TEST_HEALED`` is there, nothing goes wrong.
+Each is the MLP behind one module. The file ``TEST_DELAY`` holds the seconds that ``slow`` takes for a training step,
+and may change at any time. While the file ``TEST_HEALED`` is there, nothing goes wrong.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class Faulty(Head):
 
 def sleep() -> None:
     """Take a while."""
-    time.sleep(float(os.environ.get("TEST_DELAY_S", "0")))
+    began = time.monotonic()
+    while time.monotonic() - began < _delay():
+        time.sleep(0.02)
 
 
 def fail() -> None:
@@ -47,6 +49,13 @@ def die() -> None:
     """End the process without a word, until it is healed."""
     if not _healed():
         os.abort()
+
+
+def _delay() -> float:
+    try:
+        return float(Path(os.environ["TEST_DELAY"]).read_text() or 0)
+    except (KeyError, FileNotFoundError):
+        return 0.0
 
 
 def _healed() -> bool:

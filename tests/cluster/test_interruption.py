@@ -11,8 +11,6 @@ from collections.abc import Callable
 import pytest
 from launch_support import Reference, Shell, ended, result, until
 
-from grid.definition import Cell
-
 STOP_S = 20.0
 """Workers stop at their next step, a fraction of a second away; the rest is for a busy machine."""
 
@@ -39,11 +37,10 @@ STOPS: list[tuple[str, Callable[[subprocess.Popen[str]], None], int]] = [
 def test_a_launch_that_is_stopped_again_and_again_ends_as_if_undisturbed(shell: Shell, reference: Reference) -> None:
     grid = shell.grid({"head": ["slow"], "seed": [0, 1, 2]}, epochs=6, augmentation="bhoodoo2026")
     first, second, third = shell.cells(grid)
+    shell.slow(0.7)
     for number, (name, stop, status) in enumerate(STOPS):
-        shell.delay = 0.3
         process = shell.start("launch", grid, "--slots", 2, "--no-collect")
-        before = len(shell.record(first).attempts()) if number else 0
-        until(lambda before=before: both_step(shell, [first, second], before), f"both workers train, before {name}")
+        until(lambda number=number: all(shell.trains(cell, number) for cell in (first, second)), f"both train before {name}")
         stop(process)
         done = ended(process)
         until(lambda: not shell.workers(), f"no worker is left after {name}", STOP_S)
@@ -57,23 +54,11 @@ def test_a_launch_that_is_stopped_again_and_again_ends_as_if_undisturbed(shell: 
             newest = record.attempts()[-1]
             assert record.events(newest)[-1]["event"] == "interrupted", name
             assert list(record.attempt_path(newest).glob("checkpoint-*.pt")), name
-    shell.delay = 0
+    shell.slow(0)
     assert shell("launch", grid, "--slots", 2, "--no-collect").status == 0
     assert shell.attempts(grid) == [len(STOPS) + 1, len(STOPS) + 1, 1]
     for cell in (first, second, third):
         assert result(shell.record(cell)) == reference(cell)
-
-
-def both_step(shell: Shell, cells: list[Cell], before: int) -> bool:
-    """Whether each cell has a new attempt that has begun to train."""
-    for cell in cells:
-        if not (shell.workspace.runs / cell.id).exists():
-            return False
-        record = shell.record(cell)
-        attempts = record.attempts()
-        if len(attempts) <= before or not any(event["event"] == "started" for event in record.events(attempts[-1])):
-            return False
-    return True
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -90,7 +75,7 @@ def test_a_launcher_that_ends_while_its_workers_start(shell: Shell, number: sign
 
 def test_a_second_ctrl_c_does_not_wait(shell: Shell) -> None:
     """For a worker that does not come to its next step."""
-    shell.delay = 0.1
+    shell.slow(0.1)
     grid = shell.grid({"head": ["slow"]}, epochs=20, encoder="none", trainable="k0")
     [cell] = shell.cells(grid)
     process = shell.start("launch", grid, "--slots", 1, "--no-collect")
@@ -107,7 +92,7 @@ def test_a_second_ctrl_c_does_not_wait(shell: Shell) -> None:
 
 
 def test_a_stopped_launch_says_so_in_json(shell: Shell) -> None:
-    shell.delay = 0.2
+    shell.slow(0.2)
     grid = shell.grid({"head": ["slow"]}, epochs=20, encoder="none", trainable="k0")
     process = shell.start("launch", grid, "--slots", 1, "--json")
     until(lambda: shell.epochs(shell.cells(grid)[0]) >= 1, "an epoch")

@@ -73,23 +73,23 @@ class TestResults:
             assert metrics == pytest.approx(reference(cell)[0], rel=1e-4)
 
     def test_two_launches_at_once_do_nothing_twice(self, shell: Shell) -> None:
-        shell.delay = 0.25
-        kinds = [{"label": str(seed), "set": {"seed": seed, "epochs": epochs}} for seed, epochs in enumerate((12, 1, 1, 2))]
-        grid = shell.grid({"kind of cell": kinds, "head": ["slow"]}, **BLANK)
-        long = shell.cells(grid)[0]
+        shell.slow(60)
+        grid = shell.grid({"head": ["slow"], "seed": [0, 1, 2, 3]}, **BLANK)
+        first = shell.cells(grid)[0]
         one = shell.start("launch", grid, "--slots", 1, "--no-collect")
-        until(lambda: shell.epochs(long), "an epoch of the long cell")
-        two = ended(shell.start("launch", grid, "--slots", 1, "--no-collect"))
+        until(lambda: shell.trains(first), "the first cell trains")
+        two = shell("launch", grid, "--slots", 1, "--no-collect", env=shell.environment() | {"TEST_DELAY": "nowhere"})
         assert two.status == 1
-        assert f"1 cell still running elsewhere ({long.id[:8]})" in two.err
+        assert f"1 cell still running elsewhere ({first.id[:8]})" in two.err
         assert two.out.splitlines()[-1] == "toy: 4 cells: 3 complete, 1 running"
+        shell.slow(0)
         assert ended(one).status == 0
         assert shell.attempts(grid) == [1] * 4
         assert shell.states(grid) == ["complete"] * 4
 
     def test_launches_that_start_together_share_the_work(self, shell: Shell) -> None:
         grid = shell.grid({"head": ["slow"], "seed": list(range(6))}, **BLANK)
-        shell.delay = 0.05
+        shell.slow(0.05)
         launches = [shell.start("launch", grid, "--slots", 1, "--no-collect") for _ in range(2)]
         dones = [ended(process) for process in launches]
         assert 0 in {done.status for done in dones}, dones
@@ -117,11 +117,12 @@ class TestDeaths:
 
     def test_a_killed_worker_is_replaced_and_its_cell_continues(self, shell: Shell, reference: Reference) -> None:
         grid = shell.grid({"head": ["slow"], "seed": [0, 1, 2]}, epochs=4)
-        shell.delay = 0.1
+        shell.slow(0.4)
         process = shell.start("launch", grid, "--slots", 2, "--no-collect")
         victim, *others = shell.cells(grid)
         until(lambda: shell.epochs(victim) >= 2, "two epochs")
         shell.worker_of(victim).kill()
+        shell.slow(0)
         done = ended(process)
         assert done.status == 0, done.err
         assert re.search(rf"{victim.id[:8]}  worker died .*killed by SIGKILL; it starts again", done.err)
@@ -143,16 +144,17 @@ class TestDeaths:
         assert shell("launch", grid, "--no-collect").status == 0
 
     def test_deaths_count_between_epochs(self, shell: Shell) -> None:
-        """With one restart, a cell survives more deaths than that, as long as it gets on."""
-        grid = shell.grid({"head": ["slow"]}, epochs=3, **BLANK)
-        shell.delay = 0.2
+        """A cell survives more deaths than there are restarts, as long as it gets on."""
+        grid = shell.grid({"head": ["slow"]}, epochs=5, **BLANK)
+        shell.slow(0.4)
         process = shell.start("launch", grid, "--slots", 1, "--no-collect")
         [cell] = shell.cells(grid)
-        for epochs in (1, 2):
+        for epochs in (1, 2, 3, 4):
             until(lambda epochs=epochs: shell.epochs(cell) >= epochs, f"epoch {epochs}")
             shell.worker_of(cell).kill()
+        shell.slow(0)
         done = ended(process)
-        assert (done.status, shell.attempts(grid)) == (0, [3]), done.err
+        assert (done.status, shell.attempts(grid)) == (0, [5]), done.err
 
     def test_company_of_a_cell_that_kills_its_worker_runs_without_it(self, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("TEST_HEALED")
@@ -169,11 +171,12 @@ class TestDeaths:
     def test_only_the_cells_of_a_cohort_that_have_not_ended_run_again(self, shell: Shell) -> None:
         """A member that has failed stays failed when its company dies later."""
         grid = shell.grid({"head": ["fails", "slow"]}, epochs=4, **BLANK)
-        shell.delay = 0.15
+        shell.slow(0.4)
         process = shell.start("launch", grid, "--slots", 1, "--no-collect")
         failing, slow = shell.cells(grid)
         until(lambda: shell.epochs(slow) >= 1, "an epoch")
         shell.worker_of(slow).kill()
+        shell.slow(0)
         done = ended(process)
         assert done.status == 1
         assert shell.states(grid) == ["failed", "complete"]
@@ -182,11 +185,12 @@ class TestDeaths:
     def test_a_worker_that_is_told_to_stop_is_replaced(self, shell: Shell, reference: Reference) -> None:
         """SIGTERM, from whoever cleans up a machine: a checkpoint, and the cell goes on in a new worker."""
         grid = shell.grid({"head": ["slow"], "seed": [0, 1]}, epochs=3, **BLANK)
-        shell.delay = 0.15
+        shell.slow(0.4)
         process = shell.start("launch", grid, "--slots", 1, "--no-collect")
         first, second = shell.cells(grid)
         until(lambda: shell.epochs(first) >= 1, "an epoch")
         shell.worker_of(first).terminate()
+        shell.slow(0)
         done = ended(process)
         assert done.status == 0, done.err
         assert "stopped by a signal; it starts again" in done.err
@@ -251,7 +255,7 @@ class TestCancel:
 
     def test_cancel_and_retry(self, shell: Shell, reference: Reference) -> None:
         grid = shell.grid({"head": ["slow"], "seed": [0, 1, 2]}, epochs=4)
-        shell.delay = 0.2
+        shell.slow(0.4)
         process = shell.start("launch", grid, "--slots", 1, "--no-collect")
         first, *others = shell.cells(grid)
         until(lambda: shell.epochs(first) >= 1, "an epoch")
@@ -264,7 +268,7 @@ class TestCancel:
         assert list(shell.record(first).attempt_path(1).glob("checkpoint-*.pt"))
         assert not [cell for cell in others if shell.epochs(cell)], "what waited was not started"
 
-        shell.delay = 0
+        shell.slow(0)
         assert "running 0" in shell("launch", grid, "--no-collect").out
         assert shell("retry", grid, "--no-collect").status == 0
         for cell in shell.cells(grid):

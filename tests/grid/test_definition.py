@@ -27,7 +27,7 @@ def load(tmp_path: Path) -> Any:
     """A grid from a definition as plain data or as text."""
 
     def from_values(values: Any = None, **sections: Any) -> Grid:
-        path = tmp_path / "my grid.yaml"
+        path = tmp_path / "my-grid.yaml"
         content = values if isinstance(values, str) else yaml.safe_dump({**DEFINITION, **(values or {}), **sections}, sort_keys=False)
         path.write_text(content, encoding="utf-8")
         return load_grid(str(path))
@@ -47,7 +47,7 @@ class TestCells:
         grid = load()
         assert labels(grid) == ["mlp 0", "mlp 1", "gcn 0", "gcn 1"]
         assert [list(cell.coordinates) for cell in grid.cells] == [["head", "seed"]] * 4
-        assert (grid.name, grid.title, grid.cells[0].tables, grid.cells[0].subgrids) == ("my grid", "", (), ())
+        assert (grid.name, grid.title, grid.cells[0].tables, grid.cells[0].subgrids) == ("my-grid", "", (), ())
 
     def test_a_cell_is_the_run_that_its_labels_say(self, load: Any) -> None:
         for cell in load().cells:
@@ -187,7 +187,7 @@ class TestWhere:
     @pytest.mark.parametrize(
         ("condition", "fragments"),
         [
-            ("heda=gcn", ["--where heda=...", "grid my grid has no such axis", "did you mean 'head'", "valid: head, seed, subgrid, table"]),
+            ("heda=gcn", ["--where heda=...", "grid my-grid has no such axis", "did you mean 'head'", "valid: head, seed, subgrid, table"]),
             ("head=gnc", ["--where head=gnc", "did you mean 'gcn'", "valid: gcn, mlp"]),
             ("seed=0,2", ["--where seed=2", "valid: 0, 1"]),
             ("epochs=100", ["no such axis"]),
@@ -251,7 +251,7 @@ def test_a_mistake_names_the_file_the_entry_and_what_is_valid(mistake: str, load
     with pytest.raises(EchoLMError) as caught:
         load(changes)
     message = str(caught.value)
-    assert message.startswith(str(tmp_path / "my grid.yaml") + ": ")
+    assert message.startswith(str(tmp_path / "my-grid.yaml") + ": ")
     assert [fragment for fragment in fragments if fragment not in message] == [], message
 
 
@@ -269,7 +269,21 @@ def test_a_mistake_names_the_file_the_entry_and_what_is_valid(mistake: str, load
 def test_a_file_that_is_no_definition_is_named(load: Any, tmp_path: Path, text: str, fragment: str) -> None:
     with pytest.raises(EchoLMError) as caught:
         load(text)
-    assert str(tmp_path / "my grid.yaml") in str(caught.value) and fragment in str(caught.value)
+    assert str(tmp_path / "my-grid.yaml") in str(caught.value) and fragment in str(caught.value)
+
+
+@pytest.mark.parametrize("stem", ["my grid", "grid;x", "größe", "-grid", ".grid", "a,b", "a=b", "a`b", "a\nb"])
+def test_a_name_that_cannot_be_tracked_or_typed_is_refused(load: Any, tmp_path: Path, stem: str) -> None:
+    path = load().path.rename(tmp_path / f"{stem}.yaml")
+    with pytest.raises(EchoLMError) as caught:
+        load_grid(str(path))
+    assert f"{path}: " in str(caught.value) and "valid: letters, digits, '.', '_' and '-'" in str(caught.value)
+
+
+@pytest.mark.parametrize("stem", ["g", "nldl2026-phantom", "My_grid.v2", "2026"])
+def test_a_name_of_letters_digits_and_marks_is_fine_in_any_folder(load: Any, tmp_path: Path, stem: str) -> None:
+    (tmp_path / "it's a folder").mkdir()
+    assert load_grid(str(load().path.rename(tmp_path / "it's a folder" / f"{stem}.yaml"))).name == stem
 
 
 def test_a_grid_that_is_not_there(tmp_path: Path) -> None:

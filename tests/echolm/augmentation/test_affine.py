@@ -146,6 +146,17 @@ def test_the_identity_map_is_the_resize() -> None:
     assert not torch.equal(warped[1], resized[1])
 
 
+def test_clips_are_warped_alike_one_by_one_and_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU clip by clip, on a GPU those that move and those that do not."""
+    clips = torch.randint(0, 256, (5, 2, 30, 30), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    maps = random_maps(np.random.default_rng(0), 5)
+    maps[[1, 2]] = affine.IDENTITY
+    points, alike = torch.zeros(5, 0, 2), affine._alike
+    one_by_one = affine.warp(clips, points, maps, 50)[0]
+    monkeypatch.setattr(affine, "_alike", lambda maps, device: alike(maps, torch.device("cuda")))
+    assert torch.equal(affine.warp(clips, points, maps, 50)[0], one_by_one)
+
+
 def test_a_crop_shows_its_box() -> None:
     """Cut at whole pixels, it equals the resized slice but for the rim, where the slice has no neighbours to blend."""
     clips = torch.randint(0, 256, (1, 2, 40, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 
 import click
 import pytest
@@ -35,11 +36,16 @@ def test_every_command_says_what_it_needs(path: tuple[str, ...], shell: Shell) -
             assert parameter.help, f"{path}: {parameter.name}"
 
 
-@pytest.mark.parametrize("words", [(), ("data",), ("grid",)], ids=str)
-def test_no_short_help_is_cut_off(words: tuple[str, ...], shell: Shell) -> None:
-    done = shell(*words, "-h")
+SHORT = ["launch", "status", "logs", "cancel", "retry", "train", "predict", "data", "grid", "grid list", "grid show", "grid explain"]
+
+
+@pytest.mark.parametrize("words", [(), ("grid",)], ids=str)
+def test_short_help_is_not_cut_off(words: tuple[str, ...], shell: Shell) -> None:
+    done = shell.inside(*words, "-h", COLUMNS="80")
     assert done.status == 0
-    assert [line for line in done.out.splitlines() if line.endswith("...")] == []
+    listed = {" ".join((*words, line.split()[0])): line for line in done.out.partition("Commands:")[2].splitlines() if line.strip()}
+    own = [name for name in SHORT if name in listed]
+    assert own and [name for name in own if listed[name].endswith("...")] == []
 
 
 @pytest.mark.parametrize(
@@ -65,4 +71,4 @@ def test_quick_commands_load_no_heavy_library(words: list[str], free_of: list[st
 
 
 def test_version(shell: Shell) -> None:
-    assert shell("--version").out.startswith("echolm, version ")
+    assert shell.inside("--version").out.rstrip().endswith(f"version {version('echolm')}")

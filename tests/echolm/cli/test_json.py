@@ -23,7 +23,7 @@ def test_launch(launched: Launched) -> None:
 
 
 def test_status(launched: Launched) -> None:
-    done = launched.shell("status", launched.grid, "--json")
+    done = launched.shell.inside("status", launched.grid, "--json")
     found = parsed(done.out)
     assert (done.status, done.err, found["grid"]) == (0, "", "toy")
     assert found["states"] == {"complete": 1, "failed": 1, "pending": 1}
@@ -35,7 +35,7 @@ def test_status(launched: Launched) -> None:
 
 def test_logs(launched: Launched) -> None:
     cell = launched.cells["fails"].id
-    found = parsed(launched.shell("logs", cell, "--json").out)
+    found = parsed(launched.shell.inside("logs", cell, "--json").out)
     assert (found["cell"], found["attempt"]) == (cell, 1)
     assert "Traceback" in found["log"]
     assert found["events"][-1]["event"] == "failed" and found["events"][-1]["class"] == "bug"
@@ -62,18 +62,18 @@ def test_every_other_command(launched: Launched, words: list[str], count: int | 
     """Commands that change nothing in a workspace where all is done; ``count``: of the document's entries."""
     by_name = words[0] in ("tables", "collect")
     names = {"GRID": "toy" if by_name else str(launched.grid), "CELL": launched.cells["mean"].id}
-    done = launched.shell(*[names.get(word, word) for word in words], "--json")
+    done = launched.shell.inside(*[names.get(word, word) for word in words], "--json")
     assert done.status == 0, done.err
     found = parsed(done.out)
     assert count in (None, len(found)), found
 
 
 def test_launch_with_nothing_to_run(launched: Launched) -> None:
-    done = launched.shell("launch", launched.grid, "--where", "head=mean", "--json", "--no-collect")
+    done = launched.shell.inside("launch", launched.grid, "--where", "head=mean", "--json", "--no-collect")
     assert (done.status, parsed(done.out)) == (0, {"grid": "toy", "states": {"complete": 1}, "stopped": None})
 
 
 def test_an_error_is_no_document(bare: Shell) -> None:
-    done = bare("status", "nosuch", "--json")
+    done = bare.inside("status", "nosuch", "--json")
     assert (done.status, done.out) == (1, "")
     assert done.err.startswith("Error: ")

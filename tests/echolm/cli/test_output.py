@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import re
+import struct
+import termios
 
 from launch_support import Launched, Shell, ended
 
@@ -12,7 +15,7 @@ from launch_support import Launched, Shell, ended
 def on_terminal(shell: Shell, *words: object) -> tuple[int, str]:
     """A command's exit status, and what it wrote to a terminal of 100 columns."""
     ours, theirs = pty.openpty()
-    os.set_inheritable(theirs, True)
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
     process = shell.start(*map(str, words), stdout=theirs, stderr=theirs, stdin=theirs)
     os.close(theirs)
     content = b""
@@ -29,7 +32,7 @@ def on_terminal(shell: Shell, *words: object) -> tuple[int, str]:
 
 
 def test_a_launch_on_a_terminal_shows_a_progress_bar(shell: Shell) -> None:
-    shell.delay = 0.1
+    shell.slow(0.1)
     grid = shell.grid({"seed": [0, 1]}, head="slow", encoder="none", trainable="k0", epochs=3)
     status, text = on_terminal(shell, "launch", grid, "--slots", 1, "--no-collect")
     assert status == 0, text
@@ -50,10 +53,10 @@ def test_a_launch_elsewhere_prints_plain_lines(launched: Launched, shell: Shell)
 
 
 def test_the_status_table(launched: Launched) -> None:
-    short = launched.shell("status", launched.grid)
+    short = launched.shell.inside("status", launched.grid)
     failed = launched.cells["fails"].id[:8]
     assert [line.split()[:2] for line in short.out.splitlines()] == [["cell", "state"], [failed, "failed"], ["toy:", "3"]]
-    long = launched.shell("status", launched.grid, "--all")
+    long = launched.shell.inside("status", launched.grid, "--all")
     assert [line.split()[1] for line in long.out.splitlines()] == ["state", "complete", "failed", "pending", "3"]
     assert "1 cell cannot run" in long.err and "echolm retry" in long.err
 

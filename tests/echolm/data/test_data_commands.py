@@ -56,6 +56,15 @@ def test_prepare_into_the_workspace(dataset: Any, workspace: Workspace) -> None:
     assert len(ClipStore.open(workspace.store(NAME)).items) == 4
 
 
+def test_an_index_alone_says_where_the_frames_are(dataset: Any, workspace: Workspace) -> None:
+    result = run(workspace, "prepare", NAME, dataset.write(), "--index-only", "--workers", 1)
+    assert result.exit_code == 0 and f"frames in {dataset.root}" in result.output
+    store = ClipStore.open(workspace.store(NAME))
+    assert store.read(0, store.items[0].frames).any() and not (store.path / "frames.bin").exists()
+    [listed] = json.loads(run(workspace, "list", "--json").output)
+    assert listed["index_only"] and listed["videos"] == str(dataset.root)
+
+
 def test_prepare_elsewhere_links_it(dataset: Any, workspace: Workspace, tmp_path: Path) -> None:
     out = tmp_path / "große 'Platte'" / "store"
     arguments = ("prepare", NAME, dataset.write(), "--out", out, "--name", "mine", "--clips", "all", "--json")

@@ -142,6 +142,15 @@ def test_truncated_or_missing_frames(store: ClipStore) -> None:
         ClipStore.open(store.path)
 
 
+def test_frames_cut_off_while_they_are_mapped(store: ClipStore) -> None:
+    """Reading them from the map would end the process (SIGBUS)."""
+    assert store.read(3, np.array([9])).any()
+    with open(store.path / "frames.bin", "r+b") as frames:
+        frames.truncate(10)
+    with pytest.raises(EchoLMError, match=r"frames.bin: has 10 bytes now, \d+ when it was opened"):
+        store.read(3, np.array([9]))
+
+
 def test_an_index_of_another_store(store: ClipStore) -> None:
     index = store.path / "index.parquet"
     index.write_bytes(index.read_bytes()[:-1] + b"\0")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echolm.attempt import Attempt, Superseded
@@ -88,6 +88,7 @@ def test_discard_leaves_results(record: RunRecord) -> None:
     assert {path.name for path in attempt.path.iterdir()} == {"best.safetensors", "predictions.parquet", "events.jsonl", "holder.json", "heartbeat"}
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.binary(min_size=1, max_size=200), st.integers(0, 10**6))
 def test_any_change_of_a_byte_is_noticed(tmp_path_factory: pytest.TempPathFactory, garbage: bytes, place: int) -> None:
     root = tmp_path_factory.mktemp("record")

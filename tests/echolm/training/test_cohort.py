@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from training_support import Config, Fault, Reference, Result, config, record_of, train
+from training_support import QUICK, Config, Fault, Reference, Result, config, record_of, train
 
 from echolm.training import loop
 from echolm.training.loop import Cohort
@@ -193,6 +193,6 @@ def test_a_run_that_cannot_be_held_does_not_stop_the_others(workspace: Workspace
 
 
 def test_the_same_run_twice_is_trained_once(workspace: Workspace, reference: Reference) -> None:
-    found = train(workspace, MEMBERS[0], MEMBERS[0])
+    found = train(workspace, MEMBERS[0], MEMBERS[0], compute=QUICK)
     assert [outcome.state for outcome in found] == ["complete", "busy"]
     assert_as_alone(workspace, MEMBERS[:1], reference)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
-from training_support import Fault, config, join, outcomes, record_of, start_ranks, train
+from training_support import Fault, config, free_port, join, outcomes, record_of, start_ranks, train
 
 from echolm.data.store import ClipStore
 from echolm.training import checkpoint
+from echolm.training.batches import training_rows
 from echolm.training.distributed import Ranks
 from echolm.training.held import Outcome
 from echolm.workspace import Workspace
 
-RUN = config(encoder="tiny-mvit", batch_size=13)
+DROPOUT: dict[str, Any] = {"encoder": "tiny-mvit"}
+FROZEN: dict[str, Any] = {"encoder": {"name": "tiny-r3d", "batch_norm": "frozen"}, "trainable": "k1"}
+RUN = config(batch_size=13, **DROPOUT)
 """Two steps an epoch, of 13 samples and of 1: on two ranks the second shard of each second batch is empty."""
-PART = config(encoder={"name": "tiny-r3d", "batch_norm": "frozen"}, trainable="k1", batch_size=13)
+PART = config(batch_size=13, **FROZEN)
 
 
 def ends(out: Path, world: int = 2) -> list[list[Outcome]]:
@@ -24,34 +32,24 @@ def ends(out: Path, world: int = 2) -> list[list[Outcome]]:
     return [outcomes(out / str(rank)) for rank in range(world)]
 
 
-@pytest.mark.parametrize("world", [2, 6])
-def test_a_run_on_ranks_has_every_row_once_and_one_holder(world: int, workspace: Workspace, tmp_path: Path, tiny: Path) -> None:
-    """With six ranks some shards of the five validation samples are empty too."""
-    join(*start_ranks(world, workspace, [RUN, PART], tmp_path / "out"))
-    assert [[o.state for o in found] for found in ends(tmp_path / "out", world)] == [["complete", "complete"]] * world
-    import pyarrow.parquet as pq
-
+@pytest.mark.parametrize(("world", "fraction"), [(3, 1.0), (2, 0.2)])
+def test_a_run_on_ranks_has_every_row_once_and_one_holder(
+    world: int, fraction: float, workspace: Workspace, tmp_path: Path, tiny: Path
+) -> None:
+    """With the fraction there is one validation sample: a rank has none."""
+    runs = [config(data={"name": "tiny", "fraction": fraction}, batch_size=13, **part) for part in (DROPOUT, FROZEN)]
+    join(*start_ranks(world, workspace, runs, tmp_path / "out"))
+    found = ends(tmp_path / "out", world)
+    assert [[o.state for o in rank] for rank in found] == [["complete", "complete"]] * world
+    assert all(rank[0].metrics == found[0][0].metrics for rank in found)
     store = ClipStore.open(tiny / "store")
-    expected = [store.items[row].sample for split in ("val", "test") for row in store.split(split)]
-    for run in (RUN, PART):
+    for run in runs:
         record = record_of(workspace, run)
         rows = pq.read_table(record.file("predictions.parquet")).to_pylist()
-        assert [row["sample"] for row in rows if row["slot"] == "ED"] == expected
-        assert [row["sample"] for row in rows if row["slot"] == "ES"] == expected
+        chosen = [*training_rows(store, run.data, "val"), *store.split("test")]
+        assert [(r["sample"], r["slot"]) for r in rows] == [(store.items[row].sample, s) for row in chosen for s in ("ED", "ES")]
         assert record.attempts() == [1]
         assert record.events(1)[0]["world"] == world
-    assert all(found[0].metrics == ends(tmp_path / "out", world)[0][0].metrics for found in ends(tmp_path / "out", world))
-
-
-def test_losses_of_an_epoch_do_not_depend_on_ranks(workspace: Workspace, tmp_path: Path) -> None:
-    """The first epoch's first step is exact to rounding, so a mean over all samples is close."""
-    join(*start_ranks(2, workspace, [RUN], tmp_path / "out"))
-    several = record_of(workspace, RUN).history()[0]["metrics"]
-    alone = Workspace(tmp_path / "alone")
-    alone.store("tiny").parent.mkdir(parents=True)
-    alone.store("tiny").symlink_to(workspace.store("tiny").resolve())
-    train(alone, RUN)
-    assert several["train/loss"] == pytest.approx(record_of(alone, RUN).history()[0]["metrics"]["train/loss"], rel=1e-2)
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -124,6 +122,28 @@ def test_the_mean_baseline_on_ranks(workspace: Workspace, tmp_path: Path) -> Non
     run = config(encoder="none", trainable="k0", head="mean", augmentation="none", epochs=1)
     join(*start_ranks(2, workspace, [run], tmp_path / "out"))
     assert record_of(workspace, run).state().name == "complete"
+
+
+LEAVE = """
+import os
+from echolm.training.distributed import ranks_from_environment
+with ranks_from_environment("cpu") as ranks:
+    assert ranks.any(ranks.first)
+    import torch.distributed.nn.functional
+names = [open(f"/proc/self/task/{thread}/comm").read() for thread in os.listdir("/proc/self/task")]
+print([name.strip() for name in names if "gloo" in name])
+"""
+
+
+def test_a_rank_leaves_no_thread_behind(tmp_path: Path) -> None:
+    """One that still runs when the interpreter has ended aborts the process, and torchrun calls the run failed."""
+    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", LEAVE], env={**os.environ, **place, "RANK": rank}, stdout=subprocess.PIPE, text=True)
+        for rank in "01"
+    ]
+    assert [process.communicate(timeout=120)[0] for process in ranks] == ["[]\n", "[]\n"]
+    assert [process.returncode for process in ranks] == [0, 0]
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 5])

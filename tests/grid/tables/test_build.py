@@ -36,46 +36,46 @@ def test_numbers_equal_an_independent_computation(grid: Any, results: Any, compl
         tables = [complete[f"{row.labels[0]}.{row.labels[1]}.{seed}"] for seed in "012"]
         for index, (metric, slot) in enumerate([("dice", "ED"), ("dice", "ES"), ("mke", "ED")]):
             mean, over_patients, over_seeds = independent(tables, metric, slot)
-            assert row.values[index].mean == pytest.approx(mean)  # type: ignore[union-attr]
-            assert row.values[index].spread == pytest.approx(over_patients)  # type: ignore[union-attr]
-            assert seeds_row.values[index].spread == pytest.approx(over_seeds)  # type: ignore[union-attr]
-            assert (row.values[index].patients, row.values[index].seeds) == (24, 3)  # type: ignore[union-attr]
+            number, seeds_number = row.values[index].number, seeds_row.values[index].number
+            assert number is not None and seeds_number is not None
+            assert number.mean == seeds_number.mean == pytest.approx(mean)
+            assert (number.spread, seeds_number.spread) == (pytest.approx(over_patients), pytest.approx(over_seeds))
+            assert (number.patients, number.seeds) == (24, 3)
 
 
 def test_provenance_names_runs_cells_and_seeds(grid: Any, results: Any, complete: Any) -> None:
-    row = build(grid, "main", results.folder).rows[1]
-    assert row.seeds == ("0", "1", "2")
-    assert row.cells == ("tiny-r3d.gcn.0", "tiny-r3d.gcn.1", "tiny-r3d.gcn.2")
-    assert row.runs == tuple(f"run-{cell}-0" for cell in row.cells)
-    assert row.missing == () and row.notes == ()
+    for value in build(grid, "main", results.folder).rows[1].values:
+        assert value.seeds == ("0", "1", "2")
+        assert value.cells == ("tiny-r3d.gcn.0", "tiny-r3d.gcn.1", "tiny-r3d.gcn.2")
+        assert value.runs == tuple(f"run-{cell}-0" for cell in value.cells)
+        assert value.missing == () and value.notes == () and value.expected == 3
 
 
-def test_missing_seeds_and_rows_are_named_with_their_command(grid: Any, results: Any) -> None:
+def test_missing_seeds_and_rows_are_named(grid: Any, results: Any) -> None:
     for seed in "02":
         results.run(f"tiny-r3d.mlp.{seed}")
     results.run("tiny-r3d.gcn.1", predictions=False)
     table = build(grid, "main", results.folder)
-    incomplete, unfetched, absent, _ = table.rows
-    assert [value.seeds for value in incomplete.values if value] == [2, 2, 2]
-    assert [item.seed for item in incomplete.missing] == ["1"]
-    assert incomplete.command == "echolm launch small --on local --where encoder=tiny-r3d --where head=mlp"
-    assert "predictions" in unfetched.missing[1].reason and "no complete run" in unfetched.missing[0].reason
-    assert absent.values == (None, None, None) and len(absent.missing) == 3
+    incomplete, unfetched, absent, _ = (row.values for row in table.rows)
+    assert [(value.seeds, value.number.seeds) for value in incomplete if value.number] == [(("0", "2"), 2)] * 3
+    assert [[item.seed for item in value.missing] for value in incomplete] == [["1"]] * 3
+    assert "predictions" in unfetched[0].missing[1].reason and "no complete run" in unfetched[0].missing[0].reason
+    assert [value.number for value in absent] == [None] * 3 and {len(value.missing) for value in absent} == {3}
 
 
 def test_the_newest_of_several_runs_of_a_cell_counts_and_is_noted(grid: Any, results: Any) -> None:
     results.run("tiny-r3d.mlp.0", end=20)
     results.run("tiny-r3d.mlp.0", end=10)
-    row = build(grid, "main", results.folder).rows[0]
-    assert row.runs == ("run-tiny-r3d.mlp.0-20",)
-    assert "2 runs with different fingerprints" in row.notes[0]
+    value = build(grid, "main", results.folder).rows[0].values[0]
+    assert value.runs == ("run-tiny-r3d.mlp.0-20",)
+    assert "2 runs with different fingerprints" in value.notes[0]
 
 
 def test_seeds_with_other_patients_and_problems_are_noted(grid: Any, results: Any) -> None:
     results.run("tiny-r3d.mlp.0")
     results.run("tiny-r3d.mlp.1", patients=23, problem="its test samples differ")
-    row = build(grid, "main", results.folder).rows[0]
-    assert row.notes == (
+    value = build(grid, "main", results.folder).rows[0].values[0]
+    assert value.notes == (
         "seed 1: its test samples differ",
         "seed 1 (23 patients) has other patients than seed 0 (24 patients)",
     )
@@ -86,25 +86,20 @@ def test_cells_of_other_tables_stay_out(grid: Any, results: Any, complete: Any, 
     assert len(build(grid, "main", results.folder).rows) == 4
 
 
-def test_rows_must_tell_cells_apart(grid: Any, results: Any, cell: Any) -> None:
-    coordinates = {**grid.cells[0].coordinates, "augmentation": "strong"}
-    grid.cells.append(cell("strong", coordinates))
-    with pytest.raises(EchoLMError, match="add to rows: augmentation"):
-        build(grid, "main", results.folder)
-
-
 def test_a_cell_without_an_axis_has_a_row_of_its_own(grid: Any, results: Any, cell: Any) -> None:
     grid.cells.append(cell("mean", {"head": "mean"}))
     results.run("mean")
     row = build(grid, "main", results.folder).rows[-1]
-    assert row.labels == ("-", "mean") and row.values[0].spread is not None  # type: ignore[union-attr]
-    assert row.command == "echolm launch small --on local --where head=mean"
+    assert row.labels == ("-", "mean") and row.values[0].number.spread is not None  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rows": ["encodr"]}, "no cell has an axis 'encodr'; did you mean 'encoder'"),
+        (
+            {"published": {"paper": "bhodoo2026", "table": "2"}},
+            "table main of grid small: published.paper: .* did you mean 'bhoodoo2026'",
+        ),
         ({"columns": [{"metric": "auc"}]}, "no column auc; it has .*dice, mke"),
         ({"columns": [{"metric": "dice"}]}, "name its slot; .* holds ED, ES"),
     ],
@@ -123,6 +118,29 @@ def test_what_is_not_there_says_what_to_type(grid: Any, results: Any, tmp_path: 
         build(grid, "mian", results.folder)
 
 
+def test_before_anything_ran_all_is_missing(grid: Any) -> None:
+    values = build(grid, "main", None).values
+    assert len(values) == 12
+    assert {(value.number, value.expected, len(value.missing), value.seeds) for value in values} == {(None, 3, 3, ())}
+
+
+def test_columns_of_some_cells_have_their_own_seeds_runs_and_gaps(grid: Any, results: Any, definition: Any) -> None:
+    columns = [{"metric": "dice", "slot": "ED", "where": {"encoder": encoder}} for encoder in ("tiny-r3d", "tiny-mvit")]
+    grid.tables["main"] = type(definition).model_validate({"title": "T", "rows": ["head"], "columns": columns})
+    grid.cells = [one for one in grid.cells if not one.id.startswith("tiny-mvit.gcn")]
+    rows = {
+        id: results.run(id)
+        for id in ("tiny-r3d.mlp.0", "tiny-r3d.mlp.1", "tiny-r3d.mlp.2", "tiny-mvit.mlp.0", "tiny-mvit.mlp.2")
+    }
+    mlp, gcn = build(grid, "main", results.folder).rows
+    assert mlp.labels == ("mlp",) and [value.seeds for value in mlp.values] == [("0", "1", "2"), ("0", "2")]
+    for value, ids in zip(mlp.values, (list(rows)[:3], list(rows)[3:]), strict=True):
+        assert value.number is not None and value.cells == tuple(ids)
+        assert value.number.mean == pytest.approx(independent([rows[id] for id in ids], "dice", "ED")[0])
+    assert [value.expected for value in gcn.values] == [3, 0]
+    assert [item.cell for item in mlp.values[1].missing] == ["tiny-mvit.mlp.1"]
+
+
 def test_damaged_predictions_are_named(grid: Any, results: Any) -> None:
     results.run("tiny-r3d.mlp.0")
     path = next((results.folder / "predictions").iterdir())
@@ -132,6 +150,7 @@ def test_damaged_predictions_are_named(grid: Any, results: Any) -> None:
 
 
 def test_no_tracking_store_and_no_torch_is_imported() -> None:
-    code = "import sys, grid.tables.build, grid.tables.render, grid.tables.launched; print(sorted(sys.modules))"
+    modules = ", ".join(f"grid.tables.{name}" for name in ("build", "markdown", "data", "launched"))
+    code = f"import sys, {modules}; print(sorted(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"'mlflow'", "'torch'", "'sqlalchemy'"} & set(found.strip("[]\n").split(", "))

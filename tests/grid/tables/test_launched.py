@@ -30,6 +30,15 @@ def test_what_was_launched_keeps_the_order_of_cells(tmp_path: Path) -> None:
     assert grid.tables["t"] == TableDefinition.model_validate(TABLE)
 
 
+def test_a_table_is_stored_as_it_was_defined(tmp_path: Path) -> None:
+    column = {"metric": "dice", "slot": "ED", "where": {"encoder": "b"}, "label": "b", "digits": 1}
+    source = {"paper": "bhoodoo2026", "table": "2", "labels": {"encoder": {"b": "r3d-18"}}}
+    table = {"title": "T", "rows": ["head"], "columns": [column], "order": {"head": ["y", "x"]}, "published": source}
+    definition = TableDefinition.model_validate(table)
+    launch(tmp_path, "smoke", tables={"t": definition.model_dump(mode="json")})
+    assert read_launched(tmp_path, "smoke").tables["t"] == definition
+
+
 def test_more_facts_of_a_cell_do_no_harm(tmp_path: Path) -> None:
     cells = {"c": {"coordinates": {"encoder": "b"}, "tables": ["t"], "config": {"seed": 0}, "subgrids": []}}
     launch(tmp_path, "smoke", cells=cells, path="x.yaml")
@@ -67,6 +76,9 @@ def test_damage_is_named(tmp_path: Path) -> None:
         {"columns": [{"metric": "dice", "slot": "ED"}] * 2},
         {"columns": [{"metric": "dice", "digits": 11}]},
         {"colums": []},
+        {"columns": [{"metric": "dice", "where": {"seed": "0"}}]},
+        {"order": {"head": ["gcn"]}},
+        {"published": {"paper": "bhoodoo2026"}},
     ],
 )
 def test_definitions_that_cannot_be_meant_are_refused(change: dict[str, Any]) -> None:
@@ -76,4 +88,5 @@ def test_definitions_that_cannot_be_meant_are_refused(change: dict[str, Any]) ->
 
 def test_headings() -> None:
     assert ColumnDefinition(metric="dice", slot="ED").heading == "dice ED"
+    assert ColumnDefinition(metric="dice", slot="ED", where={"fraction": "10%"}).heading == "10% dice ED"
     assert ColumnDefinition(metric="mae", target="EF", label="MAE EF (%)").heading == "MAE EF (%)"

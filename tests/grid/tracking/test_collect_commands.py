@@ -155,3 +155,23 @@ def test_a_grid_without_a_finished_run(run: Any, workspace: Workspace) -> None:
     shutil.rmtree(workspace.runs)
     assert "smoke: 0 runs" in run(collect, "smoke").output
     assert "No run was collected yet." in run(tables, "smoke").output
+
+
+def test_the_tables_of_a_grid_that_was_never_launched(run: Any, workspace: Workspace, tmp_path: Path) -> None:
+    before = sorted(workspace.root.rglob("*"))
+    text = run(tables, "nldl2026").output
+    assert text.count("No run was collected yet.") == 5 and "91.42 ± 3.82" in text
+    assert "type: `echolm launch nldl2026 --on local --where table=table-3`" in text
+    assert len(text.splitlines()) < 200 and sorted(workspace.root.rglob("*")) == before
+    definition = tmp_path / "own.yaml"
+    cell = {"data": "d", "task": "landmarks", "encoder": "tiny-r3d", "trainable": "k0"}
+    definition.write_text(json.dumps({"base": cell, "axes": {"head": ["mlp", "gcn"]}, "tables": {"main": TABLE}}))
+    rows = list(csv.DictReader(io.StringIO(run(tables, str(definition), "--format", "csv").output)))
+    assert [(row["head"], row["mean"], row["missing_seeds"]) for row in rows] == [(h, "", "-") for h in ("mlp", "mlp", "gcn", "gcn")]
+    with pytest.raises(EchoLMError, match="'smoek' was never launched; did you mean 'smoke'"):
+        run(tables, "smoek")
+
+
+def test_a_launched_grid_by_the_path_of_its_file(run: Any, tmp_path: Path) -> None:
+    run(collect, "smoke")
+    assert run(tables, str(tmp_path / "smoke.yaml")).output == run(tables, "smoke").output

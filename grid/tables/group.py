@@ -1,0 +1,78 @@
+"""Which cells stand behind which value of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from echolm.errors import EchoLMError
+from echolm.registry import suggest
+from grid.tables.definition import SEED, TableCell, TableDefinition, TableGrid
+from grid.tables.table import ABSENT
+
+CellsBySeed = dict[str, TableCell]
+
+
+def group(grid: TableGrid, name: str) -> dict[tuple[str, ...], tuple[CellsBySeed, ...]]:
+    """Row labels -> the cells of each column by seed, in the table's order.
+
+    EchoLMError when an axis or a column's label does not exist, two cells of one seed fall together, or a cell of the
+    table has no column.
+    """
+    definition, where = grid.tables[name], f"table {name} of grid {grid.name}"
+    members = [cell for cell in grid.cells if name in cell.tables]
+    _check_axes(definition, members, where)
+    rows: dict[tuple[str, ...], tuple[CellsBySeed, ...]] = {}
+    for cell in members:
+        labels = tuple(cell.coordinates.get(axis, ABSENT) for axis in definition.rows)
+        columns = rows.setdefault(labels, tuple({} for _ in definition.columns))
+        pairs = zip(columns, definition.columns, strict=True)
+        taken = [cells for cells, column in pairs if column.takes(cell.coordinates)]
+        if not taken:
+            at = f"cell {cell.id} ({' '.join(f'{axis}={label}' for axis, label in cell.coordinates.items())})"
+            raise EchoLMError(f"{where}: no column takes {at}; add one, or leave the cell out of the table")
+        for cells in taken:
+            other = cells.setdefault(cell.coordinates.get(SEED, ABSENT), cell)
+            if other is not cell:
+                _refuse(where, other, cell)
+    return {labels: rows[labels] for labels in _ordered(definition, list(rows))}
+
+
+def _ordered(definition: TableDefinition, rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Rows by ``order``; labels that it does not have stand after those it has, as they come in the grid."""
+    if not definition.order:
+        return rows
+    places = []
+    for index, axis in enumerate(definition.rows):
+        labels = dict.fromkeys([*definition.order.get(axis, ()), *(row[index] for row in rows)])
+        places.append({label: place for place, label in enumerate(labels)})
+    return sorted(rows, key=lambda row: [place[label] for place, label in zip(places, row, strict=True)])
+
+
+def _check_axes(definition: TableDefinition, members: Sequence[TableCell], where: str) -> None:
+    """Every axis and every label that the table names is one of its cells'."""
+    known: dict[str, set[str]] = {}
+    for cell in members:
+        for axis, label in cell.coordinates.items():
+            known.setdefault(axis, set()).add(label)
+    if not members:
+        return
+    for axis in definition.rows:
+        if axis not in known:
+            raise EchoLMError(f"{where}: rows: no cell has an axis {axis!r}; {suggest(axis, known)}")
+    columns = [(f"column {column.heading!r}: where", column.where) for column in definition.columns]
+    named = [(place, *pair) for place, labels in columns for pair in labels.items()]
+    named += [("order", axis, label) for axis, labels in definition.order.items() for label in labels]
+    for place, axis, label in named:
+        if label not in known.get(axis, set()):
+            hint = suggest(label, known[axis]) if axis in known else suggest(axis, known)
+            raise EchoLMError(f"{where}: {place}: no cell has {axis}={label}; {hint}")
+
+
+def _refuse(where: str, one: TableCell, other: TableCell) -> NoReturn:
+    axes = sorted(set(one.coordinates) | set(other.coordinates))
+    differing = [axis for axis in axes if one.coordinates.get(axis) != other.coordinates.get(axis)]
+    raise EchoLMError(
+        f"{where}: cells {one.id} and {other.id} fall into the same row with the same seed; "
+        f"add to rows: {', '.join(differing) or '(they differ in no axis)'}; or tell columns apart by where"
+    )

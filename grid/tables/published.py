@@ -1,0 +1,101 @@
+"""Published numbers: ``grid/published/PAPER.csv``, and ``PAPER.words.csv``, which maps its words to our labels.
+
+A row of the words file says: in ``column``, ``word`` means ``label`` on ``axis`` (``*``: any word is its own label).
+``metric`` and ``slot`` count as axes. A field may hold several words, separated by ``", "``; an empty one says nothing,
+so it fits any label. Columns that the words file does not name tell no numbers apart.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from echolm.errors import EchoLMError
+from echolm.registry import suggest
+from grid.tables.definition import ColumnDefinition, PublishedSource
+
+FOLDER = Path(str(resources.files("grid") / "published"))
+WORDS = ".words.csv"
+ANY = "*"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A number as printed in a paper. ``kind`` says what its ± is ("" without one), ``note`` how it was obtained;
+    ``labels`` are its place, axis -> label."""
+
+    value: float
+    spread: float | None
+    kind: str
+    note: str
+    labels: Mapping[str, str]
+
+    def fits(self, place: Mapping[str, str]) -> bool:
+        """Whether ``place`` (axis -> label) has all of this number's labels."""
+        return all(place.get(axis) == label for axis, label in self.labels.items())
+
+
+def published_papers() -> list[str]:
+    """The papers whose numbers can stand beside a table."""
+    return sorted(path.name.removesuffix(WORDS) for path in FOLDER.glob(f"*{WORDS}"))
+
+
+def published_numbers(source: PublishedSource) -> list[Published]:
+    """The numbers of one table of a paper; EchoLMError for a paper or a table that is not there."""
+    if source.paper not in (papers := published_papers()):
+        raise EchoLMError(f"published.paper: no numbers of {source.paper!r}; {suggest(source.paper, papers)}")
+    tables = _read(source.paper)
+    if source.table not in tables:
+        hint = suggest(source.table, tables)
+        raise EchoLMError(f"published.table: {source.paper} has no table {source.table!r}; {hint}")
+    return tables[source.table]
+
+
+def find(
+    numbers: list[Published], source: PublishedSource, column: ColumnDefinition, coordinates: Mapping[str, str]
+) -> Published | None:
+    """The published number of a cell at ``coordinates`` in ``column``; EchoLMError when several fit."""
+    place = {axis: source.label(axis, label) for axis, label in coordinates.items()}
+    place |= {"metric": column.metric, "slot": column.slot}
+    found = [number for number in numbers if number.fits(place)]
+    if len(found) > 1:
+        at = " ".join(f"{axis}={label}" for axis, label in place.items())
+        raise EchoLMError(f"{source.paper}.csv: table {source.table}: {len(found)} rows fit {at}")
+    return found[0] if found else None
+
+
+@cache
+def _read(paper: str) -> dict[str, list[Published]]:
+    """Table -> its numbers."""
+    words = _words(paper)
+    tables: dict[str, list[Published]] = {}
+    with open(FOLDER / f"{paper}.csv", encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            tables.setdefault(row["table"], []).append(_number(row, words, paper))
+    return tables
+
+
+def _number(row: dict[str, str], words: dict[str, dict[str, tuple[str, str]]], paper: str) -> Published:
+    labels = {}
+    for column, known in words.items():
+        for word in filter(None, row[column].split(", ")):
+            if word not in known and ANY not in known:
+                what = f"{paper}.csv: table {row['table']}: {column} is {word!r}"
+                raise EchoLMError(f"{what}, which {paper}{WORDS} does not have; {suggest(word, known)}")
+            axis, label = known.get(word) or known[ANY]
+            labels[axis] = word if label == ANY else label
+    spread = float(row["spread"]) if row["spread"] else None
+    return Published(float(row["value"]), spread, row["spread_kind"], row["note"], labels)
+
+
+def _words(paper: str) -> dict[str, dict[str, tuple[str, str]]]:
+    """Column -> word -> (axis, label)."""
+    words: dict[str, dict[str, tuple[str, str]]] = {}
+    with open(FOLDER / f"{paper}{WORDS}", encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            words.setdefault(row["column"], {})[row["word"]] = row["axis"], row["label"]
+    return words
