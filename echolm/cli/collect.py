@@ -192,5 +192,5 @@ def _print_or_write(text: str, out: Path | None) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(out, text.encode())
     except OSError as error:
-        raise EchoLMError(f"{out}: cannot be written: {error.strerror}") from error
+        raise EchoLMError(f"{out}: cannot be written: {error.strerror or error}") from error
     click.echo(f"wrote {out}", err=True)

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from echolm.augmentation import Augmentation
 from echolm.config import Data
-from echolm.data.store import FRAMES, ClipStore
+from echolm.data.store import ClipStore
 from echolm.encoders import Encoder
 from echolm.encoders.base import normalise
-from echolm.errors import EchoLMError
 from echolm.randomness import fold, sample_keys
 from echolm.tasks import Batch, Sample, Task
 
@@ -27,12 +26,9 @@ class Batches:
         self.store, self.task, self.encoder, self.augmentation, self.device = store, task, encoder, augmentation, device
         self.keys = sample_keys([item.sample for item in store.items])
         self._samples: dict[int, Sample] = {}
-        self._frames = store.path / FRAMES
-        self._bytes = self._frames.stat().st_size
 
     def batch(self, rows: np.ndarray, view: np.ndarray | None) -> Batch:
         """The batch of store rows (B,). ``view``: uint64 keys (B,) to augment with, None to resize alone."""
-        self._check()
         samples = [self._sample(int(row)) for row in rows]
         clips, points = self._pixels(rows, samples, view)
         size = self.encoder.size
@@ -51,12 +47,6 @@ class Batches:
     def step_keys(self, rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
         """Keys of the draws inside the network (dropout, stochastic depth) in this epoch."""
         return fold(self.keys[rows], "network", seed, epoch)
-
-    def _check(self) -> None:
-        """The store's frames are mapped into memory: reading what has been cut off would end the process (SIGBUS)."""
-        found = self._frames.stat().st_size
-        if found < self._bytes:
-            raise EchoLMError(f"{self._frames}: has {found} bytes now, {self._bytes} when it was opened; prepare the store again")
 
     def _sample(self, row: int) -> Sample:
         if row not in self._samples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -80,12 +81,16 @@ def file_sha256(path: Path, cache: Path) -> str:
     """SHA-256 of a file, remembered in ``cache`` by path, size and modification time."""
     stat = path.stat()
     key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
-    known = json.loads(cache.read_text()) if cache.exists() else {}
+    try:
+        known = dict(json.loads(cache.read_text()))
+    except (OSError, ValueError, TypeError):
+        known = {}
     if key not in known:
         with open(path, "rb") as file:
             known[key] = hashlib.file_digest(file, "sha256").hexdigest()
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(cache, json.dumps(known).encode())
+        with contextlib.suppress(OSError):  # a cache: without it the file is read again
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(cache, json.dumps(known).encode())
     return str(known[key])
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 
@@ -88,6 +91,16 @@ def spread(values: Sequence[float]) -> str:
 def number(value: float) -> str:
     """Three figures, at least."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def run(name: str, tiny: bool) -> dict[str, Any]:
+    """Measure and print the benchmarks of one module, on one core and one thread."""
+    pin()
+    with tempfile.TemporaryDirectory() as folder:
+        found = import_module(f"tests.benchmarks.{name}").measure(Path(folder), tiny)
+    for comparison in found:
+        print("\n".join(comparison.lines()), flush=True)
+    return {"circumstances": circumstances(), "comparisons": [comparison.plain() for comparison in found]}
 
 
 def pin() -> None:

@@ -44,7 +44,7 @@ def storm(shell: Shell, grid: str, rng: random.Random, launch: subprocess.Popen[
 
 @pytest.mark.parametrize("seed", [0])
 def test_storm(shell: Shell, reference: Reference, seed: int) -> None:
-    grid = shell.grid({"head": ["slow"], "seed": list(range(8))}, epochs=3)
+    grid = shell.grid({"head": ["slow"], "seed": list(range(8))}, epochs=3, encoder="none", trainable="k0")
     shell.slow(0.15)
     rng, faults, launches = random.Random(seed), list[str](), 0
     while not launches or "interrupted" in shell.states(grid):

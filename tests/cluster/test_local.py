@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -140,21 +141,28 @@ class TestDeaths:
         [log] = re.findall(r"given up after 3 times; its log: (.*)\)", done.err)
         assert "faulty_heads.py" in Path(log).read_text(), "where it died"
         assert shell.states(grid) == ["interrupted", "complete", "complete"]
-        shell.healed.touch()
-        assert shell("launch", grid, "--no-collect").status == 0
 
-    def test_deaths_count_between_epochs(self, shell: Shell) -> None:
+    def test_deaths_count_between_epochs(self, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
         """A cell survives more deaths than there are restarts, as long as it gets on."""
-        grid = shell.grid({"head": ["slow"]}, epochs=5, **BLANK)
-        shell.slow(0.4)
-        process = shell.start("launch", grid, "--slots", 1, "--no-collect")
+        monkeypatch.setenv("ECHOLM_PLUGINS", "faulty_heads")
+        monkeypatch.setenv("TEST_DELAY", shell.environment()["TEST_DELAY"])
+        grid = shell.grid({"head": ["slow"]}, epochs=3, **BLANK)
         [cell] = shell.cells(grid)
-        for epochs in (1, 2, 3, 4):
-            until(lambda epochs=epochs: shell.epochs(cell) >= epochs, f"epoch {epochs}")
-            shell.worker_of(cell).kill()
-        shell.slow(0)
-        done = ended(process)
-        assert (done.status, shell.attempts(grid)) == (0, [5]), done.err
+        shell.slow(0.4)
+
+        def kill_twice() -> None:
+            for epochs in (1, 2):
+                until(lambda: shell.epochs(cell) >= epochs, f"epoch {epochs}")
+                shell.worker_of(cell).kill()
+            shell.slow(0)
+
+        killing = threading.Thread(target=kill_twice)
+        killing.start()
+        told = launch(shell, grid, Limits(restarts=1))[1]
+        killing.join()
+        assert shell.attempts(grid) == [3]
+        assert [report.facts["again"] for report in told if report.event == "died"] == [True, True]
+        assert told[-1].facts["state"] == "complete"
 
     def test_company_of_a_cell_that_kills_its_worker_runs_without_it(self, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("TEST_HEALED")
@@ -215,7 +223,7 @@ class TestFailures:
 
     def test_fail_look_heal_retry(self, shell: Shell, reference: Reference) -> None:
         adam = {"name": "adam", "lr": 1.0e30}
-        grid = shell.grid({"head": ["fails", SMALL], "optimizer": ["adam", {"label": "wild", "set": {"optimizer": adam}}]})
+        grid = shell.grid({"head": ["fails", SMALL], "optimizer": ["adam", {"label": "wild", "set": {"optimizer": adam}}]}, **BLANK)
         cells = {(cell.coordinates["head"], cell.coordinates["optimizer"]): cell for cell in shell.cells(grid)}
         done = shell("launch", grid, "--slots", 1, "--no-collect")
         assert done.status == 1
@@ -254,7 +262,7 @@ class TestCancel:
     """Cancelled cells stop at their next step, or are not started; retry lets them continue."""
 
     def test_cancel_and_retry(self, shell: Shell, reference: Reference) -> None:
-        grid = shell.grid({"head": ["slow"], "seed": [0, 1, 2]}, epochs=4)
+        grid = shell.grid({"head": ["slow"], "seed": [0, 1, 2]}, epochs=4, **BLANK)
         shell.slow(0.4)
         process = shell.start("launch", grid, "--slots", 1, "--no-collect")
         first, *others = shell.cells(grid)

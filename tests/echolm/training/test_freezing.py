@@ -12,7 +12,9 @@ from torch import Tensor
 from training_support import Compute, config, join, outcomes, prepare_run, record_of, start_ranks, train
 
 from echolm.encoders.base import EncoderNetwork, State
+from echolm.training.keyed import KeyedDropout
 from echolm.training.loop import Cohort
+from echolm.training.member import Member
 from echolm.training.trunk import first_network
 from echolm.workspace import Workspace
 
@@ -99,6 +101,22 @@ def test_batch_norm_of_frozen_stages_uses_stored_statistics(mode: str, workspace
     assert len(seen) == 3
     for together, alone in seen:
         torch.testing.assert_close(together, alone)
+
+
+def test_modes_in_every_step(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What trains is in train mode in each step of each epoch, after each validation; the rest never is."""
+    seen = []
+    original = Member.losses
+
+    def losses(self: Member, *args: Any) -> Any:
+        modes = [module.training for module in self.model.encoder.stages()]
+        dropping = [m.training for name, m in self.model.named_modules() if isinstance(m, KeyedDropout) and "blocks.3" in name]
+        seen.append((modes, self.model.head.training, set(dropping)))  # type: ignore[union-attr]
+        return original(self, *args)
+
+    monkeypatch.setattr(Member, "losses", losses)
+    train(workspace, config(encoder="tiny-mvit", trainable="k1"))
+    assert seen == [([False] * 4 + [True, False], True, {True})] * 6
 
 
 @pytest.mark.parametrize("trainable", ["k1", "all"])

@@ -16,8 +16,10 @@ from echolm.record import RunRecord
 from echolm.training import checkpoint, signals
 from echolm.workspace import Workspace
 
-CONVOLUTIONS = config(encoder={"name": "tiny-r3d", "batch_norm": "batch"}, epochs=3)
-TRANSFORMER = config(encoder="tiny-mvit", epochs=2)
+FALLING = {"name": "plateau", "patience": 0, "threshold": 0.9}
+"""Halves the learning rate in every epoch but the first, so that its state matters."""
+CONVOLUTIONS = config(encoder={"name": "tiny-r3d", "batch_norm": "batch"}, epochs=3, schedule=FALLING)
+TRANSFORMER = config(encoder="tiny-mvit", epochs=2, schedule={"name": "cosine", "warmup": 0.3})
 RUNS = pytest.mark.parametrize("run", [CONVOLUTIONS, TRANSFORMER], ids=["batch-norm", "dropout"])
 BATCH = "echolm.training.batches:Batches.batch"
 """4 calls an epoch (3 of train, 1 of val), then one of val and one of test."""
