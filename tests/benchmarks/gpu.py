@@ -136,9 +136,15 @@ class TrainingStep:
         store = ClipStore.open(run.store)
         self.batches = Batches(store, run.config.task, run.config.encoder, run.config.augmentation, device)
         self.rows = np.array(store.split("train"), np.int64)
-        if mode == "compiled":  # on a CPU without a compiler: traced, run as it is
-            for stage in [*network.stages()[:cut], *self.member.model.encoder.stages()[cut:]]:
-                stage.compile(backend="inductor" if device.type == "cuda" else "aot_eager")
+        if mode == "compiled":
+            self._compile([*network.stages()[:cut], *self.member.model.encoder.stages()[cut:]])
+
+    def _compile(self, stages: list[torch.nn.Module]) -> None:
+        """All stages; the keyed draws of stochastic depth stay as they are (64-bit integers that Dynamo cannot guard).
+        On a CPU they are traced and run without a compiler."""
+        self.member.keys.draw = torch.compiler.disable(self.member.keys.draw)  # type: ignore[method-assign]
+        for stage in stages:
+            stage.compile(backend="inductor" if self.device.type == "cuda" else "aot_eager")
 
     def batch(self, size: int, epoch: int) -> tuple[Batch, Tensor]:
         """A training batch as the loop makes it: read, copied, augmented, normalised; and the keys of its draws."""

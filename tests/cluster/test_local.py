@@ -152,7 +152,7 @@ class TestDeaths:
 
         def kill_twice() -> None:
             for epochs in (1, 2):
-                until(lambda: shell.epochs(cell) >= epochs, f"epoch {epochs}")
+                until(lambda epochs=epochs: shell.epochs(cell) >= epochs, f"epoch {epochs}")
                 shell.worker_of(cell).kill()
             shell.slow(0)
 
