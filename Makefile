@@ -23,5 +23,9 @@ $(VENV)/installed: pyproject.toml constraints/cpu.txt
 	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) -e '.[test]'
 	touch $@
 
+bench: $(VENV)/installed
+	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks.gpu
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info echolm-workspace
