@@ -182,10 +182,10 @@ class _Pool:
                 self._pass_on(worker, Report(event, cell, line))
 
     def _pass_on(self, worker: _Worker, report: Report) -> None:
-        """Report an epoch, or how a cell ended. A new epoch clears its unit of earlier deaths."""
+        """Report an epoch, a smaller micro-batch, or how a cell ended. A new epoch clears its unit of earlier deaths."""
         if report.event == "ended":
             self._ended.add(report.cell)
-        elif report.facts["epoch"] > self._epochs[report.cell] and worker.unit:
+        elif report.event == "epoch" and report.facts["epoch"] > self._epochs[report.cell] and worker.unit:
             self._epochs[report.cell] = report.facts["epoch"]
             self._deaths[worker.unit.id] = 0
         self._report(report)

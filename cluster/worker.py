@@ -1,7 +1,7 @@
 """A warm worker: imports once, then trains the units it is told on standard input, one JSON line each.
 
 Started by ``cluster.local`` as ``python -m cluster.worker``. It reports on standard output in JSON lines: ``ready``,
-``epoch``, ``ended`` (a cell's outcome), ``idle`` (the unit has ended; none after a signal). When standard input ends
+those of ``cluster.unit``, ``idle`` (the unit has ended; none after a signal). When standard input ends
 while a unit is running, the launcher is gone: the worker checkpoints and stops.
 """
 
@@ -15,17 +15,15 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import torch
 
-from echolm.errors import EchoLMError
-from echolm.record import RunState
+from cluster.unit import train_unit
+from echolm.training.cohorts import Compute
 from echolm.training.distributed import Ranks, pick_device
-from echolm.training.loop import Compute, fit
-from echolm.training.prepare import PreparedRun, prepare_run
 from echolm.workspace import Workspace
-from grid.plan import TO_RUN, launched_config
+from grid.plan import Report
 
 
 class Inbox:
@@ -57,49 +55,21 @@ class Worker:
     def __init__(self, workspace: Workspace, grid: str, compute: Compute, device: str, out: TextIO) -> None:
         self._workspace, self._grid, self._compute, self._out = workspace, grid, compute, out
         self._ranks = Ranks(device=pick_device(device))
-        self._say("ready")
+        self._say(Report("ready", ""))
 
     def run(self, cells: list[str]) -> bool:
         """Train one unit; False when a signal asked to stop."""
-        runs = [run for cell in cells if (run := self._prepared(cell)) is not None]
-        outcomes = fit(runs, self._compute, self._ranks, self._on_epoch) if runs else []
-        for outcome in outcomes:
-            self._say("ended", outcome.cell, state=outcome.state, detail=outcome.detail)
-        if any(outcome.state == "interrupted" for outcome in outcomes):
-            return False
-        self._say("idle")
-        return True
+        going = train_unit(self._workspace, self._grid, cells, self._compute, self._ranks, self._say)
+        if going:
+            self._say(Report("idle", ""))
+        return going
 
-    def _prepared(self, cell: str) -> PreparedRun | None:
-        """The run, unless it cannot be prepared, or has ended or been taken since the launch was planned."""
+    def _say(self, report: Report) -> None:
         try:
-            run = prepare_run(launched_config(self._workspace, self._grid, cell), self._workspace)
-            state = run.record.state()
-        except EchoLMError as error:
-            self._say("ended", cell, state="failed", detail=str(error))
-            return None
-        if state.name in TO_RUN or "unseen" in state.evidence:
-            return run
-        self._say("ended", cell, state="busy" if state.name == "running" else state.name, detail=_since(state))
-        return None
-
-    def _on_epoch(self, run: PreparedRun, epoch: int, metrics: dict[str, float]) -> Any:
-        self._say("epoch", run.cell, epoch=epoch + 1, epochs=run.config.epochs, loss=metrics["loss"])
-        return "continue"
-
-    def _say(self, event: str, cell: str = "", **facts: Any) -> None:
-        try:
-            self._out.write(json.dumps({"event": event, "cell": cell, **facts}) + "\n")
+            self._out.write(json.dumps({"event": report.event, "cell": report.cell, **report.facts}) + "\n")
             self._out.flush()
         except BrokenPipeError:
             pass  # the launcher is gone; the end of input stops this worker
-
-
-def _since(state: RunState) -> str:
-    """Why a planned cell is not run, in words."""
-    if state.name == "running":
-        return "another launch runs it"
-    return str(state.evidence.get("error") or state.evidence.get("reason") or "it ended in another process")
 
 
 def main(arguments: list[str]) -> None:

@@ -147,3 +147,11 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float) and not (value - value == 0.0):
         return str(value)
     return value
+
+
+def mark_retried(record: RunRecord) -> None:
+    """The newest attempt's ending does not count any more: the run is pending again. Raises StorageError."""
+    attempts = record.attempts()
+    if attempts:
+        with writing(record.attempt_path(attempts[-1]) / "retried") as mark:
+            mark.touch()

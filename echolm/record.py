@@ -95,7 +95,7 @@ class RunRecord:
 
     def events(self, attempt: int) -> list[dict[str, Any]]:
         """The events of an attempt; a line cut off by a crash is left out."""
-        return list(_lines(self.attempt_path(attempt) / "events.jsonl"))
+        return read_lines(self.attempt_path(attempt) / "events.jsonl", "event")
 
     def summary(self) -> dict[str, Any] | None:
         """The summary of a complete run, else None."""
@@ -199,15 +199,19 @@ def write_atomic(path: Path, content: bytes) -> None:
             raise
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def read_lines(path: Path, needed: str) -> list[dict[str, Any]]:
+    """The JSON objects of an append-only file, one a line; [] when it is not there. Lines without the field ``needed``,
+    cut off by a crash or damaged, are left out."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return
+        return []
+    found = []
     for line in content.split(b"\n"):
         try:
-            event = json.loads(line)
+            value = json.loads(line)
         except ValueError:
             continue
-        if isinstance(event, dict) and "event" in event:
-            yield event
+        if isinstance(value, dict) and needed in value:
+            found.append(value)
+    return found

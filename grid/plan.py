@@ -63,7 +63,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Report:
-    """News from a job: ``event`` is ``epoch`` (a validated epoch), ``ended`` (a cell's outcome) or ``died`` (a process)."""
+    """News from a job: ``event`` is ``epoch`` (a validated epoch), ``smaller`` (a micro-batch after out-of-memory),
+    ``ended`` (a cell's outcome) or ``died`` (a process)."""
 
     event: str
     cell: str

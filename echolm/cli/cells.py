@@ -143,9 +143,10 @@ def retry(workspace: Workspace, grid_name: str, where: tuple[str, ...], no_launc
 
 def _release(workspace: Workspace, standing: Standing) -> None:
     """Take a cell's cancel mark away; its newest attempt's ending does not count any more."""
+    from echolm.attempt import mark_retried
+
     mark = workspace.runs / standing.cell.id / "cancelled"
     with writing(mark):
         mark.unlink(missing_ok=True)
-    if standing.record and standing.state.attempt:
-        with writing(standing.record.attempt_path(standing.state.attempt) / "retried") as retried:
-            retried.touch()
+    if standing.record:
+        mark_retried(standing.record)

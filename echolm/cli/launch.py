@@ -162,6 +162,8 @@ class Progress:
             self._ended.add(report.cell)
             self._advance(report.cell, self._cells[report.cell].config.epochs if facts["state"] != "interrupted" else 0)
             self._say(report.cell, facts["state"], facts["detail"])
+        elif report.event == "smaller":
+            self._say(report.cell, "smaller", f"out of memory; again with micro-batches of {facts['micro_batch']}")
         else:
             then = "it starts again" if facts["again"] else f"given up after {facts['deaths']} times; its log: {facts['log']}"
             self._say(report.cell, "worker died", f"{_how(facts['status'])}; {then}")

@@ -23,13 +23,13 @@ class Compute:
 def hold(run: PreparedRun, compute: Compute, ranks: Ranks) -> Held:
     """Acquire a run's record on rank 0. A run that this is refused for has its outcome."""
     h = Held(run)
-    refused = _refusal(run, compute, ranks) or (h.acquire(compute.patience_s, compute.heartbeat_s) if ranks.first else None)
+    refused = refusal(run, compute, ranks) or (h.acquire(compute.patience_s, compute.heartbeat_s) if ranks.first else None)
     h.outcome, h.place = ranks.share((refused, h.place))
     return h
 
 
-def _refusal(run: PreparedRun, compute: Compute, ranks: Ranks) -> Outcome | None:
-    """Refuse to split a batch whose BatchNorm statistics must be over the whole of it."""
+def refusal(run: PreparedRun, compute: Compute, ranks: Ranks) -> Outcome | None:
+    """The Outcome that refuses to split a batch whose BatchNorm statistics must be over the whole of it; else None."""
     config = run.config
     if getattr(config.encoder, "batch_norm", "frozen") != "batch" or cut_of(config) > config.encoder.blocks + 1:
         return None
