@@ -24,21 +24,22 @@ from grid.plan import TO_RUN, Report, launched_config
 
 def train_unit(
     workspace: Workspace, grid: str, cells: Sequence[str], compute: Compute, ranks: Ranks, report: Callable[[Report], None]
-) -> bool:
-    """Train the cells of one unit that are still to run. False when it was interrupted: a signal, or a lost rank.
+) -> str:
+    """Train the cells of one unit that are still to run. Returns '' when they have ended, else what interrupted them: the
+    name of a signal, ``signal on another rank``, or the loss of a rank in words.
 
     ``report`` is called on rank 0: ``epoch``, ``smaller`` (a micro-batch after out-of-memory), ``ended`` (a cell's outcome).
     """
     tell = report if ranks.first else _silent
     left = [cell for cell in cells if ranks.share(_waits(workspace, grid, cell, tell) if ranks.first else None)]
-    going = True
-    while left and going:
+    stopped = ""
+    while left and not stopped:
         with ranks.together():
             runs = [prepare_run(launched_config(workspace, grid, cell), workspace) for cell in left]
         outcomes = fit(runs, compute, ranks, _epochs(tell))
-        going = not any(outcome.state == "interrupted" for outcome in outcomes)
+        stopped = next((outcome.detail or "interrupted" for outcome in outcomes if outcome.state == "interrupted"), "")
         smaller = _halved(runs, compute, ranks)
-        again = ranks.share(_out_of_memory(runs)) if going and smaller else []
+        again = ranks.share(_out_of_memory(runs)) if smaller and not stopped else []
         for outcome in outcomes:
             if outcome.cell not in again:
                 tell(Report("ended", outcome.cell, {"state": outcome.state, "detail": outcome.detail}))
@@ -46,7 +47,7 @@ def train_unit(
             _release(runs, again, smaller.micro_batch or 1, ranks, tell)
             compute = smaller
         left = again
-    return going
+    return stopped
 
 
 def _silent(report: Report) -> None:

@@ -59,10 +59,10 @@ class Worker:
 
     def run(self, cells: list[str]) -> bool:
         """Train one unit; False when a signal asked to stop."""
-        going = train_unit(self._workspace, self._grid, cells, self._compute, self._ranks, self._say)
-        if going:
-            self._say(Report("idle", ""))
-        return going
+        if train_unit(self._workspace, self._grid, cells, self._compute, self._ranks, self._say):
+            return False
+        self._say(Report("idle", ""))
+        return True
 
     def _say(self, report: Report) -> None:
         try:

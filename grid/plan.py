@@ -23,11 +23,15 @@ TO_RUN = ("pending", "interrupted")
 
 @dataclass(frozen=True)
 class Resources:
-    """What one job needs. ``micro_batch``: samples a rank pushes at once (None: its whole share of the batch)."""
+    """What one job needs: GPUs in all, ranks (one a GPU; without GPUs, processes), CPU threads a rank, memory a node in GB
+    (None: the site's), minutes until its time limit. ``micro_batch``: samples a rank pushes at once (None: its whole share
+    of the batch)."""
 
     gpus: int = 0
+    ranks: int = 1
     threads: int = 1
-    nodes: int = 1
+    memory_gb: float | None = None
+    minutes: int = 60
     micro_batch: int | None = None
 
 

@@ -123,17 +123,23 @@ def ranks_from_environment(device: str = "auto") -> Iterator[Ranks]:
 
     ``device``: ``auto`` takes CUDA when there is one; without the variables, a single process.
     """
-    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    chosen = pick_device(device, int(os.environ.get("LOCAL_RANK", "0")))
+    rank, world, local = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0")))
+    with joined(rank, world, pick_device(device, local)) as ranks:
+        yield ranks
+
+
+@contextmanager
+def joined(rank: int, world: int, device: torch.device, store: dist.Store | None = None) -> Iterator[Ranks]:
+    """This process as one of ``world``; ``store`` is where they meet, None: what MASTER_ADDR and MASTER_PORT say."""
     if world == 1:
-        yield Ranks(device=chosen)
+        yield Ranks(device=device)
         return
     import torch.distributed.nn.functional  # noqa: F401  (imported later, its default arguments would keep the group
     # alive until the interpreter has ended, where gloo's running threads abort the process)
 
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", rank=rank, world_size=world)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=rank, world_size=world, store=store)
     try:
-        yield Ranks(rank, world, chosen)
+        yield Ranks(rank, world, device)
     finally:
         dist.destroy_process_group()
 

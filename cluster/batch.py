@@ -1,0 +1,166 @@
+"""A batch: what one submission's jobs are told, and which of them has which unit.
+
+A folder that compute nodes and login nodes share, ``grids/<grid>/jobs/<batch>/``::
+
+    batch.json                  units, resources, the pinned code
+    submitted.jsonl             one line an array: job id, number of jobs
+    claims/<unit>/<n>/          the n-th claim of a unit: holder.json, and at its end over.json
+    logs/                       pickles and output of the jobs
+
+A job claims the next unit that nobody has. A claim's number is taken by rename; it is free again when it is over or its
+holder known dead: an earlier start of the same job. What another job left behind, ``echolm launch`` finds and frees.
+Claims save work; what keeps a run safe is its record.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import shutil
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from echolm.liveness import describe_self, known_dead, read_holder
+from echolm.record import read_json, read_lines, write_atomic, writing
+from echolm.workspace import Workspace
+from grid.plan import Resources, Unit
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Units of one resource shape that were submitted together. ``code``: folder of the pinned code, first in PYTHONPATH.
+    ``times``: ``patience_s`` and ``heartbeat_s`` of the jobs' attempts."""
+
+    path: Path
+    workspace: Path
+    grid: str
+    units: tuple[Unit, ...]
+    resources: Resources = Resources()
+    code: str = ""
+    times: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The folder's name, and the jobs' comment."""
+        return self.path.name
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """All cells of its units."""
+        return tuple(cell for unit in self.units for cell in unit.cells)
+
+    def write(self) -> None:
+        """Make the folder and ``batch.json``. Raises StorageError."""
+        with writing(self.path) as path:
+            (path / "logs").mkdir(parents=True)
+        content = {
+            "workspace": str(self.workspace), "grid": self.grid, "units": [list(unit.cells) for unit in self.units],
+            "resources": asdict(self.resources), "code": self.code, "times": self.times,
+        }  # fmt: skip
+        write_atomic(self.path / "batch.json", json.dumps(content, indent=1).encode())
+
+    @classmethod
+    def read(cls, path: Path) -> Batch:
+        """The batch of a folder; EchoLMError when it is damaged."""
+        content = read_json(path / "batch.json", "workspace", "grid", "units", "resources")
+        units = tuple(Unit(tuple(cells)) for cells in content["units"])
+        own = Path(content["workspace"]), content["grid"], units, Resources(**content["resources"])
+        return cls(path, *own, content.get("code", ""), content.get("times", {}))
+
+    def note_submitted(self, job: str, count: int) -> None:
+        """Append an array, its job id and number of jobs, to ``submitted.jsonl``."""
+        with writing(self.path / "submitted.jsonl") as path, open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"job": job, "count": count, "time": time.time()}) + "\n")
+
+    def submitted(self) -> list[dict[str, Any]]:
+        """The arrays that were submitted, oldest first."""
+        return read_lines(self.path / "submitted.jsonl", "job")
+
+    def claims(self) -> dict[str, list[dict[str, Any]]]:
+        """Unit -> its claims in order: ``path``, ``holder``, ``over`` (how it ended, or None)."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for unit in self.units:
+            folder = self.path / "claims" / unit.id
+            if claims := [_claim(folder / str(number)) for number in _numbers(folder)]:
+                found[unit.id] = claims
+        return found
+
+
+def new_batch_path(workspace: Workspace, grid: str) -> Path:
+    """A folder name that sorts by time: ``grids/<grid>/jobs/<date>-<random>``."""
+    return workspace.grids / grid / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+
+
+def batches(workspace: Workspace, grid: str) -> list[Batch]:
+    """All batches of a grid, oldest first. A folder whose ``batch.json`` was never written is passed over."""
+    found = sorted((workspace.grids / grid / "jobs").glob("*/batch.json"))
+    return [Batch.read(path.parent) for path in found]
+
+
+class Claim:
+    """The right to train one unit, from ``take`` to ``end``."""
+
+    def __init__(self, path: Path, unit: Unit) -> None:
+        self.path, self.unit = path, unit
+
+    @classmethod
+    def take(cls, batch: Batch, unit: Unit) -> Claim | None:
+        """Claim a unit; None when another job has it. Raises StorageError."""
+        folder = batch.path / "claims" / unit.id
+        newest = max(_numbers(folder), default=0)
+        if newest and not _free(folder / str(newest)):
+            return None
+        path, own = folder / str(newest + 1), folder / f".{secrets.token_hex(6)}"
+        with writing(path):
+            own.mkdir(parents=True)
+            write_atomic(own / "holder.json", json.dumps({**describe_self(), **_job(), "time": time.time()}).encode())
+            try:
+                os.rename(own, path)
+            except OSError as error:
+                shutil.rmtree(own, ignore_errors=True)
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                    return None
+                raise
+        return cls(path, unit)
+
+    def end(self, how: str) -> None:
+        """Give the unit back: ``done``, or why it was not."""
+        end_claim(self.path, how)
+
+
+def end_claim(path: Path, how: str) -> None:
+    """Note that a claim is over, once; the first note stays."""
+    if _over(path) is None:
+        write_atomic(path / "over.json", json.dumps({"how": how, "time": time.time()}).encode())
+
+
+def _claim(path: Path) -> dict[str, Any]:
+    return {"path": path, "holder": read_holder(path) or {}, "over": _over(path)}
+
+
+def _free(claim: Path) -> bool:
+    return _over(claim) is not None or known_dead(claim)
+
+
+def _over(claim: Path) -> str | None:
+    try:
+        return str(read_json(claim / "over.json").get("how"))
+    except FileNotFoundError:
+        return None
+
+
+def _numbers(folder: Path) -> list[int]:
+    try:
+        return sorted(int(name) for name in os.listdir(folder) if name.isdecimal())
+    except FileNotFoundError:
+        return []
+
+
+def _job() -> dict[str, str]:
+    """The scheduler's names of this job: array id and index, node."""
+    names = {"array": "SLURM_ARRAY_JOB_ID", "task": "SLURM_ARRAY_TASK_ID", "node": "SLURMD_NODENAME"}
+    return {key: os.environ[name] for key, name in names.items() if name in os.environ}

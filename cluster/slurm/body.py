@@ -1,0 +1,128 @@
+"""What a SLURM job does: claim units while time is left and train them; when it has to stop, leave checkpoints and ask
+SLURM to start it again.
+
+============================  ==========================================================================================
+what comes                    what the job does
+============================  ==========================================================================================
+SIGUSR2 (``--signal``):       checkpoint, then ``scontrol requeue`` of itself
+time limit, preemption
+SIGTERM alone: preemption     checkpoint, then wait: SLURM requeues a preempted job when the grace time is over, and does
+without a warning, scancel    not requeue a cancelled one. A job that ended by itself would be neither.
+a lost rank                   exit status 75: the batch script requeues the job, a few times (``cluster.slurm.script``)
+SIGKILL, a dead node          nothing; SLURM or the batch script requeues, or the next launch submits again
+============================  ==========================================================================================
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from cluster.batch import Batch, Claim
+from cluster.rendezvous import slurm_ranks
+from cluster.slurm.work import LOST
+from cluster.tracebacks import note_failures, stops
+from cluster.unit import train_unit
+from echolm.training.cohorts import Compute
+from echolm.training.distributed import Ranks
+from echolm.training.signals import Signals
+from echolm.workspace import Workspace
+from grid.plan import Report, Unit
+
+WARNINGS = ("SIGUSR1", "SIGUSR2")
+LINGER_S = 600.0
+"""Seconds to wait for SLURM to end a job that has stopped."""
+
+
+def run_job(folder: Path) -> str:
+    """Train the units of the batch in ``folder`` that this job can claim. Returns why it ended, in words."""
+    batch = Batch.read(folder)
+    torch.set_num_threads(batch.resources.threads)
+    with Signals() as signals, slurm_ranks(folder / "meetings") as ranks:
+        job = Job(batch, ranks, signals)
+        why = job.run()
+        if job.interrupted:
+            _stop(why, signals, ranks.first)
+    return why
+
+
+class Job:
+    """One start of a job: its ranks, its time, the units it takes."""
+
+    def __init__(self, batch: Batch, ranks: Ranks, signals: Signals) -> None:
+        self.batch, self.ranks, self.signals = batch, ranks, signals
+        self.workspace = Workspace(batch.workspace)
+        self.compute = Compute(batch.resources.micro_batch, **batch.times)
+        self.interrupted = False
+        self._longest = 0.0
+        self._why = "no unit waits"
+        self._deadline = float(os.environ.get("SLURM_JOB_END_TIME") or time.time() + 60 * batch.resources.minutes)
+
+    def run(self) -> str:
+        """Unit after unit. Returns why there is no further one."""
+        while True:
+            claim = self._claim() if self.ranks.first else None
+            cells = self.ranks.share(claim.unit.cells if claim else None)
+            if not cells:
+                return self.ranks.share(self._why)
+            began = time.monotonic()
+            stopped = train_unit(self.workspace, self.batch.grid, cells, self.compute, self.ranks, _say)
+            if claim:
+                claim.end(stopped or "done")
+            if stopped:
+                self.interrupted = True
+                return stopped
+            if self.ranks.first:
+                note_failures(self.workspace, self.batch.grid, cells)
+            self._longest = max(self._longest, time.monotonic() - began)
+
+    def _claim(self) -> Claim | None:
+        """The next unit, while time is left and nothing speaks against it."""
+        if self.signals.received:
+            self.interrupted, self._why = True, self.signals.received
+        elif reason := stops(self.workspace, self.batch.grid):
+            self._why = reason
+        elif self._longest and self._deadline - time.time() < self._longest:
+            self._why = f"{self._deadline - time.time():.0f} s are left, and the longest unit took {self._longest:.0f} s"
+        else:
+            return next((claim for unit in self._waiting() if (claim := Claim.take(self.batch, unit))), None)
+        return None
+
+    def _waiting(self) -> list[Unit]:
+        """Units that no job has done."""
+        claims = self.batch.claims()
+        return [unit for unit in self.batch.units if unit.id not in claims or claims[unit.id][-1]["over"] != "done"]
+
+
+def _say(report: Report) -> None:
+    """A line of the job's log."""
+    facts = " ".join(f"{key}={value}" for key, value in report.facts.items() if value not in ("", None))
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {report.cell} {report.event} {facts}", flush=True)
+
+
+def _stop(why: str, signals: Signals, first: bool) -> None:
+    """End this start of the job in the way that lets it, or lets it not, start again."""
+    end = time.monotonic() + 10
+    while "another rank" in why and not signals.received and time.monotonic() < end:
+        time.sleep(0.1)  # this rank's own signal is on its way, if it was a signal
+    name = signals.received or why
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} stopped: {why}", file=sys.stderr, flush=True)
+    if name in WARNINGS and first:
+        _requeue()
+    elif name not in WARNINGS and not name.startswith("SIG"):
+        sys.stderr.flush()
+        os._exit(LOST)  # at once: what is left of the other ranks may hold this one up
+    time.sleep(LINGER_S)
+    os._exit(LOST)
+
+
+def _requeue() -> None:
+    """Ask SLURM to start this job again. When SLURM has done so already, that is said and nothing is lost."""
+    job = os.environ["SLURM_JOB_ID"]
+    found = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
+    print(f"scontrol requeue {job}: {found.stderr.strip() or 'done'}", file=sys.stderr, flush=True)

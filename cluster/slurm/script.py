@@ -1,0 +1,71 @@
+"""What stands in the sbatch script, as submitit's parameters: resources, the environment of the pinned code, and what the
+script does when its tasks were killed."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from cluster.batch import Batch
+from cluster.profile import Profile
+from cluster.slurm.work import LOST
+
+RESTARTS = 3
+"""How often a job whose tasks are killed, by nobody that SLURM knows of, starts itself again."""
+PASSED_ON = ("ECHOLM_PLUGINS", "ECHOLM_WEIGHTS")
+"""Variables of the submitting shell that the jobs get."""
+
+
+def parameters(batch: Batch, profile: Profile, exclude: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Parameters of ``submitit.SlurmExecutor`` for the jobs of a batch. EchoLMError when the request fits no node."""
+    needs = batch.resources
+    shape = profile.shape(gpus=needs.gpus, ranks=needs.ranks, threads=needs.threads)
+    memory = needs.memory_gb or profile.memory_gb
+    chosen = {
+        "job_name": f"echolm-{batch.grid}", "comment": batch.name, "wckey": "", "partition": profile.partition,
+        "account": profile.account, "qos": profile.qos, "constraint": profile.constraint,
+        "nodes": shape.nodes, "ntasks_per_node": shape.tasks_per_node, "cpus_per_task": max(needs.threads, profile.cpus_per_task),
+        "mem": f"{memory * 1000:.0f}M" if memory else None, "time": needs.minutes, "signal_delay_s": profile.warning_seconds,
+        "exclude": ",".join(sorted({*profile.exclude, *exclude})), "setup": setup(batch, profile), "teardown": teardown(batch),
+        "srun_args": ["--kill-on-bad-exit=1", "--export=ALL"],
+        "additional_parameters": {"requeue": True, "chdir": str(batch.path), "export": "ALL", **profile.gpu_request(shape), **profile.extra},
+    }  # fmt: skip
+    return {name: value for name, value in chosen.items() if value not in (None, "")}
+
+
+def python(profile: Profile) -> str:
+    """The command that starts Python on a compute node."""
+    return f"{profile.container} {profile.python or shlex.quote(sys.executable)}".strip()
+
+
+def setup(batch: Batch, profile: Profile) -> list[str]:
+    """Lines before the tasks start: the site's own, then the environment. Modules come from the pinned code, then from
+    where this process has them; never from the folder the job runs in."""
+    paths = [batch.code, *(path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path)]
+    values = {
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path), "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1",
+        "OMP_NUM_THREADS": str(batch.resources.threads), **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
+    }  # fmt: skip
+    return [*profile.setup, *(f"export {name}={shlex.quote(value)}" for name, value in values.items())]
+
+
+def teardown(batch: Batch) -> list[str]:
+    """Lines after the tasks: tasks that were killed, or that lost one of them, start again while SLURM itself has not
+    ended the job (a cancelled or timed-out job is not RUNNING any more), ``RESTARTS`` times."""
+    deaths = shlex.quote(str(Path(batch.path) / "deaths")) + "/$SLURM_JOB_ID"
+    return [
+        "status=$?",
+        f'if [ "$status" -ge 128 ] || [ "$status" -eq {LOST} ]; then',
+        f"  mkdir -p {shlex.quote(str(Path(batch.path) / 'deaths'))}",
+        f'  echo "$status $SLURM_JOB_NODELIST" >> {deaths}',
+        '  if scontrol show job -o "$SLURM_JOB_ID" | grep -q "JobState=RUNNING" &&',
+        f'      [ "$(wc -l < {deaths})" -le {RESTARTS} ]; then',
+        '    echo "tasks ended with status $status: this job starts again" >&2',
+        '    scontrol requeue "$SLURM_JOB_ID" && sleep 60',
+        "  fi",
+        "fi",
+        "exit $status",
+    ]

@@ -1,0 +1,31 @@
+"""What submitit pickles: a folder's name. Whoever requeues the job and with whichever pickle, it finds its state in the
+records. Imports stay inside: this module is loaded before submitit has set its signal handlers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+LOST = 75
+"""Exit status of a job that lost a rank, or that SLURM did not end: try again (EX_TEMPFAIL)."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """The callable of every task of every job of a batch."""
+
+    folder: str
+
+    def __call__(self, number: int = 0) -> str:
+        """Run the job; why it ended, in words. ``number``: the array's index, which says nothing here."""
+        from pathlib import Path
+
+        from cluster.slurm.body import run_job
+
+        return run_job(Path(self.folder))
+
+    def checkpoint(self, number: int = 0) -> Any:
+        """What submitit starts again after a warning that came before the job's own handlers were there."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, number)
