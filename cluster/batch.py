@@ -71,10 +71,10 @@ class Batch:
         own = Path(content["workspace"]), content["grid"], units, Resources(**content["resources"])
         return cls(path, *own, content.get("code", ""), content.get("times", {}))
 
-    def note_submitted(self, job: str, count: int) -> None:
-        """Append an array, its job id and number of jobs, to ``submitted.jsonl``."""
+    def note_submitted(self, job: str, count: int, at_once: int) -> None:
+        """Append an array, its job id, its number of jobs and its throttle, to ``submitted.jsonl``."""
         with writing(self.path / "submitted.jsonl") as path, open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"job": job, "count": count, "time": time.time()}) + "\n")
+            file.write(json.dumps({"job": job, "count": count, "at_once": at_once, "time": time.time()}) + "\n")
 
     def submitted(self) -> list[dict[str, Any]]:
         """The arrays that were submitted, oldest first."""

@@ -155,3 +155,10 @@ def mark_retried(record: RunRecord) -> None:
     if attempts:
         with writing(record.attempt_path(attempts[-1]) / "retried") as mark:
             mark.touch()
+
+
+def mark_cancelled(runs: Path, cell: str) -> None:
+    """Leave the mark at which the loops of a cell stop and launches pass it by. Raises StorageError."""
+    with writing(runs / cell / "cancelled") as mark:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()

@@ -126,6 +126,11 @@ class RunRecord:
                 found += [event for event in self.events(attempt) if event["event"] == "failed"]
         return found
 
+    def place(self) -> tuple[int, int]:
+        """(epoch, step) of the furthest checkpoint by its name, (0, 0) without one."""
+        names = (path.name.split("-") for path in self.path.glob("attempts/*/checkpoint-*-*-*.pt"))
+        return max(((int(name[1]), int(name[2])) for name in names), default=(0, 0))
+
     def cancelled(self) -> bool:
         """Whether the cell is marked as cancelled."""
         return (self.path.parent / "cancelled").exists()

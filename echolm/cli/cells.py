@@ -104,12 +104,12 @@ def cancel(workspace: Workspace, grid_name: str, where: tuple[str, ...], as_json
     Running cells of GRID write a checkpoint and stop, here and on any machine that shares the workspace; cells that
     wait are not started. 'echolm retry GRID' lets them continue. Complete and failed cells stay as they are.
     """
+    from echolm.attempt import mark_cancelled
+
     grid, standings = _survey(workspace, grid_name, where)
     marked = [s.cell.id for s in _in_states(standings, "pending", "running", "interrupted")]
     for id in marked:
-        with writing(workspace.runs / id / "cancelled") as mark:
-            mark.parent.mkdir(parents=True, exist_ok=True)
-            mark.touch()
+        mark_cancelled(workspace.runs, id)
     if as_json:
         return print_json({"grid": grid.name, "cancelled": marked})
     click.echo(f"{grid.name}: {counted(len(marked), 'cell')} cancelled")

@@ -1,0 +1,108 @@
+"""The SLURM executor: units become a batch, a batch becomes arrays, submitit submits them. It returns at once."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from cluster.batch import Batch, new_batch_path
+from cluster.profile import Profile
+from cluster.slurm import script
+from cluster.slurm.arrays import Array, Room, cut
+from cluster.slurm.ledger import BatchView, look
+from cluster.slurm.work import Work
+from echolm.errors import EchoLMError
+from echolm.workspace import Workspace
+from grid.plan import Job, Limits, Report
+
+
+@dataclass
+class SlurmExecutor:
+    """Submits the units of a job that no live batch covers. ``code``: folder of the pinned code; ``exclude``: nodes to
+    avoid; ``times``: patience and heartbeat of the jobs' attempts."""
+
+    profile: Profile
+    code: str = ""
+    exclude: tuple[str, ...] = ()
+    times: dict[str, float] = field(default_factory=dict)
+
+    def launch(self, job: Job, limits: Limits, report: Callable[[Report], None]) -> list[str]:
+        """See ``grid.plan.Executor``: returns the array job ids. ``limits.slots`` is the throttle over all arrays of the
+        grid. Units that do not fit yet are left to the next launch.
+
+        EchoLMError: sbatch refuses, with its words; arrays that were submitted before that are kept and listed.
+        """
+        views = look(Workspace(job.workspace), job.grid)
+        covered = {cell for view in views for cell in view.covered()}
+        units = tuple(unit for unit in job.units if not covered & set(unit.cells))
+        arrays = cut(len(units), self.profile.units_per_job, self.room(views, limits))
+        count = sum(array.count for array in arrays)
+        if not count:
+            return []
+        units = units[: count * self.profile.units_per_job]
+        workspace = Workspace(job.workspace)
+        batch = Batch(new_batch_path(workspace, job.grid), job.workspace, job.grid, units, job.resources, self.code, self.times)
+        parameters = script.parameters(batch, self.profile, self.exclude)
+        batch.write()
+        return [self._submit(batch, array, parameters) for array in arrays]
+
+    def room(self, views: list[BatchView], limits: Limits) -> Room:
+        """What SLURM takes now, after the jobs that this grid has there."""
+        alive = sum(len(view.alive) for view in views)
+        running = sum(min(len(view.alive), sum(a.get("at_once", 1) for a in view.batch.submitted())) for view in views)
+        limit = self.profile.submit_limit
+        return Room(max_array_size(), None if limit is None else max(0, limit - alive), max(0, limits.slots - running))
+
+    def text(self, job: Job, array: Array) -> str:
+        """The sbatch script of an array of this job's shape, as a dry run shows it. Nothing is written."""
+        place = new_batch_path(Workspace(job.workspace), job.grid).with_name("BATCH")
+        batch = Batch(place, job.workspace, job.grid, job.units, job.resources, self.code, self.times)
+        with _submitit_for(self.profile, batch, make=False) as executor:
+            executor.update_parameters(**script.parameters(batch, self.profile, self.exclude), array_parallelism=array.at_once)
+            executor.parameters["map_count"] = array.count
+            return str(executor._make_submission_file_text(executor._submitit_command_str, ""))
+
+    def _submit(self, batch: Batch, array: Array, parameters: dict[str, Any]) -> str:
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+        with _submitit_for(self.profile, batch) as executor:
+            executor.update_parameters(**parameters, array_parallelism=array.at_once)
+            try:
+                jobs = executor.map_array(Work(str(batch.path)), range(array.count))
+            except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
+                said = re.sub(r"\s+", " ", str(error)).strip()
+                raise EchoLMError(f"sbatch refused {array.count} jobs of {batch.path}: {said}; see: echolm cluster check PROFILE") from None
+        id = str(jobs[0].job_id).partition("_")[0]
+        batch.note_submitted(id, array.count, array.at_once)
+        return id
+
+
+@contextmanager
+def _submitit_for(profile: Profile, batch: Batch, make: bool = True) -> Iterator[Any]:
+    """submitit's executor for a batch."""
+    import submitit
+
+    folder = batch.path / "logs"
+    if make:
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield submitit.SlurmExecutor(folder, max_num_timeout=1_000_000, python=script.python(profile))
+    except RuntimeError as error:
+        if "srun" in str(error):
+            raise EchoLMError("srun is not there: this is not a login node of a SLURM cluster, or its module is not loaded") from None
+        raise
+
+
+def max_array_size() -> int:
+    """MaxArraySize of the cluster; 1001, SLURM's own default, when scontrol does not say."""
+    try:
+        done = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return 1001
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", done.stdout, re.MULTILINE)
+    return int(found[1]) if found else 1001
+

@@ -1,0 +1,53 @@
+"""What a launch submits: cells to run that no job covers, in units, by resource shape; and what it does not, and why."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from cluster.failures import Failure, bad_nodes, failures, given_up, micro_batches, never_began
+from cluster.slurm.ledger import BatchView
+from cluster.tracebacks import stops
+from echolm.workspace import Workspace
+from grid.plan import Job, Resources, Standing, to_run, units
+
+
+@dataclass(frozen=True)
+class Submission:
+    """``jobs``: one a resource shape. ``covered``: cells that jobs have already. ``given_up``: cell -> why. ``stop``: the
+    sentence that says why nothing is submitted. ``exclude``: nodes to avoid."""
+
+    jobs: tuple[Job, ...] = ()
+    covered: frozenset[str] = frozenset()
+    given_up: dict[str, str] = field(default_factory=dict)
+    stop: str = ""
+    exclude: tuple[str, ...] = ()
+
+    @property
+    def cells(self) -> int:
+        """How many cells are to be submitted."""
+        return sum(len(unit.cells) for job in self.jobs for unit in job.units)
+
+
+def plan(workspace: Workspace, grid: str, standings: Sequence[Standing], views: Sequence[BatchView], resources: Resources) -> Submission:
+    """Pure but for reading: nothing is written or submitted."""
+    found = failures(workspace, grid)
+    lost = given_up(found)
+    covered = frozenset(cell for view in views for cell in view.covered())
+    todo = [s for s in standings if to_run(s) and s.run and s.cell.id not in covered]
+    left = {s.cell.id: lost[s.cell.id] for s in todo if s.cell.id in lost}
+    shapes = _shapes(found, [s for s in todo if s.cell.id not in lost], resources)
+    jobs = tuple(Job(workspace.root, grid, tuple(units(own)), shape) for shape, own in shapes.items())
+    stop = stops(workspace, grid) or never_began(found)
+    return Submission(() if stop else jobs, covered, left, stop, bad_nodes(found, time.time()))
+
+
+def _shapes(found: Sequence[Failure], todo: Sequence[Standing], resources: Resources) -> dict[Resources, list[Standing]]:
+    """Cells by what they need: after out-of-memory failures, a smaller micro-batch."""
+    shapes: dict[Resources, list[Standing]] = {}
+    for standing in todo:
+        share = -(-standing.cell.config.batch_size // resources.ranks)
+        size = micro_batches(found, share, standing.cell.id, resources.micro_batch)
+        shapes.setdefault(replace(resources, micro_batch=size), []).append(standing)
+    return shapes
