@@ -74,7 +74,7 @@ class Batch:
     def note_submitted(self, job: str, count: int, at_once: int) -> None:
         """Append an array, its job id, its number of jobs and its throttle, to ``submitted.jsonl``."""
         with writing(self.path / "submitted.jsonl") as path, open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"job": job, "count": count, "at_once": at_once, "time": time.time()}) + "\n")
+            file.write("\n" + json.dumps({"job": job, "count": count, "at_once": at_once, "time": time.time()}) + "\n")
 
     def submitted(self) -> list[dict[str, Any]]:
         """The arrays that were submitted, oldest first."""
@@ -111,7 +111,8 @@ class Claim:
     def take(cls, batch: Batch, unit: Unit) -> Claim | None:
         """Claim a unit; None when another job has it. Raises StorageError."""
         folder = batch.path / "claims" / unit.id
-        newest = max(_numbers(folder), default=0)
+        with writing(folder):
+            newest = max(_numbers(folder), default=0)
         if newest and not _free(folder / str(newest)):
             return None
         path, own = folder / str(newest + 1), folder / f".{secrets.token_hex(6)}"

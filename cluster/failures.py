@@ -89,7 +89,7 @@ def forgive(workspace: Workspace, grid: str, cells: Iterable[str]) -> None:
 def _append(path: Path, lines: Sequence[dict[str, Any]]) -> None:
     if lines:
         with writing(path), open(path, "a", encoding="utf-8") as file:
-            file.write("".join(json.dumps(line) + "\n" for line in lines))
+            file.write("\n" + "".join(json.dumps(line) + "\n" for line in lines))  # whatever a crash left before it
 
 
 def failures(workspace: Workspace, grid: str) -> list[Failure]:

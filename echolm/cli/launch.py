@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from signal import Signals
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import click
 
 from echolm.cli.options import as_json, counted, grid_argument, print_json, print_table, typed, where
 from echolm.cli.standings import blocked, counts, labels, remedies, states, tell
+from echolm.cli.submit import Request, submit_cells
 from echolm.errors import EchoLMError
 from echolm.workspace import Workspace
 
@@ -26,21 +28,44 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class How:
-    """How cells are run on this machine; see the help of ``compute_options``."""
+    """How cells are run; see the help of ``compute_options``."""
 
+    on: str
     slots: int | None
-    threads: int
+    threads: int | None
     micro_batch: int | None
     no_collect: bool
+    profile: Path | None
+    gpus: int
+    ranks: int
+    memory_gb: float | None
+    minutes: int | None
+    watch: bool
+    every: float
+
+    def request(self) -> Request:
+        """The part that SLURM is asked for."""
+        return Request(
+            self.profile, self.gpus, self.ranks, self.threads or 0, self.memory_gb, self.minutes, self.micro_batch, self.slots,
+            self.every if self.watch else None,
+        )  # fmt: skip
 
 
 def compute_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of ``How``."""
     for option in (
         click.option("--no-collect", is_flag=True, help="Do not export complete runs to MLflow at the end."),
+        click.option("--every", type=click.FloatRange(1), default=30.0, show_default=True, help="Seconds between two looks of --watch."),
+        click.option("--watch", is_flag=True, help="slurm: go on looking and submitting until every cell has ended."),
         click.option("--micro-batch", type=click.IntRange(1), help="Samples pushed at once; the batch size stays."),
-        click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of a worker."),
-        click.option("--slots", type=click.IntRange(1), help="Workers at once.  [default: one per GPU, else the CPUs divided by --threads]"),
+        click.option("--minutes", type=click.IntRange(1), help="slurm: time limit of a job.  [default: the profile's]"),
+        click.option("--memory-gb", type=click.FloatRange(min=0, min_open=True), help="slurm: memory of a node.  [default: the profile's]"),
+        click.option("--threads", type=click.IntRange(1), help="CPU threads of a worker or rank.  [default: 1; slurm: the profile's]"),
+        click.option("--ranks", type=click.IntRange(1), default=1, show_default=True, help="slurm, ray: processes that train one unit, without GPUs."),
+        click.option("--gpus", type=click.IntRange(0), default=0, show_default=True, help="slurm, ray: GPUs for one unit, one rank each, over as many nodes as it takes."),
+        click.option("--slots", type=click.IntRange(1), help="Workers or jobs at once.  [default: one per GPU, else the CPUs divided by --threads; slurm: the profile's]"),
+        click.option("--profile", type=click.Path(exists=True, dir_okay=False, path_type=Path), envvar="ECHOLM_PROFILE", show_envvar=True, help="slurm: the site profile."),
+        click.option("--on", type=click.Choice(["local", "slurm"]), default="local", show_default=True, help="Where jobs run."),
     ):
         command = option(command)
     return command
@@ -48,20 +73,21 @@ def compute_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @grid_argument
-@click.option("--on", "where_to", type=click.Choice(["local"]), default="local", show_default=True, help="Where jobs run.")
 @where
 @compute_options
 @click.option("--dry-run", is_flag=True, help="Say what would run; run and write nothing.")
 @as_json
 @click.pass_obj
-def launch(workspace: Workspace, grid_name: str, where_to: str, where: tuple[str, ...], dry_run: bool, as_json: bool, **how: Any) -> None:
+def launch(workspace: Workspace, grid_name: str, where: tuple[str, ...], dry_run: bool, as_json: bool, **how: Any) -> None:
     """Run the cells of GRID that have no complete run.
 
     GRID is a name from 'echolm grid list' or the path of a YAML file. Launching twice runs nothing twice; Ctrl-C stops
     with checkpoints, and the next launch continues from them. Failed and cancelled cells wait for 'echolm retry GRID'.
+    On SLURM the command submits and returns; run it again, or with --watch, to submit what was lost or did not fit.
 
     \b
-    Exit status: 0 all these cells are complete, 1 some are not, 130 or 143 stopped by SIGINT or SIGTERM.
+    Exit status: 0 all these cells are complete (slurm without --watch: what can be submitted is), 1 some are not,
+    130 or 143 stopped by SIGINT or SIGTERM.
     """
     from grid.definition import load_grid
     from grid.plan import survey
@@ -74,10 +100,17 @@ def launch(workspace: Workspace, grid_name: str, where_to: str, where: tuple[str
 
 
 def run_cells(workspace: Workspace, grid_name: str, grid: Grid, cells: list[Cell], how: How, facts: dict[str, Any] | None) -> int:
-    """Run what is missing of ``cells`` on this machine, collect and say how they stand; the exit status.
+    """Run what is missing of ``cells`` where ``how`` says; the exit status.
 
     ``facts``: the beginning of the JSON document to print, None for text.
     """
+    if how.on == "slurm":
+        return submit_cells(workspace, grid_name, grid, cells, how.request(), facts)
+    return _run_here(workspace, grid_name, grid, cells, how, facts)
+
+
+def _run_here(workspace: Workspace, grid_name: str, grid: Grid, cells: list[Cell], how: How, facts: dict[str, Any] | None) -> int:
+    """Run what is missing of ``cells`` under this process, collect and say how they stand; the exit status."""
     from grid.plan import save_cells, survey, to_run, units
 
     before = survey(cells, workspace)
@@ -105,10 +138,10 @@ def _run_local(workspace: Workspace, grid: str, planned: list[Unit], cells: list
     from cluster.local import LocalExecutor
     from grid.plan import Job, Limits, Resources
 
-    devices = _devices()
-    slots = how.slots or (len(devices) if devices != ["cpu"] else max(1, len(os.sched_getaffinity(0)) // how.threads))
+    devices, threads = _devices(), how.threads or 1
+    slots = how.slots or (len(devices) if devices != ["cpu"] else max(1, len(os.sched_getaffinity(0)) // threads))
     executor = LocalExecutor(devices)
-    resources = Resources(threads=how.threads, micro_batch=how.micro_batch)
+    resources = Resources(threads=threads, micro_batch=how.micro_batch)
     with contextlib.closing(Progress(cells)) as progress:
         executor.launch(Job(workspace.root, grid, tuple(planned), resources), Limits(slots), progress)
     return executor.stopped

@@ -1,0 +1,75 @@
+"""Reading squeue and sacct, from stand-ins on the PATH that print true lines (the true programs are asked in tests/slurm)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cluster.slurm.queue import QueuedJob, ask_sacct, ask_squeue
+from echolm.errors import EchoLMError
+
+SQUEUE = """\
+41|0|RUNNING|None|n1|20261124-1|echolm-demo|2026-11-24T12:00:00|41
+41|1|PENDING|Resources|(null)|20261124-1|echolm-demo|2026-11-24T12:00:00|42
+43|N/A|CANCELLED|None|n[1-2]|(null)|echolm-demo|2026-11-24T12:00:00|43
+"""
+SACCT = """\
+41_0|NODE_FAIL|n1||echolm-demo|2026-11-24T12:00:00
+41_[2-9]|PENDING|None assigned||echolm-demo|2026-11-24T12:00:00
+43|CANCELLED by 0|n1|20261124-1|echolm-demo|2026-11-24T12:00:00
+44_3|OUT_OF_MEMORY|n2|20261124-1|echolm-demo|Unknown
+"""
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin{os.pathsep}/usr/bin" if not (Path("/usr/bin/squeue")).exists() else str(tmp_path))
+    return tmp_path
+
+
+def stand_in(folder: Path, name: str, out: str, status: int = 0, error: str = "") -> None:
+    (folder / f"{name}.out").write_text(out)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\necho \"$@\" > {folder}/{name}.args\n/bin/cat {folder}/{name}.out\necho '{error}' >&2\nexit {status}\n")
+    path.chmod(0o755)
+
+
+def test_squeue(programs: Path) -> None:
+    stand_in(programs, "squeue", SQUEUE)
+    one, two, three = ask_squeue()
+    assert (one.array, one.task, one.state, one.node, one.alive, one.comment) == ("41", "0", "RUNNING", "n1", True, "20261124-1")
+    assert (two.state, two.reason, two.node, two.alive) == ("PENDING", "Resources", "(null)", True)
+    assert (three.array, three.task, three.alive, three.comment) == ("43", "0", False, "")
+    assert "--states=all" in (programs / "squeue.args").read_text()
+
+
+def test_sacct(programs: Path) -> None:
+    stand_in(programs, "sacct", SACCT)
+    found = ask_sacct(["41", "43", "44", "41"], since=1.8e9)
+    assert found is not None
+    assert [(job.array, job.task, job.state) for job in found] == [("41", "0", "NODE_FAIL"), ("43", "0", "CANCELLED"), ("44", "3", "OUT_OF_MEMORY")]
+    assert "-j41,43,44" in (programs / "sacct.args").read_text()
+
+
+def test_no_accounting_is_none_and_no_squeue_an_error(programs: Path) -> None:
+    stand_in(programs, "sacct", "", 1, "Slurm accounting storage is disabled")
+    assert ask_sacct(["41"], since=0) is None
+    assert ask_sacct([], since=0) == []
+    stand_in(programs, "squeue", "", 1, "slurm_load_jobs error: Unable to contact slurm controller (connect failure)")
+    with pytest.raises(EchoLMError, match="Unable to contact slurm controller"):
+        ask_squeue()
+    (programs / "squeue").unlink()
+    with pytest.raises(EchoLMError, match="squeue is not there"):
+        ask_squeue()
+
+
+def test_a_job_that_got_a_used_id_is_not_ours() -> None:
+    ours = QueuedJob("41", "0", "RUNNING", "", "", "batch-1", "echolm-demo", 1000.0, "squeue")
+    assert ours.belongs("batch-1", "echolm-demo", 1000.0)
+    assert not ours.belongs("batch-2", "echolm-demo", 1000.0), "another batch's comment"
+    no_comment = QueuedJob("41", "0", "RUNNING", "", "", "", "echolm-demo", 1000.0, "sacct")
+    assert no_comment.belongs("batch-1", "echolm-demo", 1000.0)
+    assert not no_comment.belongs("batch-1", "echolm-demo", 9000.0), "submitted before the batch was"
+    assert not QueuedJob("41", "0", "RUNNING", "", "", "", "someone", 1000.0, "sacct").belongs("batch-1", "echolm-demo", 1000.0)

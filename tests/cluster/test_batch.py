@@ -1,0 +1,98 @@
+"""Batches and claims: every unit is had by one job at a time, and comes free when that job is known to be over."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cluster.batch import Batch, Claim, batches, new_batch_path
+from echolm.errors import EchoLMError
+from echolm.workspace import Workspace
+from grid.plan import Resources, Unit
+
+UNITS = (Unit(("a1", "a2")), Unit(("b1",)), Unit(("c1",)))
+
+
+@pytest.fixture
+def batch(tmp_path: Path) -> Batch:
+    workspace = Workspace(tmp_path)
+    made = Batch(new_batch_path(workspace, "toy"), tmp_path, "toy", UNITS, Resources(gpus=4, ranks=4, micro_batch=5), "code", {"patience_s": 3.0})
+    made.write()
+    return made
+
+
+def test_a_batch_is_read_as_it_was_written(batch: Batch, tmp_path: Path) -> None:
+    batch.note_submitted("12", 3, 2)
+    assert batches(Workspace(tmp_path), "toy") == [batch]
+    [array] = batch.submitted()
+    assert (array["job"], array["count"], array["at_once"]) == ("12", 3, 2)
+    assert batches(Workspace(tmp_path), "other") == []
+
+
+def test_a_folder_without_its_file_is_passed_over_and_a_damaged_file_is_named(batch: Batch, tmp_path: Path) -> None:
+    new_batch_path(Workspace(tmp_path), "toy").mkdir()
+    assert len(batches(Workspace(tmp_path), "toy")) == 1
+    (batch.path / "batch.json").write_text('{"workspace": ')
+    with pytest.raises(EchoLMError, match=r"batch\.json: damaged"):
+        batches(Workspace(tmp_path), "toy")
+
+
+def test_a_unit_is_claimed_once_until_its_claim_is_over(batch: Batch) -> None:
+    first = Claim.take(batch, UNITS[0])
+    assert first and Claim.take(batch, UNITS[0]) is None
+    assert Claim.take(batch, UNITS[1]), "another unit is free"
+    first.end("done")
+    again = Claim.take(batch, UNITS[0])
+    assert again and again.path.name == "2"
+    first.end("interrupted")
+    assert [claim["over"] for claim in batch.claims()["a1"]] == ["done", None], "the first word about a claim stays"
+
+
+def claim_all(path: str, start: object, mine: object) -> None:
+    start.wait()  # type: ignore[attr-defined]
+    batch = Batch.read(Path(path))
+    mine.put([unit.id for unit in batch.units if Claim.take(batch, unit)])  # type: ignore[attr-defined]
+    start.wait()  # type: ignore[attr-defined]  (alive until all have looked)
+
+
+def test_of_many_processes_one_gets_each_unit(batch: Batch) -> None:
+    context = multiprocessing.get_context("fork")
+    start, mine = context.Barrier(6), context.Queue()
+    workers = [context.Process(target=claim_all, args=(str(batch.path), start, mine)) for _ in range(6)]
+    for worker in workers:
+        worker.start()
+    taken = [id for _ in workers for id in mine.get(timeout=60)]
+    for worker in workers:
+        worker.join()
+    assert sorted(taken) == ["a1", "b1", "c1"]
+
+
+def test_a_claim_of_a_process_that_is_gone_is_free(batch: Batch) -> None:
+    code = f"from pathlib import Path\nfrom cluster.batch import Batch, Claim\nb = Batch.read(Path({str(batch.path)!r}))\nassert Claim.take(b, b.units[0])"
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+    assert batch.claims()["a1"][0]["over"] is None
+    assert Claim.take(batch, UNITS[0])
+
+
+def test_a_requeued_job_takes_back_what_its_earlier_start_had(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever that earlier start ran: SLURM does not start a job again before it has ended."""
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    claim = Claim.take(batch, UNITS[0])
+    assert claim
+    holder = json.loads((claim.path / "holder.json").read_text())
+    (claim.path / "holder.json").write_text(json.dumps({**holder, "boot": "another host's"}))
+    assert Claim.take(batch, UNITS[0]) is None
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert Claim.take(batch, UNITS[0])
+
+
+def test_a_full_or_read_only_folder_is_one_error(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    (batch.path / "claims").write_text("not a folder")
+    with pytest.raises(EchoLMError, match="claims"):
+        Claim.take(batch, UNITS[0])

@@ -1,0 +1,69 @@
+"""The same traceback in three cells stops a grid; other errors, and other failures of one cell alone, do not."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+import pytest
+
+from cluster.tracebacks import LIMIT, digest, forget, note_failures, stops
+from echolm.attempt import Attempt
+from echolm.record import RunRecord
+from echolm.workspace import Workspace
+
+
+def text(error: type[Exception], message: str, deeper: bool = False) -> str:
+    def inner() -> None:
+        raise error(message)
+
+    try:
+        inner() if deeper else exec("raise error(message)", {"error": error, "message": message})
+    except Exception as raised:
+        return "".join(traceback.format_exception(raised))
+    raise AssertionError
+
+
+def fail(workspace: Workspace, cell: str, trace: str, kind: str = "bug") -> None:
+    record = RunRecord.at(workspace.runs, cell, "f" * 64)
+    record.create({"cell": cell, "fingerprint": "f" * 64, "config": {}, "protocols": {}, "data": "", "weights": ""})
+    attempt = Attempt.acquire(record)
+    attempt.release("failed", **{"class": kind, "error": trace.splitlines()[-1], "traceback": trace})
+    note_failures(workspace, "toy", [cell])
+
+
+def test_messages_do_not_matter_place_and_type_do() -> None:
+    one = text(ValueError, "sample 3")
+    assert digest(one) == digest(text(ValueError, "sample 44"))
+    assert digest(one) != digest(text(KeyError, "sample 3"))
+    assert digest(one) != digest(text(ValueError, "sample 3", deeper=True))
+    assert digest(one) == digest(one.replace("/", "/other/prefix/", 1)), "another place of the same package"
+
+
+def test_three_cells_stop_and_retry_lets_go_on(tmp_path: Path) -> None:
+    workspace, trace = Workspace(tmp_path), text(ValueError, "the mask is empty")
+    for number in range(LIMIT):
+        assert stops(workspace, "toy") == ""
+        fail(workspace, f"cell{number}", trace)
+        note_failures(workspace, "toy", [f"cell{number}"])  # noted again by another start of the job
+    assert stops(workspace, "toy") == (
+        "the same error ended 3 cells (cell0, cell1, cell2) and nothing more is started: ValueError: the mask is empty"
+    )
+    assert stops(workspace, "other") == ""
+    forget(workspace, "toy", ["cell1"])
+    assert stops(workspace, "toy") == ""
+
+
+@pytest.mark.parametrize("kind", ["diverged", "cancelled"])
+def test_failures_of_a_cell_alone_do_not_count(tmp_path: Path, kind: str) -> None:
+    workspace = Workspace(tmp_path)
+    for number in range(LIMIT + 2):
+        fail(workspace, f"cell{number}", text(ValueError, "nan"), kind)
+    assert stops(workspace, "toy") == ""
+
+
+def test_different_errors_do_not_add_up(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    for number, error in enumerate((ValueError, KeyError, TypeError, OSError)):
+        fail(workspace, f"cell{number}", text(error, "x"))
+    assert stops(workspace, "toy") == ""
