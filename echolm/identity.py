@@ -56,8 +56,9 @@ def protocols(config: BaseModel) -> dict[str, int]:
 
 def fingerprint(config: BaseModel, data: str, weights: str) -> str:
     """SHA-256 (64 hexadecimal digits) of configuration, protocols, data fingerprint and weights' identity."""
-    parts = {"config": canonical(config), "protocols": protocols(config), "data": data, "weights": weights}
-    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+    parts = {"config": _json(config), "data": _text(data), "protocols": _text(protocols(config)), "weights": _text(weights)}
+    text = "{" + ",".join(f'"{name}":{value}' for name, value in parts.items()) + "}"  # canonical_json of the four, by name
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:
@@ -90,6 +91,10 @@ def _json(value: BaseModel) -> str:
 @lru_cache(maxsize=4096)
 def _component_json(model: BaseModel) -> str:
     return canonical_json(_plain(model))
+
+
+def _text(value: Any) -> str:
+    return canonical_json(_plain(value))
 
 
 @cache
