@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import socket
@@ -11,7 +12,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("echolm", "torch", "torchvision", "numpy", "pyarrow", "pydantic", "av", "mlflow")
+PINNED = "CODE.json"
+"""File beside the packages of pinned code (``cluster.code``)."""
+PACKAGES = ("echolm", "torch", "torchvision", "numpy", "pyarrow", "pydantic", "av", "mlflow", "submitit", "ray", "optuna")
 
 
 @lru_cache(maxsize=1)
@@ -31,8 +34,11 @@ def provenance() -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """The checkout's commit, with ``+changes`` when files differ from it; None outside a checkout or before its first commit."""
+    """The commit that pinned code was made from; else the checkout's, with ``+changes`` when files differ from it; None outside a checkout or before its first commit."""
     here = Path(__file__).resolve().parent.parent
+    if (here / PINNED).is_file():
+        found: str | None = json.loads((here / PINNED).read_text(encoding="utf-8"))["commit"]
+        return found
     if not (here / ".git").exists():
         return None
     try:
