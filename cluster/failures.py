@@ -104,6 +104,11 @@ def failures(workspace: Workspace, grid: str) -> list[Failure]:
     return found
 
 
+def noted_jobs(workspace: Workspace, grid: str) -> set[str]:
+    """Jobs of which a failure was noted, also one that does not count any more."""
+    return {str(line["job"]) for line in read_lines(_file(workspace, grid), "job")}
+
+
 def counted(found: Iterable[Failure]) -> dict[str, dict[str, int]]:
     """Cell -> class -> how often. A time limit counts when the run stood where it had stood at the one before."""
     counts: dict[str, dict[str, int]] = {}
@@ -135,8 +140,13 @@ def never_began(found: Sequence[Failure]) -> str:
     dead = [failure for failure in found if failure.kind == "launch" and not failure.cells]
     if len(dead) <= CLASSES["launch"].budget:
         return ""
-    last = dead[-1].evidence.strip().splitlines()
-    return f"{len(dead)} jobs ended before they took a unit, and nothing more is submitted: {last[-1] if last else 'they wrote nothing'}"
+    return f"{len(dead)} jobs ended before they took a unit, and nothing more is submitted: {_telling(dead[-1].evidence)}"
+
+
+def _telling(log: str) -> str:
+    """The line of a log's end that says what went wrong: the last that is not srun's comment on it."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    return next((line for line in reversed(lines) if not line.startswith("srun: ")), "they wrote nothing")
 
 
 def micro_batches(found: Iterable[Failure], batch_size: int, cell: str, chosen: int | None) -> int | None:

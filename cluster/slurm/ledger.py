@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.batch import Batch, batches, end_claim
-from cluster.failures import Failure, classify, failures, note
+from cluster.failures import Failure, classify, note, noted_jobs
 from cluster.slurm.queue import QueuedJob, ask_sacct, ask_squeue
 from echolm.attempt import mark_cancelled
 from echolm.record import find_records
@@ -74,7 +74,7 @@ def _view(batch: Batch, arrays: Sequence[dict[str, Any]], seen: Sequence[QueuedJ
 def settle(workspace: Workspace, grid: str, views: Sequence[BatchView]) -> list[Failure]:
     """Write down what the ended jobs left undone, once a job: their open claims are over, their failures noted, and the
     cells of a job that somebody cancelled are marked as cancelled. Returns what was new."""
-    known = {failure.job for failure in failures(workspace, grid) if failure.kind != "retried"}
+    known = noted_jobs(workspace, grid)
     found = []
     for view in views:
         claims = view.batch.claims()

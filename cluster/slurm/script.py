@@ -38,7 +38,7 @@ def parameters(batch: Batch, profile: Profile, exclude: tuple[str, ...] = ()) ->
 
 def python(profile: Profile) -> str:
     """The command that starts Python on a compute node."""
-    return f"{profile.container} {profile.python or shlex.quote(sys.executable)}".strip()
+    return f"{profile.container or ''} {profile.python or shlex.quote(sys.executable)}".strip()
 
 
 def setup(batch: Batch, profile: Profile) -> list[str]:

@@ -128,14 +128,20 @@ def retry(workspace: Workspace, grid_name: str, where: tuple[str, ...], no_launc
 
     They continue from their checkpoints. Options and exit status are those of 'echolm launch'.
     """
+    from cluster.failures import forgive
+    from cluster.tracebacks import forget
+
     grid, standings = _survey(workspace, grid_name, where)
     again = _in_states(standings, "failed", "cancelled", "pruned")
     for standing in again:
         _release(workspace, standing)
+    left = [s.cell.id for s in standings if s.state.name != "complete"]
+    forgive(workspace, grid.name, left)
+    forget(workspace, grid.name, left)
     facts = {"retried": [s.cell.id for s in again]}
     click.echo(f"{grid.name}: {counted(len(again), 'cell')} may run again", err=as_json)
-    if again and not no_launch:
-        cells = [s.cell for s in again]
+    cells = [s.cell for s in standings if s.cell.id in left] if how["on"] == "slurm" else [s.cell for s in again]
+    if cells and not no_launch:
         sys.exit(run_cells(workspace, grid_name, grid, cells, How(**how), facts if as_json else None))
     if as_json:
         print_json({"grid": grid.name, **facts})
