@@ -15,7 +15,7 @@ ACCOUNTING = "AccountingStorage"
 
 
 def write(settings: Settings) -> None:
-    """All files of a new lab: slurm.conf, gres.conf, slurmdbd.conf, munge's key, and the fake GPUs."""
+    """All files of a new lab: slurm.conf and its companions, munge's key, and the fake GPUs."""
     for folder in ("etc", "log", "run", "state", "dev", "users", *(f"spool/{name}" for name in settings.names)):
         (settings.directory / folder).mkdir(parents=True, exist_ok=True)
     for number in range(settings.gpus):  # SLURM wants character devices; links to /dev/null pass
@@ -23,6 +23,7 @@ def write(settings: Settings) -> None:
     _private(settings.directory / "etc" / "munge.key", os.urandom(1024))
     _private(settings.conf.with_name("slurmdbd.conf"), rendered("slurmdbd.conf", settings).encode())
     settings.conf.with_name("gres.conf").write_text(gres(settings), encoding="utf-8")
+    settings.conf.with_name("cgroup.conf").write_text(rendered("cgroup.conf", settings), encoding="utf-8")
     change(settings, {})
 
 
@@ -42,7 +43,8 @@ def rendered(name: str, settings: Settings) -> str:
     text = Template((TEMPLATES / name).read_text(encoding="utf-8")).substitute(
         directory=settings.directory, host=socket.gethostname().split(".")[0], socket=settings.socket, nodes=nodes(settings),
         controller=settings.port + 1, slurmdbd=settings.port + 2, database=settings.port + 3,
-        gres="GresTypes=gpu" if settings.gpus else "",
+        gres="GresTypes=gpu" if settings.gpus else "", tracking="cgroup" if settings.cgroups else "linuxproc",
+        task="cgroup" if settings.cgroups else "none",
     )  # fmt: skip
     return text if settings.accounting else with_fields(text, {key: None for key in keys(text) if key.startswith(ACCOUNTING)})
 

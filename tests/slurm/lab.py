@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from echolm.errors import EchoLMError
-from tests.slurm import configuration, daemons, foreign, hosts, packages, processes
+from tests.slurm import cgroups, configuration, daemons, foreign, hosts, packages, processes
 from tests.slurm.settings import Settings, directory, load, wanted
 
 
@@ -77,7 +77,7 @@ def status(where: Path) -> str:
 
 def _begin(where: Path, say: Callable[[str], None], sizes: dict[str, int | bool]) -> Settings:
     """Packages, configuration and names of a new lab."""
-    settings = wanted(where, **sizes)
+    settings = wanted(where, **{"cgroups": cgroups.available(), **sizes})
     packages.install(packages.missing(settings.accounting, settings.environment()["PATH"]), say)
     where.mkdir(exist_ok=True)
     if any(where.iterdir()):
@@ -85,6 +85,8 @@ def _begin(where: Path, say: Callable[[str], None], sizes: dict[str, int | bool]
     settings.save()
     try:
         configuration.write(settings)
+        if settings.cgroups:
+            cgroups.make(settings)
         hosts.add(settings)
     except BaseException:
         _down(where, quiet)
@@ -124,6 +126,8 @@ def _down(where: Path, say: Callable[[str], None]) -> None:
     # nothing of it is needed again: no daemon gets time to save its state
     processes.kill(processes.daemons(settings.conf))
     processes.kill(processes.of_jobs(settings.conf))
+    if settings.cgroups:
+        cgroups.remove(settings)
     say("daemons and jobs stopped")
     shutil.rmtree(where)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import psutil
@@ -49,23 +50,40 @@ def of_jobs(conf: Path) -> list[psutil.Process]:
     return found
 
 
+def files(process: psutil.Process) -> list[str]:
+    """The regular files it has open; none when it has ended."""
+    try:
+        return [file.path for file in process.open_files()]
+    except psutil.Error:
+        return []
+
+
+def suspend(found: list[psutil.Process]) -> None:
+    """SIGSTOP."""
+    _signal(found, signal.SIGSTOP)
+
+
+def resume(found: list[psutil.Process]) -> None:
+    """SIGCONT."""
+    _signal(found, signal.SIGCONT)
+
+
 def stop(found: list[psutil.Process], seconds: float = 10) -> None:
     """SIGTERM, and SIGKILL to those that are still there after so many seconds."""
-    for process in found:
-        _signal(process, "terminate")
+    _signal(found, signal.SIGTERM)
     kill(psutil.wait_procs(found, timeout=seconds)[1])
 
 
 def kill(found: list[psutil.Process]) -> None:
     """SIGKILL at one moment: all are stopped first, so that none sees another one end."""
-    for act in ("suspend", "kill"):
-        for process in found:
-            _signal(process, act)
+    suspend(found)
+    _signal(found, signal.SIGKILL)
     psutil.wait_procs(found, timeout=10)
 
 
-def _signal(process: psutil.Process, act: str) -> None:
-    try:
-        getattr(process, act)()
-    except psutil.NoSuchProcess:
-        pass
+def _signal(found: list[psutil.Process], number: int) -> None:
+    for process in found:
+        try:
+            process.send_signal(number)
+        except psutil.NoSuchProcess:
+            pass

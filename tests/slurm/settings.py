@@ -19,6 +19,7 @@ class Settings:
     """One lab. ``port``: the first of ``BLOCK`` ports; everything listens on loopback addresses only.
 
     ``gpus``: fake ones a node. ``accounting``: slurmdbd and MariaDB, so that sacct works.
+    ``cgroups``: jobs are tracked and their memory is enforced by cgroup v1.
     """
 
     directory: Path
@@ -27,6 +28,7 @@ class Settings:
     cpus: int = 8
     gpus: int = 2
     accounting: bool = True
+    cgroups: bool = False
 
     @property
     def conf(self) -> Path:
