@@ -1,0 +1,159 @@
+"""A real SLURM cluster of several nodes on this machine, for tests: ``python -m tests.slurm.lab up | status | down``.
+
+Root, no systemd, no network. Everything lies in one directory (ECHOLM_SLURM_LAB) and answers only to its SLURM_CONF.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from echolm.errors import EchoLMError
+from tests.slurm import cgroups, configuration, daemons, foreign, hosts, packages, processes
+from tests.slurm.settings import Settings, directory, load, wanted
+
+
+def quiet(line: str) -> None:
+    """Say nothing."""
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Alone with a folder, among the processes that ask here. Leaves nothing behind."""
+    held = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
+def up(where: Path, say: Callable[[str], None] = quiet, **sizes: int | bool) -> Settings:
+    """Bring a lab up, or what of it is down. ``sizes``: fields of ``Settings`` for a new one.
+
+    EchoLMError: not root, a foreign SLURM is here, a package or a daemon fails.
+    """
+    if os.geteuid() != 0:
+        raise EchoLMError("the SLURM lab needs root (it starts slurmd and gives nodes their names); run this as root, in a container for instance")
+    foreign.refuse()
+    where.parent.mkdir(parents=True, exist_ok=True)
+    with locked(where.parent):
+        settings = load(where)
+        if settings and not processes.daemon(settings.pid_file("slurmctld")):
+            _down(where, say)  # what a crash or a reboot left
+            settings = None
+        settings = settings or _begin(where, say, sizes)
+        _start(settings, say)
+    return settings
+
+
+def down(where: Path, say: Callable[[str], None] = quiet) -> None:
+    """Stop a lab, with its jobs, and remove every trace of it. None there is fine."""
+    if where.parent.is_dir():
+        with locked(where.parent):
+            _down(where, say)
+
+
+def status(where: Path) -> str:
+    """Its daemons, nodes and jobs."""
+    settings = load(where)
+    if not settings:
+        return f"no SLURM lab in {where}; 'python -m tests.slurm.lab up' starts one"
+    found = [processes.daemon(path) and f"{path.stem} {path.read_text().strip()}" or f"{path.stem} DOWN" for path in sorted(settings.pid_file("x").parent.glob("*.pid"))]
+    told = [f"SLURM_CONF={settings.conf}", "daemons: " + ", ".join(found)]
+    if daemons.succeeds(settings, "scontrol", "ping"):
+        told += [daemons.run(settings, "sinfo", "-N", "-p", "main", "-o", "%N %T %c CPUs %m MB %G %E"), daemons.run(settings, "squeue")]
+    return "\n".join(told)
+
+
+def _begin(where: Path, say: Callable[[str], None], sizes: dict[str, int | bool]) -> Settings:
+    """Packages, configuration and names of a new lab."""
+    settings = wanted(where, **{"cgroups": cgroups.available(), **sizes})
+    packages.install(packages.missing(settings.accounting, settings.environment()["PATH"]), say)
+    where.mkdir(exist_ok=True)
+    if any(where.iterdir()):
+        raise EchoLMError(f"{where} is not empty and not a SLURM lab; set ECHOLM_SLURM_LAB to a folder of its own")
+    settings.save()
+    try:
+        configuration.write(settings)
+        if settings.cgroups:
+            cgroups.make(settings)
+        hosts.add(settings)
+    except BaseException:
+        _down(where, quiet)
+        raise
+    return settings
+
+
+def _start(settings: Settings, say: Callable[[str], None]) -> None:
+    """Every daemon that does not run, until the nodes are there."""
+    daemons.munge(settings)
+    if settings.accounting:
+        daemons.database(settings)
+        say("MariaDB is up")
+        daemons.slurmdbd(settings)
+        say("slurmdbd is up")
+    daemons.controller(settings)
+    say("slurmctld is up")
+    for name in settings.names:
+        daemons.node(settings, name)
+    daemons.wait_for(lambda: all_there(settings), 60, f"{settings.nodes} nodes ready")
+    say(f"{settings.nodes} nodes are up: {daemons.run(settings, 'sinfo', '-h', '-p', 'main', '-o', '%N, %c CPUs, %G, %T').strip()}")
+
+
+def all_there(settings: Settings) -> bool:
+    """Whether every node answers and takes jobs."""
+    lines = daemons.run(settings, "sinfo", "-h", "-N", "-p", "main", "-o", "%t").split()
+    return len(lines) == settings.nodes and set(lines) <= {"idle", "mix", "alloc"}
+
+
+def _down(where: Path, say: Callable[[str], None]) -> None:
+    settings = load(where)
+    hosts.remove(where)
+    if not settings:
+        return
+    if processes.daemon(settings.pid_file("slurmctld")):
+        daemons.succeeds(settings, "scancel", "--full", "--signal=KILL", "--user=root", seconds=20)
+    # nothing of it is needed again: no daemon gets time to save its state
+    processes.kill(processes.daemons(settings.conf))
+    processes.kill(processes.of_jobs(settings.conf))
+    if settings.cgroups:
+        cgroups.remove(settings)
+    say("daemons and jobs stopped")
+    shutil.rmtree(where)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.slurm.lab", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("act", choices=("up", "down", "status", "env"), help="env prints the export line for a shell")
+    options = parser.parse_args()
+    where, began = directory(), time.monotonic()
+
+    def say(line: str) -> None:
+        print(f"[slurm lab {time.monotonic() - began:5.1f} s] {line}", flush=True)
+
+    try:
+        if options.act == "up":
+            settings = up(where, say)
+            say(f"up; export SLURM_CONF={settings.conf}")
+        elif options.act == "down":
+            down(where, say)
+            say("down")
+        else:
+            print(status(where) if options.act == "status" else f"export SLURM_CONF={where}/etc/slurm.conf")
+    except (EchoLMError, TimeoutError, psutil.Error) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
