@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +64,13 @@ def check_wanted(path: Path, wanted: Sequence[int], count: int) -> None:
     outside = [number for number in wanted if not 0 <= number < count]
     if outside:
         raise EchoLMError(f"{path}: has no frame {outside[0]}; it holds {count} frames (0 to {count - 1})")
+
+
+def stack(path: Path, decoded: Mapping[int, np.ndarray], numbers: Sequence[int]) -> np.ndarray:
+    """The frames ``numbers`` as one array, T x H x W; EchoLMError unless they are of one size."""
+    if odd := [number for number in numbers if decoded[number].shape != decoded[numbers[0]].shape]:
+        raise EchoLMError(f"{path}: frame {odd[0]} is of another size than frame {numbers[0]}: damaged, or pieced together")
+    return np.stack([decoded[number] for number in numbers])
 
 
 def crop_box(height: int, width: int) -> tuple[int, int, int]:
@@ -154,10 +161,7 @@ def _read_mjpeg(path: Path, frames: Sequence[int] | None) -> Video:
     numbers = list(decoded) if frames is None else [int(number) for number in frames]
     if not numbers:
         raise EchoLMError(f"{path}: holds no frames")
-    if odd := [number for number in numbers if decoded[number].shape != decoded[numbers[0]].shape]:
-        raise EchoLMError(f"{path}: frame {odd[0]} is of another size than frame {numbers[0]}: damaged, or pieced together")
-    stack = np.stack([decoded[number] for number in numbers])
-    return Video(stack, float(rate) if rate else None, np.array(numbers, np.int64))
+    return Video(stack(path, decoded, numbers), float(rate) if rate else None, np.array(numbers, np.int64))
 
 
 def _stream(path: Path, container: av.container.InputContainer) -> av.VideoStream:
