@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from echolm.errors import EchoLMError, StorageError
 from echolm.liveness import known_dead, seen_alive
@@ -189,19 +189,27 @@ def writing(path: Path) -> Iterator[Path]:
         raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write, flush to the disk, rename: readers see the old file or the whole new one. Raises StorageError."""
+@contextmanager
+def atomic(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which takes the name ``path`` at the end of the block, once it is on the disk: readers see the old
+    file or the whole new one. After an error nothing is left of it. Raises StorageError."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     with writing(path):
         try:
             with open(temporary, "xb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file by ``atomic``."""
+    with atomic(path) as file:
+        file.write(content)
 
 
 def read_lines(path: Path, needed: str) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ PATIENT = "Patient"
 VIDEOS = "Videos"
 GRID = (112, 112)
 """Pixels of every video; six rows of the file list state another size."""
+LARGEST_SIDE = 65_535
+"""Pixels; a JPEG cannot state more."""
+MOST_FRAMES = 100_000
+"""Frames of a video; EchoNet-Dynamic's have up to 1,002, and a store of whole videos lists the number of each frame."""
 
 
 def scan(root: Path) -> Scan:
@@ -57,16 +62,25 @@ def scan(root: Path) -> Scan:
 
 
 def _video_sizes(root: Path) -> dict[str, int]:
-    """File name -> bytes of every file in the folder of videos."""
+    """File name -> bytes of every file in the folder of videos that can be reached."""
     for needed in (FILE_LIST, TRACINGS, VIDEOS):
         if not (root / needed).exists():
             layout = f"{FILE_LIST}, {TRACINGS} and {VIDEOS}/"
             raise EchoLMError(f"{root}: no {needed} here; give the folder that holds {layout}")
     try:
         with os.scandir(root / VIDEOS) as entries:
-            return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+            found = {entry.name: _size(entry) for entry in entries}
     except OSError as error:
         raise EchoLMError(f"{root / VIDEOS}: cannot be listed: {error.strerror or error}") from error
+    return {name: size for name, size in found.items() if size is not None}
+
+
+def _size(entry: os.DirEntry[str]) -> int | None:
+    """Bytes of a file; None of a folder, and of a link that leads nowhere or to where one may not look."""
+    try:
+        return entry.stat().st_size if entry.is_file() else None
+    except OSError:
+        return None
 
 
 def _listed(root: Path) -> tuple[dict[str, Row], list[Problem]]:
@@ -75,7 +89,7 @@ def _listed(root: Path) -> tuple[dict[str, Row], list[Problem]]:
     problems = []
     for row, reason in read_rows(root / FILE_LIST, COLUMNS):
         sample = sample_id(row["FileName"])
-        if not sample.strip(".") or set(sample) & set("/\\\0"):
+        if not sample.strip(".") or set(sample) & set("/\\") or not sample.isprintable():
             reason = f"FileName {row['FileName']!r} is not the name of a file"
         if reason:
             problems.append(Problem(FILE_LIST, row.line, sample, reason))
@@ -109,17 +123,27 @@ def _item(root: Path, sample: str, row: Row, traced: Traced, sizes: dict[str, in
     if split not in SPLITS:
         raise RowError(f"Split is {row['Split']!r}; valid: {', '.join(SPLITS).upper()}")
     patient = row.get(PATIENT, sample)
-    if not patient:
-        raise RowError(f"{PATIENT} is empty")
+    if not patient or not patient.isprintable():
+        raise RowError(f"{PATIENT} is {patient!r}" if patient else f"{PATIENT} is empty")
     values = _values(row)
-    listed = _positive(row, "FrameHeight"), _positive(row, "FrameWidth")
-    count = _positive(row, "NumberOfFrames")
+    listed = _positive(row, "FrameHeight", LARGEST_SIDE), _positive(row, "FrameWidth", LARGEST_SIDE)
+    count = _positive(row, "NumberOfFrames", MOST_FRAMES)
     if file not in sizes:
-        raise RowError(f"no video {VIDEOS}/{file}")
-    found = phases(traced, count)
-    values |= vars(found) | {"es_before_ed": found.es < found.ed}
+        raise RowError(f"no video {VIDEOS}/{file}{_why(root / VIDEOS / file)}")
     sizes_that_fit = tuple(sorted({GRID, listed}))
+    found = phases(traced, count, (max(GRID[0], listed[0]), max(GRID[1], listed[1])))
+    values |= vars(found) | {"es_before_ed": found.es < found.ed}
     return SourceItem(sample, patient, None, split, root / VIDEOS / file, count, sizes_that_fit, values)
+
+
+def _why(video: Path) -> str:
+    """In brackets, what is there instead of a file."""
+    try:
+        return " (it is a folder)" if stat.S_ISDIR(video.stat().st_mode) else " (it is no file)"
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f" ({error.strerror or error})"
 
 
 def _values(row: Row) -> dict[str, Any]:
@@ -129,10 +153,12 @@ def _values(row: Row) -> dict[str, Any]:
     return values
 
 
-def _positive(row: Row, column: str) -> int:
+def _positive(row: Row, column: str, most: int) -> int:
     value = row.integer(column)
     if value <= 0:
         raise RowError(f"{column} is {row[column]!r}; it must be above 0")
+    if value > most:
+        raise RowError(f"{column} is {row[column]!r}; valid: 1 to {most}")
     return value
 
 

@@ -24,8 +24,8 @@ import numpy as np
 
 from echolm.data.dicom import is_dicom
 from echolm.data.video import index_packets, read_packets, read_video
-from echolm.data.writer import write_atomic
 from echolm.errors import EchoLMError
+from echolm.record import atomic, write_atomic
 
 PART = 64
 """Items of a part."""
@@ -65,9 +65,9 @@ class Parts:
         self.jobs = [jobs[start : start + PART] for start in range(0, len(jobs), PART)]
 
     def decode(self, workers: int) -> Iterator[int]:
-        """Decode what is missing or failed before; yields how many jobs are done with, as it goes.
+        """Decode what is missing, damaged or failed before; yields how many jobs are done with, as it goes.
 
-        OSError: a part cannot be written.
+        StorageError: a part cannot be written.
         """
         missing = [number for number in range(len(self.jobs)) if not self._done(number)]
         yield sum(len(jobs) for jobs in self.jobs) - sum(len(self.jobs[number]) for number in missing)
@@ -78,7 +78,7 @@ class Parts:
             yield from _in_processes(work, min(workers, len(work)))
 
     def results(self) -> list[Decoded]:
-        """What became of each job, in order."""
+        """What became of each job, in order. EchoLMError: a part's results are damaged."""
         return [Decoded(**entry) for number in range(len(self.jobs)) for entry in self._results(number)]
 
     def merge(self) -> None:
@@ -107,11 +107,21 @@ class Parts:
             return True
         frames = self._frames(number)
         whole = self._file(number, "json").exists() and (frames is None or frames.exists())
-        return whole and not any(entry["error"] for entry in self._results(number))
+        try:
+            return whole and not any(entry["error"] for entry in self._results(number))
+        except EchoLMError:
+            return False
 
     def _results(self, number: int) -> list[dict[str, Any]]:
-        entries: list[dict[str, Any]] = json.loads(self._file(number, "json").read_text(encoding="utf-8"))
-        return entries
+        file = self._file(number, "json")
+        try:
+            entries: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+            whole = [vars(Decoded(**entry)) for entry in entries]
+        except (ValueError, TypeError):
+            whole = []
+        if len(whole) != len(self.jobs[number]):
+            raise EchoLMError(f"{file}: damaged; remove {self.folder.parent} and type it again")
+        return whole
 
     def _frames(self, number: int) -> Path | None:
         return self._file(number, "bin") if self.target else None
@@ -154,16 +164,12 @@ def _decode_part(frames: Path | None, results: Path, jobs: list[Job]) -> int:
 
 
 def _decode_to(frames: Path, jobs: list[Job]) -> list[Decoded]:
-    temporary = frames.with_name(f"{frames.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        entries = []
+    entries = []
+    with atomic(frames) as file:
         for job in jobs:
             entry, content = _decode(job)
             file.write(content)
             entries.append(entry)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, frames)
     return entries
 
 

@@ -7,8 +7,11 @@ made it, and marks every store made of it as synthetic.
 from __future__ import annotations
 
 import csv
+import io
 import json
+import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -29,8 +32,9 @@ from echolm.data.phantom_image import draw_view, render
 from echolm.data.scan import PHANTOM
 from echolm.data.volume_tracings import COLUMNS as TRACING_COLUMNS
 from echolm.data.volume_tracings import TRACINGS
-from echolm.errors import EchoLMError
+from echolm.errors import EchoLMError, StorageError
 from echolm.randomness import word
+from echolm.record import read_json, write_atomic
 
 RATES = (32, 38, 45, 50, 50, 50, 50, 58, 66)
 """Frames per second to draw from; most videos of EchoNet-Dynamic have 50."""
@@ -52,40 +56,67 @@ def phantom(
     frame rate, gain and shadows; clips of one patient share the heart. Splits are 60/20/20 by patient. ``ESV`` and
     ``EDV`` are the method of disks on the traced chords (ml, 0.14 cm a pixel at 112), and EF follows from them.
     ``tracing_noise``: standard deviation, in pixels, added to chord ends. The same arguments give the same files.
+    Killed, it leaves what the same arguments replace; after any other end there is the whole phantom or none of it.
     EchoLMError: ``root`` holds files or cannot be written, or a number is out of range.
     """
-    _check(Path(root), videos, clips_per_patient, size)
+    root = Path(root)
+    made_by: dict[str, float] = {"videos": videos, "seed": seed, "clips_per_patient": clips_per_patient, "size": size}
+    made_by |= {"tracing_noise": tracing_noise, "cm_per_pixel": CM_PER_PIXEL * 112 / size, "version": VERSION}
+    _check(root, made_by)
+    new = not root.exists()
     try:
-        _generate(Path(root), videos, seed, clips_per_patient, size, tracing_noise)
-    except OSError as error:
-        raise EchoLMError(f"{error.filename or root}: cannot be written: {error.strerror or error}") from error
+        _generate(root, made_by)
+    except BaseException as error:
+        _remove(root, new)
+        if not isinstance(error, OSError):
+            raise
+        what = str(error) if isinstance(error, StorageError) else f"{error.filename or root}: cannot be written: {error.strerror or error}"
+        raise EchoLMError(f"{what}; no phantom was made") from error
 
 
-def _generate(root: Path, videos: int, seed: int, clips_per_patient: int, size: int, tracing_noise: float) -> None:
+def _generate(root: Path, made_by: dict[str, Any]) -> None:
+    """The mark that the data is synthetic comes first, the file list last."""
+    videos, seed, clips_per_patient = made_by["videos"], made_by["seed"], made_by["clips_per_patient"]
     patients = -(-videos // clips_per_patient)
     splits = _splits(patients, seed)
     files, tracings = [], []
     (root / VIDEOS).mkdir(parents=True, exist_ok=True)
+    write_atomic(root / PHANTOM, (json.dumps(made_by, indent=2) + "\n").encode())
     for number in range(videos):
         patient = number // clips_per_patient
-        row, rows = _clip(root, seed, patient, number, size, tracing_noise)
+        row, rows = _clip(root, seed, patient, number, made_by["size"], made_by["tracing_noise"])
         files.append([*row, splits[patient]] + [f"P{patient:05d}"] * (clips_per_patient > 1))
         tracings += rows
-    _write_csv(root / FILE_LIST, [*COLUMNS] + [PATIENT] * (clips_per_patient > 1), files)
     _write_csv(root / TRACINGS, TRACING_COLUMNS, tracings)
-    made_by: dict[str, float] = {"videos": videos, "seed": seed, "clips_per_patient": clips_per_patient, "size": size}
-    made_by |= {"tracing_noise": tracing_noise, "cm_per_pixel": CM_PER_PIXEL * 112 / size, "version": VERSION}
-    (root / PHANTOM).write_text(json.dumps(made_by, indent=2) + "\n", encoding="utf-8")
+    _write_csv(root / FILE_LIST, [*COLUMNS] + [PATIENT] * (clips_per_patient > 1), files)
 
 
-def _check(root: Path, videos: int, clips_per_patient: int, size: int) -> None:
-    for name, value in (("videos", videos), ("clips per patient", clips_per_patient)):
-        if value < 1:
-            raise EchoLMError(f"phantom: {name} is {value}; valid: 1 or more")
-    if size < 32 or size % 2:
-        raise EchoLMError(f"phantom: size is {size}; valid: even numbers from 32")
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+def _check(root: Path, made_by: dict[str, Any]) -> None:
+    for name in ("videos", "clips_per_patient"):
+        if made_by[name] < 1:
+            raise EchoLMError(f"phantom: {name.replace('_', ' ')} is {made_by[name]}; valid: 1 or more")
+    if made_by["size"] < 32 or made_by["size"] % 2:
+        raise EchoLMError(f"phantom: size is {made_by['size']}; valid: even numbers from 32")
+    if root.exists() and (not root.is_dir() or any(root.iterdir())) and not _is_unfinished(root, made_by):
         raise EchoLMError(f"{root}: is not an empty folder; choose a new one for the phantom")
+
+
+def _is_unfinished(root: Path, made_by: dict[str, Any]) -> bool:
+    """Whether a killed process left a part of the same phantom there."""
+    try:
+        return bool(read_json(root / PHANTOM) == made_by) and not (root / FILE_LIST).exists()
+    except (OSError, EchoLMError):
+        return False
+
+
+def _remove(root: Path, new: bool) -> None:
+    """Remove what was made of a phantom; ``new``: the folder too."""
+    shutil.rmtree(root / VIDEOS, ignore_errors=True)
+    with suppress(OSError):
+        for name in (FILE_LIST, TRACINGS, PHANTOM):
+            (root / name).unlink(missing_ok=True)
+        if new:
+            root.rmdir()
 
 
 def _splits(patients: int, seed: int) -> list[str]:
@@ -139,7 +170,8 @@ def write_mjpeg(path: Path, frames: np.ndarray, fps: float) -> None:
 
 
 def _write_csv(path: Path, header: Iterable[str], rows: list[list[Any]]) -> None:
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(header)
-        table.writerows(rows)
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(header)
+    table.writerows(rows)
+    write_atomic(path, text.getvalue().encode())

@@ -23,8 +23,9 @@ from echolm.data.parts import Job, Parts
 from echolm.data.scan import Problem, Scan, SourceItem, scan
 from echolm.data.store import FRAMES, INFO, PARTIAL, SCHEMA, ClipStore, peek
 from echolm.data.video import CHANNEL_RULE, DECODER
-from echolm.data.writer import StoredItem, fingerprint, write_atomic, write_index, write_info, write_json, write_problems
-from echolm.errors import EchoLMError
+from echolm.data.writer import StoredItem, fingerprint, write_index, write_info, write_json, write_problems
+from echolm.errors import EchoLMError, StorageError
+from echolm.record import read_json, write_atomic
 
 PLAN = "plan.json"
 LINE_SECONDS = 10.0
@@ -63,7 +64,7 @@ def prepare(
             _make(found, out, plan, workers or len(os.sched_getaffinity(0)), progress, skip_unreadable)
         shutil.rmtree(out / PARTIAL, ignore_errors=True)
     except OSError as error:
-        what = f"{error.filename or out}: {error.strerror or error}"
+        what = str(error) if isinstance(error, StorageError) else f"{error.filename or out}: {error.strerror or error}"
         raise EchoLMError(f"{what}; no store was made, type it again to continue") from error
     return ClipStore.open(out)
 
@@ -91,8 +92,10 @@ def _note_place(out: Path, info: dict[str, Any], found: Scan) -> None:
 
 
 def _make(found: Scan, out: Path, plan: dict[str, Any], workers: int, progress: bool, skip_unreadable: bool) -> None:
-    _begin(out, plan)
+    _check_free(out)
+    (out / PARTIAL).mkdir(parents=True, exist_ok=True)
     with _alone(out / PARTIAL):
+        _begin(out, plan)
         jobs = [_job(item, plan) for item in found.items]
         parts = Parts(out / PARTIAL, jobs, None if plan["index_only"] else out / FRAMES)
         _show(parts.decode(workers), len(jobs), progress)
@@ -109,16 +112,31 @@ def _make(found: Scan, out: Path, plan: dict[str, Any], workers: int, progress: 
         _finish(found, out, plan, stored, found.problems + unreadable)
 
 
+def _check_free(out: Path) -> None:
+    """EchoLMError when the folder holds anything but an unfinished store."""
+    if out.is_dir() and not (out / PARTIAL / PLAN).exists() and set(os.listdir(out)) - {PARTIAL}:
+        raise EchoLMError(f"{out}: holds other files and is no clip store; choose an empty or a new folder")
+
+
 def _begin(out: Path, plan: dict[str, Any]) -> None:
-    """Make the folder, or check that what is in it is an unfinished store of the same plan."""
+    """Check that what is there is of the same plan, and remove what a killed process was writing; or write the plan."""
     file = out / PARTIAL / PLAN
     if file.exists():
-        _check_plan(out, json.loads(file.read_text(encoding="utf-8")), plan)
-    elif out.is_dir() and set(os.listdir(out)) - {PARTIAL}:
-        raise EchoLMError(f"{out}: holds other files and is no clip store; choose an empty or a new folder")
+        _check_plan(out, _read_plan(file), plan)
     else:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        for path in (out / PARTIAL).glob("part-*"):
+            path.unlink()  # of no known plan
         write_atomic(file, json.dumps(plan).encode())
+    for folder in (out, out / PARTIAL):
+        for path in folder.glob("*.tmp"):
+            path.unlink()
+
+
+def _read_plan(file: Path) -> dict[str, Any]:
+    try:
+        return read_json(file)
+    except EchoLMError:
+        raise EchoLMError(f"{file}: damaged; remove {file.parent.parent} and type it again") from None
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from echolm.data.tables import printable
 from echolm.errors import EchoLMError
 from echolm.registry import suggest
 
@@ -30,7 +31,7 @@ class Problem:
 
     def __str__(self) -> str:
         where = self.file if self.row is None else f"{self.file}:{self.row}"
-        return f"{where}: {self.sample}: {self.reason}" if self.sample else f"{where}: {self.reason}"
+        return f"{where}: {printable(self.sample)}: {self.reason}" if self.sample else f"{where}: {self.reason}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,9 +59,18 @@ def read_video(path: Path, frames: Sequence[int] | None = None) -> Video:
 
 def check_wanted(path: Path, wanted: Sequence[int], count: int) -> None:
     """EchoLMError unless all ``wanted`` frame numbers are in 0..count - 1."""
+    if not count:
+        raise EchoLMError(f"{path}: holds no frames")
     outside = [number for number in wanted if not 0 <= number < count]
     if outside:
         raise EchoLMError(f"{path}: has no frame {outside[0]}; it holds {count} frames (0 to {count - 1})")
+
+
+def stack(path: Path, decoded: Mapping[int, np.ndarray], numbers: Sequence[int]) -> np.ndarray:
+    """The frames ``numbers`` as one array, T x H x W; EchoLMError unless they are of one size."""
+    if odd := [number for number in numbers if decoded[number].shape != decoded[numbers[0]].shape]:
+        raise EchoLMError(f"{path}: frame {odd[0]} is of another size than frame {numbers[0]}: damaged, or pieced together")
+    return np.stack([decoded[number] for number in numbers])
 
 
 def crop_box(height: int, width: int) -> tuple[int, int, int]:
@@ -99,14 +109,9 @@ def index_packets(path: Path, frames: Sequence[int]) -> np.ndarray:
 
     EchoLMError: not an MJPEG video, or a wanted frame that it does not have.
     """
-    import av
-
-    try:
-        with av.open(str(path)) as container:
-            packets = _packets(path, container, _stream(path, container), set(frames))
-            found = {number: (packet.pos, packet.size, zlib.crc32(bytes(packet))) for number, packet in packets}
-    except av.error.InvalidDataError as error:
-        raise EchoLMError(f"{path}: not a video, or its header is damaged or truncated") from error
+    with _opened(path) as container:
+        packets = _packets(path, container, _stream(path, container), set(frames))
+        found = {number: (packet.pos, packet.size, zlib.crc32(bytes(packet))) for number, packet in packets}
     return np.array([found[number] for number in frames], np.int64)
 
 
@@ -134,21 +139,29 @@ def read_packets(path: Path, packets: np.ndarray, numbers: Sequence[int], size: 
     return frames
 
 
-def _read_mjpeg(path: Path, frames: Sequence[int] | None) -> Video:
+@contextmanager
+def _opened(path: Path) -> Iterator[av.container.InputContainer]:
+    """The file as FFmpeg's container. With ``file:`` no name is taken for an address."""
     import av
 
     try:
-        with av.open(str(path)) as container:
-            stream = _stream(path, container)
-            decoded = dict(_decode(path, container, stream, None if frames is None else set(frames)))
-            rate = stream.average_rate
-    except av.error.InvalidDataError as error:
+        with av.open(f"file:{path}", metadata_errors="replace") as container:
+            yield container
+    except OSError as error:
+        raise EchoLMError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except av.error.FFmpegError as error:
         raise EchoLMError(f"{path}: not a video, or its header is damaged or truncated") from error
+
+
+def _read_mjpeg(path: Path, frames: Sequence[int] | None) -> Video:
+    with _opened(path) as container:
+        stream = _stream(path, container)
+        decoded = dict(_decode(path, container, stream, None if frames is None else set(frames)))
+        rate = stream.average_rate
     numbers = list(decoded) if frames is None else [int(number) for number in frames]
     if not numbers:
         raise EchoLMError(f"{path}: holds no frames")
-    stack = np.stack([decoded[number] for number in numbers])
-    return Video(stack, float(rate) if rate else None, np.array(numbers, np.int64))
+    return Video(stack(path, decoded, numbers), float(rate) if rate else None, np.array(numbers, np.int64))
 
 
 def _stream(path: Path, container: av.container.InputContainer) -> av.VideoStream:
@@ -156,10 +169,16 @@ def _stream(path: Path, container: av.container.InputContainer) -> av.VideoStrea
     if not container.streams.video:
         raise EchoLMError(f"{path}: holds no video stream")
     stream = container.streams.video[0]
-    codec, pixels = stream.codec_context.name, stream.codec_context.pix_fmt
+    context = stream.codec_context  # None: a codec that this FFmpeg has no decoder for
+    codec, pixels = (context.name, context.pix_fmt) if context else ("of an unknown codec", None)
+    if pixels is None and not any(packet.size for packet in container.demux(stream)):
+        announced = f"truncated: holds 0 of the {stream.frames} frames its header announces"
+        raise EchoLMError(f"{path}: {announced if stream.frames else 'holds no frames'}")
+    if codec == "mjpeg" and pixels is None:
+        raise EchoLMError(f"{path}: its first frames are damaged or truncated")
     if codec != "mjpeg" or pixels not in LUMA_FIRST:
         raise EchoLMError(
-            f"{path}: is {codec} ({pixels}); valid: MJPEG with 8-bit luma, or DICOM. "
+            f"{path}: is {codec}{f' ({pixels})' if pixels else ''}; valid: MJPEG with 8-bit luma, or DICOM. "
             "Convert it: ffmpeg -i IN -c:v mjpeg -q:v 2 -pix_fmt yuvj420p OUT.avi"
         )
     stream.thread_type = "NONE"
@@ -203,9 +222,9 @@ def _luma(
 
     try:
         pictures = [] if packet.is_corrupt else decoder.decode(packet)
-    except av.error.InvalidDataError:
+    except av.error.FFmpegError:
         pictures = []
-    if len(pictures) != 1:
+    if len(pictures) != 1 or pictures[0].format.name not in LUMA_FIRST:
         raise EchoLMError(f"{path}: frame {number} is damaged or truncated")
     plane = pictures[0].planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)

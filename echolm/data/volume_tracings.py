@@ -15,9 +15,14 @@ from echolm.data.tables import Row, RowError, read_rows
 from echolm.geometry import ROWS, area, contour_from_chords
 
 TRACINGS = "VolumeTracings.csv"
-COLUMNS = ("FileName", "X1", "Y1", "X2", "Y2", "Frame")
+POINTS = ("X1", "Y1", "X2", "Y2")
+COLUMNS = ("FileName", *POINTS, "Frame")
 SMALLEST_AREA = 1e-6
 """Pixels squared; a contour must enclose more."""
+MARGIN = 1.0
+"""How far outside the frame a traced point may lie, in sides of the frame. Readers do trace a little beyond the picture; but
+a ventricle that is in the picture, and no larger than it, ends within one side of its edge. What lies further is a typing
+error, other units, or damage."""
 
 
 class TracingError(ValueError):
@@ -30,19 +35,19 @@ class TracingError(ValueError):
 
 @dataclass
 class Traced:
-    """The rows of one sample in file order, by frame, with the line of each frame's first row."""
+    """The rows of one sample in file order, by frame, and their lines."""
 
     frames: dict[int, list[list[float]]] = field(default_factory=dict)
-    lines: dict[int, int] = field(default_factory=dict)
+    lines: dict[int, list[int]] = field(default_factory=dict)
     line: int = 0
     error: TracingError | None = None
 
     def add(self, row: Row) -> None:
         """Take one row; RowError when a cell is not a number."""
         frame = row.integer("Frame")
-        segment = [row.number(column) for column in ("X1", "Y1", "X2", "Y2")]
+        segment = [row.number(column) for column in POINTS]
         self.frames.setdefault(frame, []).append(segment)
-        self.lines.setdefault(frame, row.line)
+        self.lines.setdefault(frame, []).append(row.line)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,29 +79,42 @@ def read_tracings(path: Path) -> dict[str, Traced]:
     return samples
 
 
-def phases(traced: Traced, frame_count: int) -> Phases:
+def phases(traced: Traced, frame_count: int, size: tuple[int, int]) -> Phases:
     """ED and ES of one sample: of its two traced frames, ED is the one of larger area (NLDL 2026 §3.1).
 
     Equal areas: the earlier frame is ED. TracingError unless exactly two frames inside the video are traced, both by
-    exactly 21 rows that enclose an area.
+    exactly 21 rows that enclose an area and lie within ``MARGIN`` of a picture of ``size`` (height, width).
     """
     if traced.error:
         raise traced.error
     if len(traced.frames) != 2:
         numbers = ", ".join(map(str, traced.frames)) or "none"
         raise TracingError(traced.line, f"needs exactly two traced frames, has {len(traced.frames)} ({numbers})")
-    points = {frame: _landmarks(traced, frame, frame_count) for frame in sorted(traced.frames)}
+    points = {frame: _landmarks(traced, frame, frame_count, size) for frame in sorted(traced.frames)}
     ed, es = sorted(points, key=lambda frame: -float(area(points[frame])))
     return Phases(ed, es, points[ed], points[es])
 
 
-def _landmarks(traced: Traced, frame: int, frame_count: int) -> np.ndarray:
-    rows, line = traced.frames[frame], traced.lines[frame]
+def _landmarks(traced: Traced, frame: int, frame_count: int, size: tuple[int, int]) -> np.ndarray:
+    rows, lines = traced.frames[frame], traced.lines[frame]
     if len(rows) != ROWS:
-        raise TracingError(line, f"frame {frame} is traced by {len(rows)} rows, not {ROWS}")
+        raise TracingError(lines[0], f"frame {frame} is traced by {len(rows)} rows, not {ROWS}")
     if not 0 <= frame < frame_count:
-        raise TracingError(line, f"traced frame {frame} is outside the video's {frame_count} frames")
+        raise TracingError(lines[0], f"traced frame {frame} is outside the video's {frame_count} frames")
+    _check_inside(rows, lines, size)
     points = contour_from_chords(rows).astype(np.float32)
     if not area(points) > SMALLEST_AREA:
-        raise TracingError(line, f"the contour of frame {frame} encloses no area")
+        raise TracingError(lines[0], f"the contour of frame {frame} encloses no area")
     return points
+
+
+def _check_inside(rows: list[list[float]], lines: list[int], size: tuple[int, int]) -> None:
+    """TracingError at the first point that lies too far outside the picture."""
+    height, width = size
+    sides = np.array([width, height, width, height])
+    outside = np.argwhere(~((np.array(rows) >= -MARGIN * sides) & (np.array(rows) <= (1 + MARGIN) * sides)))
+    if len(outside):
+        row, column = outside[0]
+        side = sides[column]
+        valid = f"valid: {-MARGIN * side:g} to {(1 + MARGIN) * side:g}"
+        raise TracingError(lines[row], f"{POINTS[column]} is {rows[row][column]:g}, far outside the picture of {side} pixels; {valid}")

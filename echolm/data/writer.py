@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from echolm.data.frames import PACKETS
 from echolm.data.scan import SPLITS, Problem, SourceItem
 from echolm.data.store import INDEX, INFO, LANDMARKS, PROBLEMS
 from echolm.identity import canonical_json
+from echolm.record import write_atomic
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,16 +81,6 @@ def write_info(folder: Path, info: dict[str, Any], items: list[StoredItem]) -> N
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file by ``write_atomic``."""
     write_atomic(path, json.dumps(content, indent=2).encode() + b"\n")
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, then rename it: it exists whole or not at all."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def _describe(item: StoredItem) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +64,61 @@ def test_what_is_no_cine_loop_says_so(tmp_path: Path) -> None:
     dataset.save_as(path)
     with pytest.raises(EchoLMError, match="holds no pixels"):
         read_video(path)
+
+
+def changed(path: Path, **fields: object) -> Path:
+    """The cine with other fields; their text is written as it is."""
+    dataset = pydicom.dcmread(CINE)
+    for name, value in fields.items():
+        placeholder = "7" * len(str(value))
+        setattr(dataset, name, placeholder)
+        dataset.save_as(path)
+        path.write_bytes(path.read_bytes().replace(placeholder.encode(), str(value).encode(), 1))
+        dataset = pydicom.dcmread(path)
+    return path
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("frames", [None, [0]])
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("100000000000", "NumberOfFrames is 100000000000, but its pixels, [0-9]+ bytes, cannot be so many frames"),
+        ("0000", "NumberOfFrames is '0000'; valid: whole numbers from 1"),
+        ("-300", "NumberOfFrames is '-300'; valid: whole numbers from 1"),
+        ("many", "NumberOfFrames is"),
+    ],
+)
+def test_an_impossible_number_of_frames_is_named(tmp_path: Path, given: str, says: str, frames: list[int] | None) -> None:
+    with pytest.raises(EchoLMError, match=f"x.dcm: its field {says}"):
+        read_video(changed(tmp_path / "x.dcm", NumberOfFrames=given), frames)
+
+
+def test_pixels_that_are_not_compressed_bound_the_frames_exactly(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(CINE)
+    dataset.set_pixel_data(np.zeros((2, 8, 10), np.uint8), "MONOCHROME2", 8)
+    dataset.NumberOfFrames = 3
+    dataset.save_as(tmp_path / "x.dcm")
+    with pytest.raises(EchoLMError, match="NumberOfFrames is 3, but its pixels, 160 bytes, cannot be so many frames"):
+        read_video(tmp_path / "x.dcm")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("rate", ["-3333", "quick", "00000"])
+def test_a_frame_rate_that_is_none_is_not_given(tmp_path: Path, rate: str) -> None:
+    assert read_video(changed(tmp_path / "x.dcm", FrameTime=rate), [0]).fps is None
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_damaged_file_is_one_line_or_frames(tmp_path: Path) -> None:
+    content, draw, read = CINE.read_bytes(), random.Random(0), 0
+    for _ in range(150):
+        damaged = bytearray(content)
+        for _ in range(draw.randint(1, 6)):
+            damaged[draw.randrange(132, 2400)] = draw.randrange(256)
+        (tmp_path / "x.dcm").write_bytes(damaged[: draw.choice([2400, 20_000, None])])
+        try:
+            read += len(read_video(tmp_path / "x.dcm", [0, 2]).frames)
+        except EchoLMError as error:
+            assert "x.dcm: " in str(error) and "\n" not in str(error)
+    assert read

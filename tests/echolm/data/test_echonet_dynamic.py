@@ -92,6 +92,11 @@ def no_video(dataset: Data) -> None:
     (dataset.root / "Videos" / "0XA2.avi").unlink()
 
 
+def link_to_itself(dataset: Data) -> None:
+    no_video(dataset)
+    (dataset.root / "Videos" / "0XA2.avi").symlink_to("0XA2.avi")
+
+
 def drop_tracing(start: int, stop: int) -> Callable[[Data], None]:
     def damage(dataset: Data) -> None:
         del dataset.tracings[42 + start : 42 + stop]
@@ -118,6 +123,11 @@ def flatten(dataset: Data) -> None:
         (set_file("Split", ""), FILES, 3, "Split is ''; valid: TRAIN, VAL, TEST"),
         (duplicate, FILES, 6, "the name stands in row 3 already; none of its rows is used"),
         (no_video, FILES, 3, "no video Videos/0XA2.avi"),
+        (link_to_itself, FILES, 3, "no video Videos/0XA2.avi (Too many levels of symbolic links)"),
+        (set_file("NumberOfFrames", "1e12"), FILES, 3, "NumberOfFrames is '1e12'; valid: 1 to 100000"),
+        (set_file("NumberOfFrames", "1e300"), FILES, 3, "NumberOfFrames is '1e300', not a whole number"),
+        (set_file("FrameWidth", "1000000000"), FILES, 3, "FrameWidth is '1000000000'; valid: 1 to 65535"),
+        (set_tracing(30, "X1", "1e39"), TRACINGS, 74, "X1 is 1e+39, far outside the picture of 112 pixels; valid: -112 to 224"),
         (drop_tracing(0, 42), FILES, 3, "needs exactly two traced frames, has 0 (none)"),
         (drop_tracing(0, 21), TRACINGS, 44, "needs exactly two traced frames, has 1 (9)"),
         (drop_tracing(41, 42), TRACINGS, 65, "frame 9 is traced by 20 rows, not 21"),
@@ -138,12 +148,13 @@ def test_an_unusable_item_is_one_line(
     assert [item.sample for item in found.items] == ["0XA1", "0XA3", "0XA4"] and not found.fatal
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "../0XA1", "a\\b", ".avi"])
+@pytest.mark.parametrize("name", ["", ".", "..", "../0XA1", "a\\b", ".avi", "a\nb", "\x1b[2J"])
 def test_a_name_that_is_no_file_name(dataset: Data, name: str) -> None:
     dataset.files[1]["FileName"] = name
     found = scan(dataset.write())
-    assert any(problem.row == 3 and "is not the name of a file" in problem.reason for problem in found.problems)
+    assert any(problem.row in (3, 4) and "is not the name of a file" in problem.reason for problem in found.problems)
     assert [problem.reason for problem in found.problems if problem.file == TRACINGS] == [f"is not in {FILES}"]
+    assert all(str(problem).isprintable() for problem in found.problems)
 
 
 def test_rows_of_the_wrong_length(dataset: Data) -> None:
@@ -174,6 +185,36 @@ def test_a_wrong_header_names_the_column(dataset: Data, table: str) -> None:
     path.write_text("")
     with pytest.raises(EchoLMError, match="lacks column"):
         scan(root)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("table", [FILES, TRACINGS])
+def test_utf_16_is_named(dataset: Data, table: str, encoding: str) -> None:
+    path = dataset.write() / table
+    path.write_bytes(path.read_text().encode(encoding))
+    with pytest.raises(EchoLMError, match=rf"{table}: is UTF-16; save it as CSV in UTF-8 \(iconv -f UTF-16") as caught:
+        scan(dataset.root)
+    assert str(caught.value).isprintable()
+
+
+def test_bytes_that_are_no_utf_8_text_are_named_with_their_line(dataset: Data) -> None:
+    path = dataset.write(encoding="utf-8-sig") / FILES
+    whole = path.read_bytes()
+    for damaged, says in (
+        (whole.replace(b"0XA2", "Müller".encode("cp1252")), r"FileList.csv:3: is not UTF-8 \(a byte is 0xfc\); save it"),
+        (whole.replace(b"0XA3", b"0X\0A"), r"FileList.csv:4: is no text \(a byte is 0\): damaged, or not a CSV file"),
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(EchoLMError, match=says):
+            scan(dataset.root)
+
+
+def test_a_header_is_shown_in_part_and_harmless(dataset: Data) -> None:
+    path = dataset.write() / FILES
+    path.write_text("\x1b[2J" + "x" * 10_000)
+    with pytest.raises(EchoLMError, match=r"its header \(\\x1b\[2Jx+\.\.\.\) lacks") as caught:
+        scan(dataset.root)
+    assert len(str(caught.value)) < 600 and str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("missing", [FILES, TRACINGS, "Videos"])

@@ -9,11 +9,11 @@ import av
 import cv2
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from echolm.data.phantom import write_mjpeg
-from echolm.data.video import crop_box, read_video, resize_area, square_crop
+from echolm.data.video import crop_box, index_packets, read_video, resize_area, square_crop
 from echolm.errors import EchoLMError
 
 
@@ -95,6 +95,62 @@ def test_another_codec_says_how_to_convert(tmp_path: Path) -> None:
         container.mux(stream.encode(None))
     with pytest.raises(EchoLMError, match="mpeg4.*valid: MJPEG.*ffmpeg -i"):
         read_video(path)
+
+
+@pytest.mark.parametrize("codec", ["mjpeg", "h264"])
+def test_a_video_without_frames_says_so(tmp_path: Path, codec: str) -> None:
+    path = tmp_path / "clip.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=50)
+        stream.width = stream.height = 112
+        stream.pix_fmt = {"mjpeg": "yuvj420p", "h264": "yuv420p"}[codec]
+        container.start_encoding()
+    for read in (read_video, lambda path: read_video(path, [0]), lambda path: index_packets(path, [0])):
+        with pytest.raises(EchoLMError, match=r"clip.avi: holds no frames$"):
+            read(path)
+
+
+def test_frames_of_two_sizes_are_no_video(tmp_path: Path) -> None:
+    whole = []
+    for size in (64, 112):
+        write_mjpeg(tmp_path / f"{size}.avi", np.zeros((3, size, size), np.uint8), 50)
+        with av.open(str(tmp_path / f"{size}.avi")) as found:
+            whole += [bytes(packet) for packet in found.demux(video=0) if packet.size]
+    with av.open(str(tmp_path / "clip.avi"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=50)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuvj420p"
+        for number, content in enumerate(whole):
+            packet = av.Packet(content)
+            packet.stream, packet.pts, packet.dts = stream, number, number
+            container.mux(packet)
+    assert read_video(tmp_path / "clip.avi", [0, 1, 2]).frames.shape == (3, 64, 64)
+    with pytest.raises(EchoLMError, match="clip.avi: frame 3 is of another size than frame 0"):
+        read_video(tmp_path / "clip.avi")
+
+
+@given(changes=st.lists(st.tuples(st.integers(0, 399), st.integers(0, 255)), min_size=1, max_size=8))
+@example([(188, 240)])  # of the codec's name: no such codec
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_header_is_an_error_or_the_frames(clip: Path, changes: list[tuple[int, int]]) -> None:
+    """The first 400 bytes say what the file is."""
+    content = bytearray(clip.read_bytes())
+    for place, value in changes:
+        content[place] = value
+    damaged = clip.with_name("damaged.avi")
+    damaged.write_bytes(content)
+    try:
+        frames = read_video(damaged).frames
+    except EchoLMError as error:
+        assert "damaged.avi" in str(error)
+    else:
+        assert frames.dtype == np.uint8 and frames.shape[1:] == (112, 112)
+
+
+@pytest.mark.parametrize("name", ["concat:clip.avi", "http:clip.avi", "-clip.avi"])
+def test_a_name_is_never_an_address(clip: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(clip.parent)
+    clip.rename(name)
+    assert len(read_video(Path(name)).frames) == 20
 
 
 @pytest.mark.parametrize("content", [b"", b"FileName,EF\n", b"RIFF\0\0\0\0AVI ", bytes(1000)])

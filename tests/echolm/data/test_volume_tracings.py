@@ -7,20 +7,24 @@ import pytest
 
 from echolm.data.volume_tracings import Traced, TracingError, phases
 
+SIZE = (100, 200)
+"""Height and width of the picture."""
+
 
 def traced(*frames: tuple[int, float], rows: int = 21) -> Traced:
     """Frames in file order, each as wide as said: chord i from (-width, i) to (width, i)."""
     made = Traced(line=2)
     for number, width in frames:
         made.frames[number] = [[0.0, 0.0, 0.0, 20.0]] + [[-width, i, width, i] for i in range(1, rows)]
-        made.lines[number] = 2 + rows * (len(made.frames) - 1)
+        first = 2 + rows * (len(made.frames) - 1)
+        made.lines[number] = list(range(first, first + rows))
     return made
 
 
 def test_contour_of_a_hand_worked_example() -> None:
     made = traced((4, 5.0), (9, 3.0))
     made.frames[4] = [[99, 99, 99, 99]] + [[i, 10 + i, 100 - i, 50 + i] for i in range(1, 21)]
-    found = phases(made, 10)
+    found = phases(made, 10, SIZE)
     points = found.landmarks_ed if found.ed == 4 else found.landmarks_es
     assert points.shape == (40, 2) and points.dtype == np.float32
     assert points[0].tolist() == [1, 11] and points[19].tolist() == [20, 30]
@@ -30,17 +34,17 @@ def test_contour_of_a_hand_worked_example() -> None:
 
 @pytest.mark.parametrize("order", [((46, 9.0), (61, 5.0)), ((61, 5.0), (46, 9.0))])
 def test_ed_is_the_larger_area_whichever_row_comes_first(order: tuple[tuple[int, float], ...]) -> None:
-    found = phases(traced(*order), 100)
+    found = phases(traced(*order), 100, SIZE)
     assert (found.ed, found.es) == (46, 61)
     assert np.ptp(found.landmarks_ed[:, 0]) == 18 and np.ptp(found.landmarks_es[:, 0]) == 10
 
 
 def test_ed_may_come_after_es_in_time() -> None:
-    assert phases(traced((3, 5.0), (20, 9.0)), 21).ed == 20
+    assert phases(traced((3, 5.0), (20, 9.0)), 21, SIZE).ed == 20
 
 
 def test_equal_areas_make_the_earlier_frame_ed() -> None:
-    assert phases(traced((20, 9.0), (3, 9.0)), 21).ed == 3
+    assert phases(traced((20, 9.0), (3, 9.0)), 21, SIZE).ed == 3
 
 
 @pytest.mark.parametrize(
@@ -58,5 +62,26 @@ def test_equal_areas_make_the_earlier_frame_ed() -> None:
 )
 def test_what_cannot_be_used_says_where_and_why(made: Traced, line: int, reason: str) -> None:
     with pytest.raises(TracingError, match=reason) as caught:
-        phases(made, 10)
+        phases(made, 10, SIZE)
     assert caught.value.line == line
+
+
+@pytest.mark.parametrize("value", [1e39, 1e308, 1e9, -1e9, 401.0, -201.0])
+@pytest.mark.filterwarnings("error")
+def test_a_point_far_outside_the_picture_names_its_row_and_field(value: float) -> None:
+    made = traced((3, 9.0), (5, 8.0))
+    made.frames[5][7][2] = value
+    with pytest.raises(TracingError, match=r"X2 is .*, far outside the picture of 200 pixels; valid: -200 to 400$") as caught:
+        phases(made, 10, SIZE)
+    assert caught.value.line == 23 + 7
+    made.frames[5][7][2], made.frames[5][0][1] = 8.0, value
+    with pytest.raises(TracingError, match=r"Y1 is .*, far outside the picture of 100 pixels; valid: -100 to 200$") as caught:
+        phases(made, 10, SIZE)
+    assert caught.value.line == 23
+
+
+def test_a_tracing_a_little_beyond_the_picture_is_used() -> None:
+    made = traced((3, 9.0), (5, 8.0))
+    made.frames[5][0] = [-20.0, -10.0, 230.0, 130.0]
+    made.frames[5][9][0], made.frames[5][9][2] = -200.0, 400.0
+    assert phases(made, 10, SIZE).landmarks_ed[8].tolist() == [-200, 9]
