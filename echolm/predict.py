@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +16,7 @@ from echolm.data.clips import ed_to_es
 from echolm.data.video import read_video, square_crop
 from echolm.encoders.base import State, normalise
 from echolm.errors import EchoLMError
-from echolm.geometry import area, ejection_fraction, method_of_disks
-from echolm.phases import Pair, Phases, find_phases
+from echolm.geometry import ejection_fraction, method_of_disks
 from echolm.record import RunRecord
 from echolm.tasks.landmarks import PHASES, Landmarks
 from echolm.training.member import Member
@@ -31,22 +29,16 @@ PANEL = 448
 LINE = (255, 196, 0)
 
 
-BATCH = 16
-"""Clips of one forward pass."""
-
-
 @dataclass(frozen=True)
 class Prediction:
     """Contours of one clip. ``contours``: 2 x 40 x 2 (ED, ES) in pixels of the square-cropped frame; ``frames``:
     2 x S x S uint8, those two frames; ``numbers``: their numbers in the file; ``ejection_fraction`` in percent, by
-    the single-plane method of disks on the predicted contours; ``phases``: how ED and ES were found, None when both were
-    given."""
+    the single-plane method of disks on the predicted contours."""
 
     contours: np.ndarray
     frames: np.ndarray
     numbers: tuple[int, int]
     ejection_fraction: float
-    phases: Phases | None = None
 
 
 class Predictor:
@@ -69,47 +61,18 @@ class Predictor:
         self._member = Member(config, first_network(run, self._device), 0, self._device)
         self._member.load_tensors(load_file(best, device=device))
 
-    def __call__(self, path: Path, ed: int | None = None, es: int | None = None) -> Prediction:
-        """Contours at frames ``ed`` and ``es`` (0-based) of an AVI or DICOM file, cropped to its centred square.
-
-        What is not given is searched (``echolm.phases``).
-        """
-        phases = None
-        if ed is None or es is None:
-            ed, es, phases = self._search(path, ed, es)
+    def __call__(self, path: Path, ed: int, es: int) -> Prediction:
+        """Contours at frames ``ed`` and ``es`` (0-based) of an AVI or DICOM file, cropped to its centred square."""
+        encoder = self._config.encoder
         ends = square_crop(read_video(path, [ed, es]).frames)  # first: an error names a frame that was asked for
-        numbers = ed_to_es(ed, es, self._config.encoder.frames)
-        clip = square_crop(read_video(path, numbers.tolist()).frames)
-        contours = self.contours(clip, np.arange(len(numbers))[None])[0]
+        clip = square_crop(read_video(path, ed_to_es(ed, es, encoder.frames).tolist()).frames)
+        frames = torch.from_numpy(np.ascontiguousarray(clip))[None].to(self._device)
+        pixels, _ = NoAugmentation().apply(frames, torch.zeros(1, 0, 2, device=self._device), encoder.size, None)
+        with torch.inference_mode():
+            outputs = self._member.model(State({"clip": normalise(pixels, encoder)}))
+        contours = outputs[0].double().cpu().numpy() * clip.shape[1] - 0.5
         edv, esv = method_of_disks(contours)
-        return Prediction(contours, ends, (ed, es), float(ejection_fraction(edv, esv)), phases)
-
-    def contours(self, frames: np.ndarray, clips: np.ndarray) -> np.ndarray:
-        """N x 2 x 40 x 2, in pixels: contours at the first and last frame of N clips. ``frames``: T x S x S uint8;
-        ``clips``: N x F indices into them."""
-        found = []
-        for start in range(0, len(clips), BATCH):
-            part = torch.from_numpy(np.ascontiguousarray(frames[clips[start : start + BATCH]])).to(self._device)
-            none = torch.zeros(len(part), 0, 2, device=self._device)
-            pixels, _ = NoAugmentation().apply(part, none, self._config.encoder.size, None)
-            with torch.inference_mode():
-                outputs = self._member.model(State({"clip": normalise(pixels, self._config.encoder)}))
-            found.append(outputs.double().cpu().numpy() * frames.shape[1] - 0.5)
-        return np.concatenate(found)
-
-    def _search(self, path: Path, ed: int | None, es: int | None) -> tuple[int, int, Phases]:
-        video = read_video(path)
-        frames = square_crop(video.frames)
-
-        def areas(pairs: Sequence[Pair]) -> np.ndarray:
-            clips = np.stack([ed_to_es(e, s, self._config.encoder.frames) for e, s in pairs])
-            return area(self.contours(frames, clips))
-
-        try:
-            found = find_phases(areas, len(frames), video.fps, ed=ed, es=es)
-        except EchoLMError as error:
-            raise EchoLMError(f"{path}: {error}") from None
-        return found.ed, found.es, found
+        return Prediction(contours, ends, (ed, es), float(ejection_fraction(edv, esv)))
 
 
 def _undamaged(record: RunRecord, name: str) -> Path:
@@ -136,8 +99,7 @@ def draw(prediction: Prediction) -> Image.Image:
     picture = Image.new("RGB", (2 * PANEL + 8, PANEL), "black")
     picture.paste(panels[0], (0, 0))
     picture.paste(panels[1], (PANEL + 8, 0))
-    frames = ", estimated frames" if prediction.phases else ""
-    _write(picture, (PANEL + 18, PANEL - 30), f"EF {prediction.ejection_fraction:.0f} % (predicted contours{frames})")
+    _write(picture, (PANEL + 18, PANEL - 30), f"EF {prediction.ejection_fraction:.0f} % (predicted contours)")
     return picture
 
 
