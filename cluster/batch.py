@@ -81,7 +81,7 @@ class Batch:
         return read_lines(self.path / "submitted.jsonl", "job")
 
     def claims(self) -> dict[str, list[dict[str, Any]]]:
-        """Unit -> its claims in order: ``path``, ``holder``, ``over`` (how it ended, or None)."""
+        """Unit -> its claims in order: ``path``, ``holder``, ``over`` (how it ended, or None), ``left``."""
         found: dict[str, list[dict[str, Any]]] = {}
         for unit in self.units:
             folder = self.path / "claims" / unit.id
@@ -128,19 +128,20 @@ class Claim:
                 raise
         return cls(path, unit)
 
-    def end(self, how: str) -> None:
-        """Give the unit back: ``done``, or why it was not."""
-        end_claim(self.path, how)
+    def end(self, how: str, left: dict[str, str] | None = None) -> None:
+        """Give the unit back: ``done``, or why it was not. ``left``: cells that could not be run, and why."""
+        end_claim(self.path, how, left)
 
 
-def end_claim(path: Path, how: str) -> None:
+def end_claim(path: Path, how: str, left: dict[str, str] | None = None) -> None:
     """Note that a claim is over, once; the first note stays."""
     if _over(path) is None:
-        write_atomic(path / "over.json", json.dumps({"how": how, "time": time.time()}).encode())
+        write_atomic(path / "over.json", json.dumps({"how": how, "left": left or {}, "time": time.time()}).encode())
 
 
 def _claim(path: Path) -> dict[str, Any]:
-    return {"path": path, "holder": read_holder(path) or {}, "over": _over(path)}
+    over = _read(path / "over.json")
+    return {"path": path, "holder": read_holder(path) or {}, "over": over.get("how"), "left": over.get("left") or {}}
 
 
 def _free(claim: Path) -> bool:
@@ -148,10 +149,15 @@ def _free(claim: Path) -> bool:
 
 
 def _over(claim: Path) -> str | None:
+    how = _read(claim / "over.json").get("how")
+    return None if how is None else str(how)
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        return str(read_json(claim / "over.json").get("how"))
+        return read_json(path)
     except FileNotFoundError:
-        return None
+        return {}
 
 
 def _numbers(folder: Path) -> list[int]:

@@ -32,7 +32,7 @@ CLASSES = {
     "time-limit": Class(2, "again from the checkpoint; counted when no step was done since the last one"),
     "out-of-memory": Class(4, "again with half the micro-batch, at the same batch size"),
     "killed": Class(3, "again from the checkpoint"),
-    "launch": Class(2, "again, on another node"),
+    "launch": Class(2, "again"),
     "cancelled": Class(0, "waits for echolm retry"),
 }
 """Failures of jobs. Those of runs (data, bug, diverged) have no budget: the same would happen again."""
@@ -104,9 +104,9 @@ def failures(workspace: Workspace, grid: str) -> list[Failure]:
     return found
 
 
-def noted_jobs(workspace: Workspace, grid: str) -> set[str]:
-    """Jobs of which a failure was noted, also one that does not count any more."""
-    return {str(line["job"]) for line in read_lines(_file(workspace, grid), "job")}
+def noted(workspace: Workspace, grid: str) -> set[tuple[str, tuple[str, ...]]]:
+    """(job, cells) of every failure that was noted, also one that does not count any more."""
+    return {(str(line["job"]), tuple(line["cells"])) for line in read_lines(_file(workspace, grid), "job")}
 
 
 def counted(found: Iterable[Failure]) -> dict[str, dict[str, int]]:

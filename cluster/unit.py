@@ -59,7 +59,7 @@ def _waits(workspace: Workspace, grid: str, cell: str, tell: Callable[[Report], 
     try:
         state = prepare_run(launched_config(workspace, grid, cell), workspace).record.state()
     except EchoLMError as error:
-        tell(Report("ended", cell, {"state": "failed", "detail": str(error)}))
+        tell(Report("ended", cell, {"state": "failed", "detail": str(error), "unprepared": True}))
         return False
     if state.name in TO_RUN or "unseen" in state.evidence:
         return True

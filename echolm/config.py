@@ -172,6 +172,13 @@ class PretrainConfig(_Run):
     kind: Literal["pretrain"] = "pretrain"
 
 
+def needs_whole_batch(config: FinetuneConfig | PretrainConfig) -> bool:
+    """Whether the run trains BatchNorm statistics, which are over the whole batch: one device, no micro-batch."""
+    if getattr(config.encoder, "batch_norm", "frozen") != "batch":
+        return False
+    return isinstance(config, PretrainConfig) or config.trainable.cut(config.encoder.blocks) <= config.encoder.blocks + 1
+
+
 RunConfig = Annotated[FinetuneConfig | PretrainConfig, Field(discriminator="kind")]
 _ADAPTER: TypeAdapter[FinetuneConfig | PretrainConfig] = TypeAdapter(RunConfig)
 

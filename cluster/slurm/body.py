@@ -70,10 +70,10 @@ class Job:
             cells = self.ranks.share(claim.unit.cells if claim else None)
             if not cells:
                 return self.ranks.share(self._why)
-            began = time.monotonic()
-            stopped = train_unit(self.workspace, self.batch.grid, cells, self.compute, self.ranks, _say)
+            began, left = time.monotonic(), Left()
+            stopped = train_unit(self.workspace, self.batch.grid, cells, self.compute, self.ranks, left)
             if claim:
-                claim.end(stopped or "done")
+                claim.end(stopped or "done", left.cells)
             if stopped:
                 self.interrupted = True
                 return stopped
@@ -99,8 +99,20 @@ class Job:
         return [unit for unit in self.batch.units if unit.id not in claims or claims[unit.id][-1]["over"] != "done"]
 
 
+class Left:
+    """Reports as lines of the job's log; ``cells`` that could not be run as the job was asked to, and why."""
+
+    def __init__(self) -> None:
+        self.cells: dict[str, str] = {}
+
+    def __call__(self, report: Report) -> None:
+        """One report."""
+        _say(report)
+        if report.event == "ended" and (report.facts["state"] == "refused" or report.facts.get("unprepared")):
+            self.cells[report.cell] = str(report.facts["detail"])
+
+
 def _say(report: Report) -> None:
-    """A line of the job's log."""
     facts = " ".join(f"{key}={value}" for key, value in report.facts.items() if value not in ("", None))
     print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {report.cell} {report.event} {facts}", flush=True)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.batch import Batch, batches, end_claim
-from cluster.failures import Failure, classify, note, noted_jobs
+from cluster.failures import Failure, classify, note, noted
 from cluster.slurm.queue import QueuedJob, ask_sacct, ask_squeue
 from echolm.attempt import mark_cancelled
 from echolm.record import find_records
@@ -74,7 +74,7 @@ def _view(batch: Batch, arrays: Sequence[dict[str, Any]], seen: Sequence[QueuedJ
 def settle(workspace: Workspace, grid: str, views: Sequence[BatchView]) -> list[Failure]:
     """Write down what the ended jobs left undone, once a job: their open claims are over, their failures noted, and the
     cells of a job that somebody cancelled are marked as cancelled. Returns what was new."""
-    known = noted_jobs(workspace, grid)
+    known = noted(workspace, grid)
     found = []
     for view in views:
         claims = view.batch.claims()
@@ -86,11 +86,24 @@ def settle(workspace: Workspace, grid: str, views: Sequence[BatchView]) -> list[
                 note(workspace, grid, [failure])
             for claim in open_claims:
                 end_claim(claim["path"], failure.kind if failure else "interrupted")
+        found += _left(workspace, view, known)
         if not view.alive and view.jobs and all(job.state == "CANCELLED" for job in view.jobs.values()):
             _mark(workspace, _never_claimed(view))
     for failure in found:
         if failure.kind == "cancelled":
             _mark(workspace, failure.cells)
+    return found
+
+
+def _left(workspace: Workspace, view: BatchView, known: set[tuple[str, tuple[str, ...]]]) -> list[Failure]:
+    """Cells that jobs gave back because they could not be run: their data is not there, or the ranks do not suit them."""
+    found = []
+    for own in view.batch.claims().values():
+        for claim in own:
+            job = "_".join((claim["holder"].get("array") or claim["holder"].get("slurm_job", ""), claim["holder"].get("task", "0")))
+            new = {cell: why for cell, why in claim["left"].items() if (job, (cell,)) not in known}
+            found += [Failure("launch", job, view.batch.name, (cell,), claim["holder"].get("node", ""), why) for cell, why in new.items()]
+    note(workspace, view.batch.grid, found)
     return found
 
 
@@ -100,7 +113,7 @@ def _is_of(holder: dict[str, Any], place: Place) -> bool:
     return (holder.get("slurm_job"), "0") == place
 
 
-def _failure(workspace: Workspace, view: BatchView, place: Place, claims: Sequence[Path], known: set[str]) -> Failure | None:
+def _failure(workspace: Workspace, view: BatchView, place: Place, claims: Sequence[Path], known: set[tuple[str, tuple[str, ...]]]) -> Failure | None:
     """What a job that ended left, or None: it ended well, or this was noted before."""
     job, name = view.jobs.get(place), "_".join(place)
     state = job.state if job else ""
@@ -110,7 +123,7 @@ def _failure(workspace: Workspace, view: BatchView, place: Place, claims: Sequen
     log = _tail(view.batch.path / "logs", place)
     began = bool(claims) or any(_is_of(c["holder"], place) for own in view.batch.claims().values() for c in own)
     kind = classify(state, began, log)
-    if not claims and (began or kind not in ("launch", "cancelled") or name in known or not (state or log)):
+    if not claims and (began or kind not in ("launch", "cancelled") or (name, ()) in known or not (state or log)):
         return None
     cells = tuple(cell for unit in view.batch.units if unit.id in units for cell in unit.cells)
     words = f"{state or 'SLURM does not know the job any more'}\n{log}"

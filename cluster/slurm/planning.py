@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from cluster.failures import Failure, bad_nodes, failures, given_up, micro_batches, never_began
 from cluster.slurm.ledger import BatchView
 from cluster.tracebacks import stops
+from echolm.config import needs_whole_batch
 from echolm.workspace import Workspace
 from grid.plan import Job, Resources, Standing, to_run, units
 
@@ -36,11 +37,19 @@ def plan(workspace: Workspace, grid: str, standings: Sequence[Standing], views: 
     lost = given_up(found)
     covered = frozenset(cell for view in views for cell in view.covered())
     todo = [s for s in standings if to_run(s) and s.run and s.cell.id not in covered]
-    left = {s.cell.id: lost[s.cell.id] for s in todo if s.cell.id in lost}
-    shapes = _shapes(found, [s for s in todo if s.cell.id not in lost], resources)
+    left = {s.cell.id: reason for s in todo if (reason := lost.get(s.cell.id) or unsuited(s, resources))}
+    shapes = _shapes(found, [s for s in todo if s.cell.id not in left], resources)
     jobs = tuple(Job(workspace.root, grid, tuple(units(own)), shape) for shape, own in shapes.items())
     stop = stops(workspace, grid) or never_began(found)
     return Submission(() if stop else jobs, covered, left, stop, bad_nodes(found, time.time()))
+
+
+def unsuited(standing: Standing, resources: Resources) -> str:
+    """Why a cell cannot be run with these resources, or ''."""
+    split = resources.ranks > 1 or (resources.micro_batch or standing.cell.config.batch_size) < standing.cell.config.batch_size
+    if split and needs_whole_batch(standing.cell.config):
+        return f"encoder {standing.cell.config.encoder.name} with batch_norm: batch needs its whole batch on one device: --gpus 1 and no --micro-batch"
+    return ""
 
 
 def _shapes(found: Sequence[Failure], todo: Sequence[Standing], resources: Resources) -> dict[Resources, list[Standing]]:
@@ -48,6 +57,7 @@ def _shapes(found: Sequence[Failure], todo: Sequence[Standing], resources: Resou
     shapes: dict[Resources, list[Standing]] = {}
     for standing in todo:
         share = -(-standing.cell.config.batch_size // resources.ranks)
-        size = micro_batches(found, share, standing.cell.id, resources.micro_batch)
+        whole = needs_whole_batch(standing.cell.config)
+        size = resources.micro_batch if whole else micro_batches(found, share, standing.cell.id, resources.micro_batch)
         shapes.setdefault(replace(resources, micro_batch=size), []).append(standing)
     return shapes

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from echolm.config import needs_whole_batch
 from echolm.liveness import HEARTBEAT_S, PATIENCE_S
 from echolm.training.distributed import Ranks
 from echolm.training.held import Held, Outcome
-from echolm.training.member import cut_of
 from echolm.training.prepare import PreparedRun
 
 
@@ -31,7 +31,7 @@ def hold(run: PreparedRun, compute: Compute, ranks: Ranks) -> Held:
 def refusal(run: PreparedRun, compute: Compute, ranks: Ranks) -> Outcome | None:
     """The Outcome that refuses to split a batch whose BatchNorm statistics must be over the whole of it; else None."""
     config = run.config
-    if getattr(config.encoder, "batch_norm", "frozen") != "batch" or cut_of(config) > config.encoder.blocks + 1:
+    if not needs_whole_batch(config):
         return None
     if ranks.world == 1 and (compute.micro_batch or config.batch_size) >= config.batch_size:
         return None

@@ -54,14 +54,14 @@ def test_classes(state: str, began: bool, log: str, kind: str) -> None:
 
 def test_failures_are_kept_in_order_and_retry_forgives_those_of_its_cells(workspace: Workspace) -> None:
     assert failures(workspace, "toy") == []
-    noted = [lost("node-failure", "a", "b"), lost("launch"), lost("killed", "c")]
-    note(workspace, "toy", noted)
-    assert failures(workspace, "toy") == noted
+    written = [lost("node-failure", "a", "b"), lost("launch"), lost("killed", "c")]
+    note(workspace, "toy", written)
+    assert failures(workspace, "toy") == written
     with open(workspace.grids / "toy" / "failures.jsonl", "a") as file:
         file.write('{"kind": "kil')  # a crash in the middle of a line
-    assert failures(workspace, "toy") == noted
+    assert failures(workspace, "toy") == written
     forgive(workspace, "toy", ["b"])
-    assert failures(workspace, "toy") == noted[2:], "that of the cell, and of jobs that never began"
+    assert failures(workspace, "toy") == written[2:], "that of the cell, and of jobs that never began"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind != "time-limit"])
