@@ -106,6 +106,6 @@ class Faults:
 
     def _step_daemons(self, name: str) -> list[psutil.Process]:
         """A step daemon has its node's log open."""
-        log = str(self.settings.log(f"slurmd.{name}"))
+        log = self.settings.log(f"slurmd.{name}")
         here = [process for process in processes.daemons(self.settings.conf) if processes.name(process) == "slurmstepd"]
         return [process for process in here if log in processes.files(process)]

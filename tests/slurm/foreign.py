@@ -12,7 +12,7 @@ from echolm.errors import EchoLMError
 from tests.slurm import processes
 from tests.slurm.settings import marker
 
-DAEMONS = ("slurmctld", "slurmd", "slurmdbd", "slurmstepd", "munged")
+DAEMONS = ("slurmctld", "slurmd", "slurmdbd", "munged")
 
 
 def is_labs(conf: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 
 import psutil
@@ -26,6 +27,14 @@ def name(process: psutil.Process) -> str:
         return ""
 
 
+def files(process: psutil.Process) -> list[Path]:
+    """The regular files it has open; none when it has ended."""
+    try:
+        return [Path(file.path) for file in process.open_files()]
+    except psutil.Error:
+        return []
+
+
 def daemon(pid_file: Path) -> psutil.Process | None:
     """The live process that a pid file means: its name is the file's, up to the first dot."""
     try:
@@ -36,8 +45,10 @@ def daemon(pid_file: Path) -> psutil.Process | None:
 
 
 def daemons(conf: Path) -> list[psutil.Process]:
-    """Every daemon and step daemon that was started with a lab's SLURM_CONF."""
-    return [p for p in psutil.process_iter() if name(p) in DAEMONS and environment(p).get("SLURM_CONF") == str(conf)]
+    """Every daemon of a lab. A step daemon writes its title over its environment, and is known by the log that it has open."""
+    here = [process for process in psutil.process_iter() if name(process) in DAEMONS]
+    log = conf.parent.parent / "log"
+    return [p for p in here if environment(p).get("SLURM_CONF") == str(conf) or any(file.parent == log for file in files(p))]
 
 
 def of_jobs(conf: Path) -> list[psutil.Process]:
@@ -48,14 +59,6 @@ def of_jobs(conf: Path) -> list[psutil.Process]:
         if variables.get("SLURM_CONF") == str(conf) and "SLURM_JOB_ID" in variables and name(process) not in ("", *DAEMONS):
             found.append(process)
     return found
-
-
-def files(process: psutil.Process) -> list[str]:
-    """The regular files it has open; none when it has ended."""
-    try:
-        return [file.path for file in process.open_files()]
-    except psutil.Error:
-        return []
 
 
 def suspend(found: list[psutil.Process]) -> None:
@@ -71,14 +74,22 @@ def resume(found: list[psutil.Process]) -> None:
 def stop(found: list[psutil.Process], seconds: float = 10) -> None:
     """SIGTERM, and SIGKILL to those that are still there after so many seconds."""
     _signal(found, signal.SIGTERM)
-    kill(psutil.wait_procs(found, timeout=seconds)[1])
+    kill(_left(found, seconds))
 
 
 def kill(found: list[psutil.Process]) -> None:
     """SIGKILL at one moment: all are stopped first, so that none sees another one end."""
     suspend(found)
     _signal(found, signal.SIGKILL)
-    psutil.wait_procs(found, timeout=10)
+    _left(found, 10)
+
+
+def _left(found: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Those that have not ended after so many seconds. A zombie has ended: process 1 may be slow to bury it."""
+    end = time.monotonic() + seconds
+    while (left := [process for process in found if name(process)]) and time.monotonic() < end:
+        time.sleep(0.02)
+    return left
 
 
 def _signal(found: list[psutil.Process], number: int) -> None:
