@@ -31,7 +31,7 @@ class Chaos:
     def __init__(self, site: Site, seed: int, count: int, cells: int, say: Callable[[str], None]) -> None:
         self.site, self.rng, self.say = site, random.Random(seed), say
         site.profile(partition="low", jobs_at_once=2, units_per_job=2)
-        self.grid = site.grid({"head": ["slow"], "seed": list(range(cells))}, name="chaos", epochs=6, **BLANK)
+        self.grid = site.grid({"head": ["slow"], "seed": list(range(cells))}, name="chaos", epochs=10, **BLANK)
         self.cells = site.cells(self.grid)
         kinds = list(KINDS)
         rounds = [self.rng.sample(kinds, len(kinds)) for _ in range(-(-count // len(kinds)))]
@@ -41,7 +41,7 @@ class Chaos:
 
     def run(self) -> Counter[str]:
         """All faults that are left, then to the end. How many of each kind there were."""
-        self.site.slow(1.0)
+        self.site.slow(1.5)
         began = time.monotonic()
         for kind in self.schedule[len(self.done) :]:
             victim = self._victim()
