@@ -1,130 +1,289 @@
-"""A site profile: what a SLURM site offers and what its jobs ask for, in YAML. ``echolm cluster example`` prints a
-commented one; ``echolm cluster check`` holds it against the cluster."""
+"""The site profile: what a SLURM site is like, and what jobs of this person ask of it. YAML in, a frozen value out.
+
+``cluster/profiles/example.yaml`` is a commented example (``echolm cluster example`` prints it);
+``echolm cluster check PROFILE`` compares a profile with the site.
+"""
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from echolm.config import explain_validation, load_yaml
 from echolm.errors import EchoLMError
 from echolm.registry import Frozen, suggest
 
+OWN_OPTIONS = {
+    **{name: name.replace("-", "_") for name in ("partition", "account", "qos", "constraint", "exclude", "cpus-per-task")},
+    "time": "time_minutes", "mem": "memory_gb", "signal": "warning_seconds", "gpus-per-node": "gpu_option", "gres": "gpu_option",
+}  # fmt: skip
+"""sbatch options that a field of the profile sets, and that field."""
+LAUNCHER_OPTIONS = (
+    "array", "chdir", "error", "export", "gpus", "gpus-per-task", "job-name", "no-requeue", "nodes", "ntasks", "ntasks-per-node",
+    "open-mode", "output", "parsable", "requeue", "wait", "wrap",
+)  # fmt: skip
+"""sbatch options that the launcher sets or relies on."""
+
+
+def _word(value: Any) -> Any:
+    """One word. YAML reads ``0123``, ``1e5`` and ``no`` as something else than what was typed."""
+    if isinstance(value, (bool, int, float)):
+        raise ValueError(f"YAML reads this as {value!r}, not as text; write it in quotes")
+    if isinstance(value, str) and (not value or value.split() != [value]):
+        raise ValueError(f"{value!r} is not one word (no spaces)")
+    return value
+
+
+def _lines(value: Any) -> Any:
+    """A list of lines; one text is split into its lines."""
+    return value.splitlines() if isinstance(value, str) else value
+
+
+def _path(value: Any) -> Any:
+    """A path with ``~`` and ``$NAME`` replaced by what they mean here."""
+    if not isinstance(value, str):
+        return value
+    path = os.path.expandvars(os.path.expanduser(value))
+    if "$" in path:
+        raise ValueError(f"{value!r} has a variable that is not set here")
+    return path
+
+
+Word = Annotated[str, BeforeValidator(_word)]
+
 
 class Partition(Frozen):
-    """What one node of a partition has, and how long a job may last there."""
+    """What a node of a partition has, as the site states it."""
 
     gpus_per_node: int = Field(default=0, ge=0)
-    cpus_per_node: int | None = Field(default=None, ge=1)
-    memory_gb_per_node: float | None = Field(default=None, gt=0)
+    """GPUs of one node."""
+    cpus_per_node: int = Field(ge=1)
+    """CPUs of one node, as SLURM counts them (``sinfo -o %c``)."""
+    memory_gb_per_node: float = Field(gt=0)
+    """Memory of one node that jobs may ask for, GiB (``sinfo -o %m`` is in MiB)."""
     max_minutes: int | None = Field(default=None, ge=1)
-
-
-class Profile(Frozen):
-    """The content of a profile. Times in minutes or seconds and memory in GB, as the names say."""
-
-    partitions: dict[str, Partition] = Field(min_length=1)
-    partition: str
-    """The partition that jobs go to."""
-    account: str | None = None
-    qos: str | None = None
-    constraint: str | None = None
-    time_minutes: int = Field(default=60, ge=1)
-    """A job's time limit. Longer runs go on in a next job, from their checkpoint."""
-    memory_gb: float | None = Field(default=None, gt=0)
-    """Memory of each node of a job. None: what the site gives."""
-    cpus_per_task: int = Field(default=1, ge=1)
-    gpu_option: Literal["gpus-per-node", "gres"] = "gpus-per-node"
-    gpu_type: str | None = None
-    jobs_at_once: int = Field(default=8, ge=1)
-    """Jobs of a grid that may run together, over all its arrays."""
-    submit_limit: int | None = Field(default=None, ge=1)
-    """Jobs that the user may have queued (MaxSubmitJobs). None: no limit."""
-    units_per_job: int = Field(default=4, ge=1)
-    """Units for which one job is submitted: it trains them one after the other, so that imports are paid once."""
-    warning_seconds: int = Field(default=120, ge=10)
-    """How long before its time limit SLURM warns a job, which then writes checkpoints. SLURM's clock is coarse: up to a
-    minute earlier."""
-    setup: tuple[str, ...] = ()
-    """Shell lines before a job starts: modules, variables."""
-    python: str | None = None
-    """Interpreter on the compute nodes. None: the one that submits."""
-    container: str | None = None
-    """A command prefix, such as ``apptainer exec --nv image.sif``."""
-    work_dir: Path | None = None
-    """Where the folders of jobs go, on a file system that compute nodes see. None: in the workspace."""
-    exclude: tuple[str, ...] = ()
-    """Nodes to avoid."""
-    extra: dict[str, str | int | bool] = {}
-    """Further options of sbatch, by their long name."""
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.partition not in self.partitions:
-            raise ValueError(f"partition: {self.partition!r} is not one of partitions; {suggest(self.partition, self.partitions)}")
-        limit = self.chosen.max_minutes
-        if limit and self.time_minutes > limit:
-            raise ValueError(f"time_minutes: {self.time_minutes} is above max_minutes of partition {self.partition}, {limit}")
-        if self.warning_seconds >= 60 * self.time_minutes:
-            raise ValueError(f"warning_seconds: {self.warning_seconds} s before the end of a job of {self.time_minutes} minutes leaves no time to train")
-        return self
-
-    @property
-    def chosen(self) -> Partition:
-        """The partition that jobs go to."""
-        return self.partitions[self.partition]
-
-    def shape(self, gpus: int = 0, ranks: int = 1, threads: int = 1) -> Shape:
-        """Nodes and tasks for ``gpus`` GPUs (one task each), or for ``ranks`` tasks without GPUs.
-
-        EchoLMError when no number of these nodes gives exactly that, with what does.
-        """
-        node, tasks = self.chosen, gpus or ranks
-        room = node.gpus_per_node if gpus else max(1, (node.cpus_per_node or tasks) // max(threads, self.cpus_per_task))
-        if gpus and not room:
-            raise EchoLMError(f"--gpus {gpus}: partition {self.partition} of the profile has no GPUs (gpus_per_node); {self._with_gpus()}")
-        nodes = -(-tasks // room)
-        if tasks % nodes:
-            valid = [n for n in range(1, 4 * room + 1) if n <= room or n % room == 0]
-            what = "gpus" if gpus else "ranks"
-            raise EchoLMError(f"--{what} {tasks}: nodes of partition {self.partition} take {room} each, and all nodes of a job take the same; valid: {', '.join(map(str, valid))}, ...")
-        if node.cpus_per_node and tasks // nodes * max(threads, self.cpus_per_task) > node.cpus_per_node:
-            raise EchoLMError(f"{tasks // nodes} tasks of {max(threads, self.cpus_per_task)} CPUs a node: partition {self.partition} has {node.cpus_per_node} CPUs a node; take fewer --threads")
-        return Shape(nodes, tasks // nodes, tasks // nodes if gpus else 0)
-
-    def gpu_request(self, shape: Shape) -> dict[str, str | int]:
-        """The sbatch option that asks for a shape's GPUs."""
-        if not shape.gpus_per_node:
-            return {}
-        kind = f"{self.gpu_type}:" if self.gpu_type else ""
-        text = f"{kind}{shape.gpus_per_node}"
-        return {"gres": f"gpu:{text}"} if self.gpu_option == "gres" else {"gpus-per-node": text}
-
-    def _with_gpus(self) -> str:
-        found = [name for name, partition in self.partitions.items() if partition.gpus_per_node]
-        return f"with GPUs: {', '.join(found)} (set partition)" if found else "no partition of it has"
+    """The longest job, minutes; None: no limit."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Where a job's tasks go: equally many on each node, one GPU a task or none."""
+    """How the ranks of one unit lie on nodes: ``nodes`` x ``tasks_per_node`` tasks, with a GPU each unless ``gpus_per_node`` is 0."""
 
     nodes: int
     tasks_per_node: int
     gpus_per_node: int
 
+    @property
+    def ranks(self) -> int:
+        """Tasks on all nodes."""
+        return self.nodes * self.tasks_per_node
+
+
+class Profile(Frozen):
+    """A SLURM site and how this person uses it. Fields without a default must be given."""
+
+    partitions: dict[Word, Partition] = Field(min_length=1)
+    """Partitions by name."""
+    partition: Word
+    """The partition that jobs go to. May be left out when there is only one."""
+    time_minutes: int = Field(ge=2)
+    """Time limit of one job, minutes. A unit that takes longer continues from its checkpoint in the next job."""
+    account: Word | None = None
+    """Account to charge; None: the user's default."""
+    qos: Word | None = None
+    """Quality of service; None: the site's default."""
+    constraint: Word | None = None
+    """Features that nodes must have, e.g. ``a100`` or ``[a100|h100]``."""
+    exclude: Annotated[list[Word], BeforeValidator(_lines)] = []
+    """Nodes that jobs must not use, e.g. ``[gpu7, "gpu[11-14]"]``."""
+    memory_gb: float | None = Field(default=None, gt=0)
+    """Memory of a job on each of its nodes, GiB; None: the site's default."""
+    cpus_per_task: int = Field(default=1, ge=1)
+    """CPUs of each task (rank): its own thread and the threads it computes or reads data with."""
+    gpu_option: Literal["gpus-per-node", "gres"] = "gpus-per-node"
+    """The sbatch option that asks for GPUs. ``gres`` (``gpu:N``) is understood by every site."""
+    gpu_type: Word | None = None
+    """Type of the GPUs as the site names it (``sinfo -o %G``), e.g. ``a100``; None: any."""
+    jobs_at_once: int = Field(default=8, ge=1)
+    """At most this many jobs run at once, over all arrays."""
+    submit_limit: int | None = Field(default=None, ge=1)
+    """At most this many jobs (tasks of arrays) of the user are in the queue at once; None: no limit is known."""
+    units_per_job: int | None = Field(default=None, ge=1)
+    """At most this many units are run by one job, one after another; None: as many as its time allows."""
+    warning_seconds: int = Field(default=120, ge=1)
+    """How long before its time limit a job is told to checkpoint, seconds. SLURM may tell it up to 60 s earlier."""
+    setup: Annotated[list[str], BeforeValidator(_lines)] = []
+    """Shell lines that each job runs first on its first node: modules, environment variables."""
+    work_dir: Annotated[Path | None, BeforeValidator(_path)] = None
+    """Where the folders of jobs go (scripts, logs); every node must see it. None: the workspace."""
+    python: Annotated[str | None, BeforeValidator(_path)] = None
+    """The Python interpreter on the compute nodes; None: the one that submits."""
+    container: str | None = None
+    """A command to put before python, e.g. ``apptainer exec --nv image.sif``; needs ``python``, its path in the image."""
+    extra: dict[str, str | int | Literal[True]] = {}
+    """Further sbatch options by their long name, without dashes; ``true`` gives one that has no value."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_partition(cls, values: Any) -> Any:
+        """The only partition is the default one."""
+        if isinstance(values, dict) and values.get("partition") is None:
+            names = values.get("partitions")
+            if isinstance(names, dict) and len(names) == 1:
+                return {**values, "partition": next(iter(names))}
+        return values
+
+    @field_validator("setup")
+    @classmethod
+    def _shell_lines(cls, lines: list[str]) -> list[str]:
+        for line in lines:
+            if line.lstrip().startswith("#SBATCH"):
+                raise ValueError(f"{line!r} would not be read by sbatch; write it under extra, as name: value")
+            if "\n" in line or "\0" in line:
+                raise ValueError(f"{line!r} is not one line")
+        return lines
+
+    @field_validator("work_dir")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_absolute():
+            raise ValueError(f"{str(path)!r} must be an absolute path (~ and $NAME may be used)")
+        return path
+
+    @field_validator("container")
+    @classmethod
+    def _command(cls, command: str | None) -> str | None:
+        try:
+            words = shlex.split(command) if command is not None else ["none"]
+        except ValueError as error:
+            raise ValueError(f"not a command: {error}") from None
+        if not words or "\n" in str(command):
+            raise ValueError("not a command of one line")
+        return command
+
+    @field_validator("extra", mode="before")
+    @classmethod
+    def _not_ours(cls, options: Any) -> Any:
+        for name, value in options.items() if isinstance(options, dict) else []:
+            long = str(name).lstrip("-").replace("_", "-")
+            if long in OWN_OPTIONS:
+                raise ValueError(f"--{long} is set by the field {OWN_OPTIONS[long]}; set that")
+            if long in LAUNCHER_OPTIONS:
+                raise ValueError(f"--{long} is set by the launcher and cannot be given")
+            if not long.replace("-", "").isalnum() or long != str(name) or len(long) == 1:
+                raise ValueError(f"{name!r} is not an option's long name; write it without dashes before it, e.g. nice or mail-type")
+            if not isinstance(value, (str, int)) or value is False or "\n" in str(value):
+                raise ValueError(f"{name}: valid: text, a whole number, or true for an option without a value; given {value!r}")
+        return options
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        """Refuse what the default partition, as the profile itself states it, cannot give."""
+        if self.partition not in self.partitions:
+            raise ValueError(f"partition: {self.partition!r} is not among partitions; {suggest(self.partition, self.partitions)}")
+        has, name = self.partitions[self.partition], self.partition
+        if has.max_minutes is not None and self.time_minutes > has.max_minutes:
+            raise ValueError(f"time_minutes: {self.time_minutes} is over max_minutes of partition {name}; valid: 2 to {has.max_minutes}")
+        if self.warning_seconds >= 60 * self.time_minutes:
+            raise ValueError(f"warning_seconds: {self.warning_seconds} is not less than time_minutes ({60 * self.time_minutes} s)")
+        if self.memory_gb is not None and self.memory_gb > has.memory_gb_per_node:
+            raise ValueError(f"memory_gb: a node of partition {name} has {has.memory_gb_per_node:g}; given {self.memory_gb:g}")
+        if self.cpus_per_task > has.cpus_per_node:
+            raise ValueError(f"cpus_per_task: a node of partition {name} has {has.cpus_per_node}; given {self.cpus_per_task}")
+        if self.container is not None and self.python is None:
+            raise ValueError("container: needs python too: the interpreter's path inside the image")
+        return self
+
+    @property
+    def has(self) -> Partition:
+        """What a node of the chosen partition has."""
+        return self.partitions[self.partition]
+
+    @property
+    def command(self) -> list[str]:
+        """The words that start Python on a compute node."""
+        return [*shlex.split(self.container or ""), self.python or sys.executable]
+
+    def on(self, partition: str) -> Profile:
+        """The same profile with another of its partitions; EchoLMError when that is not one or cannot hold the jobs."""
+        try:
+            return Profile.model_validate({**self.model_dump(exclude_unset=True), "partition": partition})
+        except ValidationError as error:
+            raise EchoLMError(explain_validation(error, "profile")) from None
+
+    def shape(self, gpus: int = 0, ranks: int | None = None, nodes: int | None = None) -> Shape:
+        """How one unit's ranks lie on nodes of the chosen partition.
+
+        ``gpus`` GPUs are as many ranks; with 0, ``ranks`` (default 1) ranks compute on CPUs. Ranks fill one node, or
+        whole nodes; ``nodes`` spreads them evenly over that many instead. EchoLMError says what fits.
+        """
+        if gpus < 0 or (ranks is not None and ranks < 1) or (gpus and ranks not in (None, gpus)):
+            raise EchoLMError(f"gpus {gpus}, ranks {ranks}: valid: gpus alone (a rank each), or ranks from 1 with gpus 0")
+        wanted, kind = (gpus, "gpus") if gpus else (ranks or 1, "ranks")
+        room = self._room(kind)
+        spread = nodes or max(1, wanted // room)
+        if spread < 1 or wanted % spread or wanted // spread > room:
+            raise EchoLMError(f"{kind} {wanted}: {_what_fits(wanted, nodes, room, self.partition)}")
+        self._check_cpus(wanted // spread)
+        return Shape(spread, wanted // spread, gpus // spread)
+
+    def gpu_request(self, gpus_per_node: int) -> tuple[str, str] | None:
+        """The sbatch option (long name, value) that asks for GPUs, e.g. ``("gres", "gpu:a100:4")``; None without GPUs."""
+        if not gpus_per_node:
+            return None
+        kind = f"{self.gpu_type}:" if self.gpu_type else ""
+        return self.gpu_option, f"{'gpu:' if self.gpu_option == 'gres' else ''}{kind}{gpus_per_node}"
+
+    def _room(self, kind: str) -> int:
+        """How many ranks a node holds."""
+        if kind == "ranks":
+            return self.has.cpus_per_node // self.cpus_per_task
+        if not self.has.gpus_per_node:
+            others = [name for name, other in self.partitions.items() if other.gpus_per_node]
+            raise EchoLMError(f"gpus: nodes of partition {self.partition} have none; partitions with GPUs: {', '.join(others) or '(none)'}")
+        return self.has.gpus_per_node
+
+    def _check_cpus(self, tasks: int) -> None:
+        """Refuse more CPUs than a node has for so many tasks."""
+        cpus = self.has.cpus_per_node
+        if tasks * self.cpus_per_task > cpus:
+            fits = f"valid with {tasks} tasks a node: 1 to {cpus // tasks}" if tasks <= cpus else f"it holds at most {cpus} tasks"
+            raise EchoLMError(
+                f"cpus_per_task {self.cpus_per_task}: {tasks} tasks need {tasks * self.cpus_per_task} CPUs,"
+                f" and a node of partition {self.partition} has {cpus}; {fits}"
+            )
+
+
+def _what_fits(wanted: int, nodes: int | None, room: int, partition: str) -> str:
+    """What could be asked for instead, in words."""
+    if nodes is not None:
+        most = f"; valid: a multiple of {nodes}, up to {nodes * room}" if nodes > 0 else "; valid: nodes from 1"
+        return f"cannot lie evenly on {nodes} nodes of partition {partition}, which hold up to {room} each{most}"
+    above = -(-wanted // room) * room
+    near = ", ".join(str(number) for number in range(max(room, above - room), above + room + 1, room))
+    one = "1" if room == 1 else f"1 to {room}"
+    return f"nodes of partition {partition} hold {room} each; valid: {one} on one node, or all of several nodes: {near}, ..."
+
 
 def load_profile(path: Path) -> Profile:
-    """A profile from YAML. EchoLMError names the file and the field."""
-    values: Any = load_yaml(path)
+    """The profile in a YAML file. EchoLMError names file and field, what is valid, and the nearest name."""
+    values = load_yaml(path)
     if not isinstance(values, dict):
-        raise EchoLMError(f"{path}: a site profile is a mapping with partitions and partition; to begin one: echolm cluster example")
+        given = "empty" if values is None else f"not a mapping but {type(values).__name__}"
+        raise EchoLMError(f"{path}: a site profile is {given}; valid: a mapping with partitions, partition, time_minutes; see: echolm cluster example")
     try:
         return Profile.model_validate(values)
     except ValidationError as error:
-        unknown = [str(e["loc"][-1]) for e in error.errors() if e["type"] == "extra_forbidden"]
-        hint = f"; {suggest(unknown[0], Profile.model_fields)}" if unknown else ""
-        raise EchoLMError(explain_validation(error, str(path)) + hint) from None
+        raise EchoLMError(explain_validation(error, str(path))) from None
+
+
+def example() -> str:
+    """The text of the example profile."""
+    return (resources.files("cluster") / "profiles" / "example.yaml").read_text(encoding="utf-8")

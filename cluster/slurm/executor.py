@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,11 +40,12 @@ class SlurmExecutor:
         views = look(Workspace(job.workspace), job.grid)
         covered = {cell for view in views for cell in view.covered()}
         units = tuple(unit for unit in job.units if not covered & set(unit.cells))
-        arrays = cut(len(units), self.profile.units_per_job, self.room(views, limits))
+        per_job = self.profile.units_per_job or -(-len(units) // max(1, min(len(units), limits.slots)))
+        arrays = cut(len(units), per_job, self.room(views, limits))
         count = sum(array.count for array in arrays)
         if not count:
             return []
-        units = units[: count * self.profile.units_per_job]
+        units = units[: count * per_job]
         workspace = Workspace(job.workspace)
         batch = Batch(new_batch_path(workspace, job.grid), job.workspace, job.grid, units, job.resources, self.code, self.times)
         parameters = script.parameters(batch, self.profile, self.exclude)
@@ -90,7 +92,7 @@ def _submitit_for(profile: Profile, batch: Batch, make: bool = True) -> Iterator
     if make:
         folder.mkdir(parents=True, exist_ok=True)
     try:
-        yield submitit.SlurmExecutor(folder, max_num_timeout=1_000_000, python=script.python(profile))
+        yield submitit.SlurmExecutor(folder, max_num_timeout=1_000_000, python=shlex.join(profile.command))
     except RuntimeError as error:
         if "srun" in str(error):
             raise EchoLMError("srun is not there: this is not a login node of a SLURM cluster, or its module is not loaded") from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +21,20 @@ PASSED_ON = ("ECHOLM_PLUGINS", "ECHOLM_WEIGHTS")
 def parameters(batch: Batch, profile: Profile, exclude: tuple[str, ...] = ()) -> dict[str, Any]:
     """Parameters of ``submitit.SlurmExecutor`` for the jobs of a batch. EchoLMError when the request fits no node."""
     needs = batch.resources
-    shape = profile.shape(gpus=needs.gpus, ranks=needs.ranks, threads=needs.threads)
+    profile = profile.model_copy(update={"cpus_per_task": max(needs.threads, profile.cpus_per_task)})
+    shape = profile.shape(needs.gpus) if needs.gpus else profile.shape(ranks=needs.ranks)
+    gpus = profile.gpu_request(shape.gpus_per_node)
     memory = needs.memory_gb or profile.memory_gb
     chosen = {
         "job_name": f"echolm-{batch.grid}", "comment": batch.name, "wckey": "", "partition": profile.partition,
         "account": profile.account, "qos": profile.qos, "constraint": profile.constraint,
-        "nodes": shape.nodes, "ntasks_per_node": shape.tasks_per_node, "cpus_per_task": max(needs.threads, profile.cpus_per_task),
-        "mem": f"{memory * 1000:.0f}M" if memory else None, "time": needs.minutes, "signal_delay_s": profile.warning_seconds,
+        "nodes": shape.nodes, "ntasks_per_node": shape.tasks_per_node, "cpus_per_task": profile.cpus_per_task,
+        "mem": f"{memory * 1024:.0f}M" if memory else None, "time": needs.minutes, "signal_delay_s": profile.warning_seconds,
         "exclude": ",".join(sorted({*profile.exclude, *exclude})), "setup": setup(batch, profile), "teardown": teardown(batch),
         "srun_args": ["--kill-on-bad-exit=1", "--export=ALL"],
-        "additional_parameters": {"requeue": True, "chdir": str(batch.path), "export": "ALL", **profile.gpu_request(shape), **profile.extra},
+        "additional_parameters": {"requeue": True, "chdir": str(batch.path), "export": "ALL", **dict([gpus] if gpus else []), **profile.extra},
     }  # fmt: skip
     return {name: value for name, value in chosen.items() if value not in (None, "")}
-
-
-def python(profile: Profile) -> str:
-    """The command that starts Python on a compute node."""
-    return f"{profile.container or ''} {profile.python or shlex.quote(sys.executable)}".strip()
 
 
 def setup(batch: Batch, profile: Profile) -> list[str]:

@@ -1,9 +1,12 @@
-import os, pytest, sys
+import sys
 from pathlib import Path
+
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "cluster"))
-from launch_support import faulty_heads as faulty
 from tests.slurm import lab
 from tests.slurm.settings import directory
+
 
 @pytest.fixture(scope="session")
 def lab_settings():
