@@ -53,9 +53,13 @@ class Batch:
         """All cells of its units."""
         return tuple(cell for unit in self.units for cell in unit.cells)
 
-    def write(self) -> None:
-        """Make the folder and ``batch.json``. Raises StorageError."""
+    def write(self, elsewhere: Path | None = None) -> None:
+        """Make the folder and ``batch.json``; with ``elsewhere``, in that folder, with a link in its place. Raises StorageError."""
         with writing(self.path) as path:
+            if elsewhere:
+                (elsewhere / path.name).mkdir(parents=True)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.symlink_to(elsewhere / path.name)
             (path / "logs").mkdir(parents=True)
         content = {
             "workspace": str(self.workspace), "grid": self.grid, "units": [list(unit.cells) for unit in self.units],

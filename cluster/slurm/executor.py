@@ -49,7 +49,7 @@ class SlurmExecutor:
         workspace = Workspace(job.workspace)
         batch = Batch(new_batch_path(workspace, job.grid), job.workspace, job.grid, units, job.resources, self.code, self.times)
         parameters = script.parameters(batch, self.profile, self.exclude)
-        batch.write()
+        batch.write(self.profile.work_dir)
         return [self._submit(batch, array, parameters) for array in arrays]
 
     def room(self, views: list[BatchView], limits: Limits) -> Room:

@@ -71,6 +71,23 @@ def _view(batch: Batch, arrays: Sequence[dict[str, Any]], seen: Sequence[QueuedJ
     return BatchView(batch, places, {(job.array, job.task): job for job in ours})
 
 
+def owners(views: Sequence[BatchView]) -> dict[str, str]:
+    """Cell -> the job that trains it, or why it waits, in words: ``job 12_3 on n1``, ``queued in 12 (Resources)``."""
+    found: dict[str, str] = {}
+    for view in views:
+        waiting = next((job for job in view.alive if job.state == "PENDING"), None)
+        claims = view.batch.claims()
+        for unit in view.batch.units:
+            own = claims.get(unit.id)
+            if own and own[-1]["over"] is None:
+                holder = own[-1]["holder"]
+                job = "_".join(filter(None, (holder.get("array") or holder.get("slurm_job"), holder.get("task"))))
+                found.update(dict.fromkeys(unit.cells, f"job {job} on {holder.get('node') or holder.get('host')}"))
+            elif waiting and (not own or own[-1]["over"] != "done"):
+                found.update(dict.fromkeys(unit.cells, f"queued in {waiting.array} ({waiting.reason})"))
+    return found
+
+
 def settle(workspace: Workspace, grid: str, views: Sequence[BatchView]) -> list[Failure]:
     """Write down what the ended jobs left undone, once a job: their open claims are over, their failures noted, and the
     cells of a job that somebody cancelled are marked as cancelled. Returns what was new."""

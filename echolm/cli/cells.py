@@ -1,4 +1,4 @@
-"""``echolm status | logs | cancel | retry``: the cells of a grid."""
+"""``echolm logs | cancel | retry``: the cells of a grid."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from echolm.cli.launch import How, compute_options, run_cells
-from echolm.cli.options import as_json, counted, grid_argument, print_json, print_table, typed, where
-from echolm.cli.standings import COLUMNS, blocked, counts, described, remedies, row, states, tell
+from echolm.cli.options import as_json, counted, grid_argument, print_json, typed, where
+from echolm.cli.standings import tell
 from echolm.errors import EchoLMError
 from echolm.record import RunRecord, writing
 from echolm.workspace import Workspace
@@ -30,28 +30,6 @@ def _survey(workspace: Workspace, grid_name: str, where: tuple[str, ...]) -> tup
 
 def _in_states(standings: Iterable[Standing], *names: str) -> list[Standing]:
     return [s for s in standings if s.state.name in names]
-
-
-@click.command()
-@grid_argument
-@where
-@click.option("--all", "show_all", is_flag=True, help="List complete and pending cells too.")
-@as_json
-@click.pass_obj
-def status(workspace: Workspace, grid_name: str, where: tuple[str, ...], show_all: bool, as_json: bool) -> None:
-    """Count cells by state; list those that run or stopped.
-
-    GRID is a name from 'echolm grid list' or the path of a YAML file. What is missing (data, weights) is named, with
-    the command that gets it. --json lists every cell.
-    """
-    grid, standings = _survey(workspace, grid_name, where)
-    if as_json:
-        return print_json({"grid": grid.name, "states": states(standings), "cells": [described(s) for s in standings]})
-    shown = [s for s in standings if show_all or s.state.name not in ("complete", "pending")]
-    if shown:
-        print_table(COLUMNS, [row(s) for s in shown])
-    click.echo(f"{grid.name}: {counts(standings)}")
-    tell([*blocked(standings), *remedies(grid_name, standings)])
 
 
 @click.command()
@@ -110,10 +88,20 @@ def cancel(workspace: Workspace, grid_name: str, where: tuple[str, ...], as_json
     marked = [s.cell.id for s in _in_states(standings, "pending", "running", "interrupted")]
     for id in marked:
         mark_cancelled(workspace.runs, id)
+    jobs = _scancel(workspace, grid.name) if marked else []
     if as_json:
-        return print_json({"grid": grid.name, "cancelled": marked})
-    click.echo(f"{grid.name}: {counted(len(marked), 'cell')} cancelled")
+        return print_json({"grid": grid.name, "cancelled": marked, "jobs": jobs})
+    click.echo(f"{grid.name}: {counted(len(marked), 'cell')} cancelled" + (f"; jobs {', '.join(jobs)} too" if jobs else ""))
     tell([f"to let them continue: {typed('retry', grid_name)}"] if marked else [])
+
+
+def _scancel(workspace: Workspace, grid: str) -> list[str]:
+    """Cancel SLURM jobs that have nothing left to do."""
+    if not (workspace.grids / grid / "jobs").is_dir():
+        return []
+    from cluster.slurm.cancel import cancel_jobs
+
+    return cancel_jobs(workspace, grid)
 
 
 @click.command()

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from grid.definition import Cell
     from grid.plan import Standing
 
-COLUMNS = ("cell", "state", "epoch", "labels", "what")
+COLUMNS = ("cell", "state", "epoch", "left", "labels", "what")
+Jobs = dict[str, str]
+"""Cell -> the SLURM job that has it, in words."""
 LONGEST = 100
 """Characters of ``what`` in a table."""
 
@@ -35,12 +37,16 @@ def counts(standings: Sequence[Standing]) -> str:
     return counted(len(standings), "cell") + (f": {found}" if found else "")
 
 
-def described(standing: Standing) -> dict[str, Any]:
-    """A cell as ``status --json`` shows it. ``what``: the error, the reason it stopped, or the last validation loss."""
+def described(standing: Standing, jobs: Jobs | None = None) -> dict[str, Any]:
+    """A cell as ``status --json`` shows it. ``what``: the error, the reason it stopped, or the last validation loss.
+    ``seconds_an_epoch`` and ``seconds_left`` by the epochs of this run so far."""
     state, record = standing.state, standing.record
     history = record.history() if record and state.name not in ("pending", "complete") else []
     loss = history[-1]["metrics"].get("val/loss") if history else None
+    job = (jobs or {}).get(standing.cell.id, "")
     what = state.evidence.get("error") or state.evidence.get("reason") or (f"val loss {loss:.4g}" if isinstance(loss, float) else "")
+    speed = sum(event["seconds"] for event in history) / len(history) if history else None
+    left = speed * (standing.cell.config.epochs - history[-1]["epoch"] - 1) if speed is not None else None
     return {
         "cell": standing.cell.id,
         "coordinates": standing.cell.coordinates,
@@ -48,18 +54,32 @@ def described(standing: Standing) -> dict[str, Any]:
         "attempt": state.attempt,
         "epoch": history[-1]["epoch"] + 1 if history else None,
         "epochs": standing.cell.config.epochs,
+        "loss": loss,
+        "seconds_an_epoch": None if speed is None else round(speed, 3),
+        "seconds_left": None if left is None or state.name != "running" else round(left),
         "what": str(what).splitlines()[0] if what else "",
+        "job": job,
         "problem": standing.problem,
         "record": str(record.path) if record else None,
     }
 
 
-def row(standing: Standing) -> tuple[str, ...]:
+def row(standing: Standing, jobs: Jobs | None = None) -> tuple[str, ...]:
     """``COLUMNS`` of a cell."""
-    found = described(standing)
+    found = described(standing, jobs)
     epoch = f"{found['epoch']}/{found['epochs']}" if found["epoch"] else ""
-    what = found["what"] if len(found["what"]) <= LONGEST else found["what"][: LONGEST - 1] + "…"
-    return found["cell"][:8], found["state"], epoch, labels(standing.cell), what
+    speed = f"{found['seconds_an_epoch']:.2g} s an epoch" if found["state"] == "running" and found["seconds_an_epoch"] else ""
+    what = ", ".join(part for part in (found["what"], speed, found["job"]) if part)
+    what = what if len(what) <= LONGEST else what[: LONGEST - 1] + "…"
+    left = "" if found["seconds_left"] is None else duration(found["seconds_left"])
+    return found["cell"][:8], found["state"], epoch, left, labels(standing.cell), what
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def blocked(standings: Sequence[Standing]) -> list[str]:

@@ -1,0 +1,84 @@
+"""``echolm status``: how the cells of a grid stand, now or live."""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING
+
+import click
+
+from echolm.cli.options import as_json, grid_argument, print_json, print_table, where
+from echolm.cli.standings import COLUMNS, Jobs, blocked, counts, described, remedies, row, states, tell
+from echolm.errors import EchoLMError
+from echolm.workspace import Workspace
+
+if TYPE_CHECKING:
+    from grid.definition import Cell, Grid
+    from grid.plan import Standing
+
+CLEAR = "\x1b[H\x1b[2J"
+"""Empty a terminal."""
+
+
+@click.command()
+@grid_argument
+@where
+@click.option("--all", "show_all", is_flag=True, help="List complete and pending cells too.")
+@click.option("--watch", is_flag=True, help="Go on looking until every cell has ended; Ctrl-C ends it.")
+@click.option("--every", type=click.FloatRange(0.5), default=5.0, show_default=True, help="Seconds between two looks of --watch.")
+@as_json
+@click.pass_obj
+def status(workspace: Workspace, grid_name: str, where: tuple[str, ...], show_all: bool, watch: bool, every: float, as_json: bool) -> None:
+    """Count cells by state; list those that run or stopped, with epoch, time left, loss, and their SLURM job.
+
+    GRID is a name from 'echolm grid list' or the path of a YAML file. What is missing (data, weights) is named, with
+    the command that gets it. --json lists every cell; with --watch, a document a look.
+    """
+    from grid.definition import load_grid
+
+    grid = load_grid(grid_name)
+    cells = grid.where(where)
+    while True:
+        standings, jobs = _look(workspace, grid, cells)
+        over = not any(s.state.name in ("pending", "running", "interrupted") for s in standings)
+        if as_json:
+            print_json({"grid": grid.name, "states": states(standings), "cells": [described(s, jobs) for s in standings]})
+        else:
+            _show(grid, standings, jobs, show_all, live=watch and not over)
+        if over or not watch:
+            break
+        time.sleep(every)
+    if not as_json:
+        tell([*blocked(standings), *remedies(grid_name, standings)])
+
+
+def _look(workspace: Workspace, grid: Grid, cells: Sequence[Cell]) -> tuple[list[Standing], Jobs]:
+    """Where the cells stand, and the SLURM jobs that have them. Without an answer of SLURM, records alone speak."""
+    from grid.plan import survey
+
+    jobs: Jobs = {}
+    if (workspace.grids / grid.name / "jobs").is_dir():
+        from cluster.slurm.ledger import look, owners
+
+        try:
+            jobs = owners(look(workspace, grid.name))
+        except EchoLMError as error:
+            tell([f"SLURM is not asked: {error}"])
+    return survey(cells, workspace), jobs
+
+
+def _show(grid: Grid, standings: Sequence[Standing], jobs: Jobs, show_all: bool, live: bool) -> None:
+    """The table; on a terminal that is watched, in place of the last one."""
+    screen = io.StringIO()
+    shown = [s for s in standings if show_all or s.state.name not in ("complete", "pending")]
+    with redirect_stdout(screen):
+        if shown:
+            print_table(COLUMNS, [row(s, jobs) for s in shown])
+        queued = sum(s.state.name == "pending" and s.cell.id in jobs for s in standings)
+        click.echo(f"{grid.name}: {counts(standings)}" + (f"; {queued} queued in SLURM" if queued else ""))
+    place = CLEAR if live and sys.stdout.isatty() else ""
+    click.echo(f"{place}{screen.getvalue()}", nl=False)
