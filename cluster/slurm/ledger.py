@@ -72,7 +72,8 @@ def _view(batch: Batch, arrays: Sequence[dict[str, Any]], seen: Sequence[QueuedJ
 
 
 def owners(views: Sequence[BatchView]) -> dict[str, str]:
-    """Cell -> the job that trains it, or why it waits, in words: ``job 12_3 on n1``, ``queued in 12 (Resources)``."""
+    """Cell -> the job that trains it, or why it waits, in words: ``job 12_3 on n1``, ``queued in 12 (Resources)``, ``next in
+    12`` for a unit that a running job will come to."""
     found: dict[str, str] = {}
     for view in views:
         waiting = next((job for job in view.alive if job.state == "PENDING"), None)
@@ -83,8 +84,9 @@ def owners(views: Sequence[BatchView]) -> dict[str, str]:
                 holder = own[-1]["holder"]
                 job = "_".join(filter(None, (holder.get("array") or holder.get("slurm_job"), holder.get("task"))))
                 found.update(dict.fromkeys(unit.cells, f"job {job} on {holder.get('node') or holder.get('host')}"))
-            elif waiting and (not own or own[-1]["over"] != "done"):
-                found.update(dict.fromkeys(unit.cells, f"queued in {waiting.array} ({waiting.reason})"))
+            elif view.alive and (not own or own[-1]["over"] != "done"):
+                words = f"queued in {waiting.array} ({waiting.reason})" if waiting else f"next in {view.alive[0].array}"
+                found.update(dict.fromkeys(unit.cells, words))
     return found
 
 

@@ -51,6 +51,12 @@ def die() -> None:
         os.abort()
 
 
+def gorge() -> None:
+    """Take 3 GB of memory, until it is healed."""
+    if not _healed():
+        _EATEN.append(b"x" * 3_000_000_000)
+
+
 def _delay() -> float:
     try:
         return float(Path(os.environ["TEST_DELAY"]).read_text() or 0)
@@ -83,6 +89,14 @@ class Dies(Faulty):
     name: Literal["dies"] = "dies"
 
 
-ALL = (Slow, Fails, Dies)
+class Hungry(Faulty):
+    """Takes memory in each step."""
+
+    act = staticmethod(gorge)
+    name: Literal["hungry"] = "hungry"
+
+
+_EATEN: list[bytes] = []
+ALL = (Slow, Fails, Dies, Hungry)
 for _cls in ALL:
     HEADS.register(_cls)

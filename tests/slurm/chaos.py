@@ -30,7 +30,7 @@ class Chaos:
 
     def __init__(self, site: Site, seed: int, count: int, cells: int, say: Callable[[str], None]) -> None:
         self.site, self.rng, self.say = site, random.Random(seed), say
-        site.profile(partition="low", jobs_at_once=2, units_per_job=2)
+        site.profile(partition="low", jobs_at_once=3, units_per_job=None)
         self.grid = site.grid({"head": ["slow"], "seed": list(range(cells))}, name="chaos", epochs=10, **BLANK)
         self.cells = site.cells(self.grid)
         kinds = list(KINDS)
@@ -70,7 +70,7 @@ class Chaos:
             running = self.site.jobs(self.grid, "RUNNING")
             pairs = [(cell, self.site.job_of(self.grid, cell)) for cell in self.cells if self.trains(cell)]
             pairs = [(cell, job) for cell, job in pairs if job in running]
-            if not pairs and len(self.site.jobs(self.grid)) < 2:
+            if not pairs and len(self.site.jobs(self.grid)) < 3:
                 self.launch()
             return self.rng.choice(pairs) if pairs else ""
 

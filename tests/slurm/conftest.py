@@ -1,13 +1,10 @@
+"""The lab for the tests of this folder. Other folders import the fixtures in the same way."""
+
 import sys
 from pathlib import Path
 
-import pytest
-
 sys.path.insert(0, str(Path(__file__).parents[1] / "cluster"))
-from tests.slurm import lab
-from tests.slurm.settings import directory
 
+from tests.slurm.fixtures import lab, slurm  # noqa: E402
 
-@pytest.fixture(scope="session")
-def lab_settings():
-    return lab.up(directory())
+__all__ = ["lab", "slurm"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -30,13 +30,13 @@ def found(root: Path = Path("/"), environment: Mapping[str, str] = os.environ) -
         yield f"SLURM_CONF={conf_name} points to a SLURM that is not the lab's; unset SLURM_CONF"
     if "SLURM_JOB_ID" in environment and not is_labs(conf_name):
         yield f"this is inside SLURM job {environment['SLURM_JOB_ID']}; run the lab outside of it"
-    yield from map(_told, running())
+    yield from map(told, running())
 
 
-def running() -> list[psutil.Process]:
+def running(names: Collection[str] = DAEMONS) -> list[psutil.Process]:
     """SLURM's and munge's daemons on this machine that no lab started."""
-    here = [process for process in psutil.process_iter() if processes.name(process) in DAEMONS]
-    return [process for process in here if not is_labs(processes.environment(process).get("SLURM_CONF", ""))]
+    here = [process for process in psutil.process_iter() if processes.name(process) in names]
+    return [p for p in here if not is_labs(processes.environment(p).get("SLURM_CONF", "")) and processes.name(p)]
 
 
 def refuse(root: Path = Path("/"), environment: Mapping[str, str] = os.environ) -> None:
@@ -45,6 +45,8 @@ def refuse(root: Path = Path("/"), environment: Mapping[str, str] = os.environ) 
         raise EchoLMError("the SLURM lab does not start beside a SLURM that it did not start. " + ". ".join(signs))
 
 
-def _told(process: psutil.Process) -> str:
+def told(process: psutil.Process) -> str:
+    """A foreign daemon, and what to do about it."""
     name = processes.name(process)
-    return f"{name} runs as process {process.pid} and is not a lab's; if it is not needed, stop it ('service {name.removesuffix('d')} stop' or 'kill {process.pid}'), else run the lab elsewhere"
+    service = "munge" if name == "munged" else name
+    return f"{name} runs as process {process.pid} and is not a lab's; if nobody needs it, 'service {service} stop', else run the lab elsewhere"

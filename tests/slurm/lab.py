@@ -21,6 +21,9 @@ from echolm.errors import EchoLMError
 from tests.slurm import cgroups, configuration, daemons, foreign, hosts, packages, processes
 from tests.slurm.settings import Settings, directory, load, wanted
 
+KEPT = "kept"
+"""In ``users/``: somebody brought the lab up to stay."""
+
 
 def quiet(line: str) -> None:
     """Say nothing."""
@@ -37,10 +40,10 @@ def locked(path: Path) -> Iterator[None]:
         os.close(held)
 
 
-def up(where: Path, say: Callable[[str], None] = quiet, **sizes: int | bool) -> Settings:
-    """Bring a lab up, or what of it is down. ``sizes``: fields of ``Settings`` for a new one.
+def up(where: Path, say: Callable[[str], None] = quiet, user: int | None = None, **sizes: int | bool) -> Settings:
+    """Bring a lab up, or what of it is down. It stays until ``down``; with ``user``, a process id, until its last user leaves.
 
-    EchoLMError: not root, a foreign SLURM is here, a package or a daemon fails.
+    ``sizes``: fields of ``Settings`` for a new one. EchoLMError: not root, a foreign SLURM is here, a package or a daemon fails.
     """
     if os.geteuid() != 0:
         raise EchoLMError("the SLURM lab needs root (it starts slurmd and gives nodes their names); run this as root, in a container for instance")
@@ -53,7 +56,30 @@ def up(where: Path, say: Callable[[str], None] = quiet, **sizes: int | bool) -> 
             settings = None
         settings = settings or _begin(where, say, sizes)
         _start(settings, say)
+        (_users(where) / (str(user) if user else KEPT)).touch()
     return settings
+
+
+@contextmanager
+def session(where: Path, say: Callable[[str], None] = quiet, **sizes: int | bool) -> Iterator[Settings]:
+    """A lab for as long as this process needs it. The last user takes it down, unless it was brought up by hand before."""
+    settings = up(where, say, os.getpid(), **sizes)
+    try:
+        yield settings
+    finally:
+        with locked(where.parent):
+            (_users(where) / str(os.getpid())).unlink(missing_ok=True)
+            if not any(_users(where).glob(KEPT)) and not users(where):
+                _down(where, say)
+
+
+def users(where: Path) -> list[int]:
+    """The live processes that use a lab."""
+    return [int(path.name) for path in _users(where).glob("[0-9]*") if psutil.pid_exists(int(path.name))]
+
+
+def _users(where: Path) -> Path:
+    return where / "users"
 
 
 def down(where: Path, say: Callable[[str], None] = quiet) -> None:
@@ -68,10 +94,12 @@ def status(where: Path) -> str:
     settings = load(where)
     if not settings:
         return f"no SLURM lab in {where}; 'python -m tests.slurm.lab up' starts one"
-    found = [processes.daemon(path) and f"{path.stem} {path.read_text().strip()}" or f"{path.stem} DOWN" for path in sorted(settings.pid_file("x").parent.glob("*.pid"))]
-    told = [f"SLURM_CONF={settings.conf}", "daemons: " + ", ".join(found)]
+    names = [path.stem for path in sorted(settings.pid_file("x").parent.glob("*.pid"))]
+    found = {name: processes.daemon(settings.pid_file(name)) for name in names}
+    told = [f"SLURM_CONF={settings.conf}", "daemons: " + ", ".join(f"{name} {process.pid if process else 'DOWN'}" for name, process in found.items())]
     if daemons.succeeds(settings, "scontrol", "ping"):
         told += [daemons.run(settings, "sinfo", "-N", "-p", "main", "-o", "%N %T %c CPUs %m MB %G %E"), daemons.run(settings, "squeue")]
+    told += [f"used by processes {', '.join(map(str, users(where)))}"] if users(where) else []
     return "\n".join(told)
 
 
@@ -96,16 +124,7 @@ def _begin(where: Path, say: Callable[[str], None], sizes: dict[str, int | bool]
 
 def _start(settings: Settings, say: Callable[[str], None]) -> None:
     """Every daemon that does not run, until the nodes are there."""
-    daemons.munge(settings)
-    if settings.accounting:
-        daemons.database(settings)
-        say("MariaDB is up")
-        daemons.slurmdbd(settings)
-        say("slurmdbd is up")
-    daemons.controller(settings)
-    say("slurmctld is up")
-    for name in settings.names:
-        daemons.node(settings, name)
+    daemons.all_of(settings, say)
     daemons.wait_for(lambda: all_there(settings), 60, f"{settings.nodes} nodes ready")
     say(f"{settings.nodes} nodes are up: {daemons.run(settings, 'sinfo', '-h', '-p', 'main', '-o', '%N, %c CPUs, %G, %T').strip()}")
 

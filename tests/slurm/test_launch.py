@@ -1,0 +1,178 @@
+"""``echolm launch --on slurm`` on the real SLURM: the same plan, units, records and results as on one machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from launch_support import Reference, faulty_heads, result, until
+
+from cluster.batch import batches
+from echolm.record import find_records
+from tests.slurm.client import Slurm
+from tests.slurm.site import BLANK, Site
+
+
+@pytest.fixture
+def site(slurm: Slurm, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A workspace with the tiny store and a profile of the lab."""
+    healed = tmp_path / "always"
+    healed.touch()
+    monkeypatch.setenv("TEST_HEALED", str(healed))
+    found = Site(tmp_path, tiny / "store", slurm.settings)
+    found.profile()
+    with faulty_heads():
+        yield found
+
+
+@pytest.fixture(scope="session")
+def reference(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """Results of undisturbed runs."""
+    return Reference(tiny / "store", tmp_path_factory.mktemp("reference"))
+
+
+def events(site: Site, cell: str, kind: str) -> list[dict[str, object]]:
+    """All events of a kind, of all attempts of a cell's record."""
+    [record] = find_records(site.workspace.runs, cell)
+    return [event for number in record.attempts() for event in record.events(number) if event["event"] == kind]
+
+
+def test_a_grid_is_submitted_once_and_its_results_are_those_of_one_machine(site: Site, reference: Reference) -> None:
+    site.profile(units_per_job=2, jobs_at_once=2)
+    grid = site.grid({"head": ["mlp"], "seed": [0, 1, 2]}, epochs=1)
+    done = site.submit(grid)
+    assert done.status == 0 and "submitted 3 cells: 1 array" in done.out, done
+    again = site.submit(grid)
+    assert again.status == 0 and "submitted" not in again.out and "3 in jobs" in again.out, again
+    status = site("status", grid, "--json")
+    assert all(cell["job"].startswith(("queued in", "next in", "job ")) for cell in json.loads(status.out)["cells"]), status
+    until(lambda: set(site.states(grid)) == {"complete"}, "complete")
+    assert site.attempts(grid) == [1, 1, 1]
+    assert "submitted" not in site.submit(grid).out
+    for cell in site.cells(grid):
+        assert result(site.record(cell)) == reference(cell)
+    [batch] = batches(site.workspace, "toy")
+    assert [(array["count"], array["at_once"]) for array in batch.submitted()] == [(2, 2)]
+
+
+def test_eight_gpus_are_two_nodes_of_four_ranks_with_a_device_each(site: Site, reference: Reference) -> None:
+    """In the lab: 4 GPUs on nodes of 2; two such jobs share the nodes' ports and meet their own ranks."""
+    grid = site.grid({"encoder": ["tiny-mvit"], "head": ["mlp"], "seed": [0, 1]}, epochs=1)
+    assert site.submit(grid, "--gpus", "4").status == 0
+    until(lambda: set(site.states(grid)) == {"complete"}, "complete", 200)
+    for cell in site.cells(grid):
+        [started] = events(site, cell.id, "started")
+        assert started["world"] == 4
+        metrics, *_ = result(site.record(cell))
+        assert metrics == pytest.approx(reference(cell)[0], rel=1e-3)
+    [batch] = batches(site.workspace, "toy")
+    meetings = [json.loads(path.read_text()) for path in sorted((batch.path / "meetings").iterdir())]
+    assert len({(place["host"], place["port"]) for place in meetings}) == 2
+    nodes = {line.split("hostname=")[1].split(",")[0] for path in (batch.path / "logs").glob("*_log.out") for line in path.read_text().splitlines() if "hostname=" in line}
+    assert len(nodes) >= 2
+
+
+def test_a_request_that_fits_no_node_and_a_refused_sbatch_are_errors_that_leave_nothing(site: Site) -> None:
+    grid = site.grid({"head": ["mlp"]}, **BLANK)
+    odd = site.submit(grid, "--gpus", "3")
+    assert odd.status == 1 and "nodes of partition main hold 2 each" in odd.err, odd
+    site.profile(account="nobody", extra={"reservation": "not-there"})
+    refused = site.submit(grid)
+    assert refused.status == 1 and "sbatch refused" in refused.err and "eservation" in refused.err, refused
+    assert site.jobs(grid) == [] and all(not batch.submitted() for batch in batches(site.workspace, "toy"))
+    site.profile()
+    assert "submitted 1 cell" in site.submit(grid).out, "a batch without a job covers nothing"
+
+
+def test_an_environment_without_a_module_stops_the_submission_in_one_sentence(site: Site) -> None:
+    site.profile(setup=["export ECHOLM_PLUGINS=not_installed"], jobs_at_once=3)
+    grid = site.grid({"head": ["mlp"], "seed": [0, 1, 2, 3]}, **BLANK)
+    # the plugins that the submitting shell names come after the site's set-up lines: name them nowhere else
+    found = Site(site.root, None, site.settings)
+    found.environment = lambda: {key: value for key, value in Site.environment(site).items() if key != "ECHOLM_PLUGINS"}  # type: ignore[method-assign]
+
+    def stopped() -> str:
+        done = found.submit(grid)
+        return done.err if "nothing more is submitted" in done.err else ""
+
+    said = until(stopped, "the launch stops", 120)
+    assert "not_installed" in said and "echolm retry" in said, said
+    assert found.jobs(grid) == []
+    site.profile()
+    assert "submitted 4 cells" in site.submit(grid, command="retry").out
+
+
+def test_the_same_traceback_in_three_cells_stops_the_grid(site: Site) -> None:
+    site.profile(units_per_job=1, jobs_at_once=1)
+    grid = site.grid({"head": ["fails"], "seed": list(range(6))}, **BLANK)
+    assert site.submit(grid).status == 0
+    until(lambda: Counter(site.states(grid))["failed"] >= 3 and not site.jobs(grid), "three failures", 200)
+    assert Counter(site.states(grid)) == {"failed": 3, "pending": 3}, "the jobs that were queued took nothing more"
+    done = site.submit(grid)
+    assert done.status == 1 and "the same error ended 3 cells" in done.err and "this head is broken" in done.err, done
+    assert "submitted" not in done.out
+    site.healed.touch()
+    assert "submitted 6 cells" in site.submit(grid, command="retry").out
+
+
+def test_a_cancelled_grid_leaves_no_job_and_a_cancelled_cell_leaves_the_others_alone(site: Site) -> None:
+    grid = site.grid({"head": ["slow"], "seed": [0, 1]}, **BLANK, epochs=30)
+    site.slow(1)
+    assert site.submit(grid).status == 0
+    first, second = site.cells(grid)
+    until(lambda: site.trains(first) and site.trains(second), "both train")
+    assert site("cancel", grid, "--where", "seed=0").out == "toy: 1 cell cancelled\n"
+    until(lambda: site.states(grid)[0] == "cancelled", "one is cancelled")
+    assert site.states(grid)[1] == "running"
+    both = site("cancel", grid)
+    assert "1 cell cancelled; jobs" in both.out, both
+    until(lambda: not site.jobs(grid), "no job is left")
+    assert site.states(grid) == ["cancelled", "cancelled"]
+    assert "submitted" not in site.submit(grid).out
+
+
+def test_states_without_accounting_and_a_job_cancelled_by_hand(site: Site, slurm: Slurm) -> None:
+    slurm.accounting_off()
+    grid = site.grid({"head": ["slow"], "seed": [0]}, **BLANK, epochs=30)
+    site.slow(1)
+    assert site.submit(grid).status == 0
+    [cell] = site.cells(grid)
+    until(lambda: site.trains(cell), "it trains")
+    slurm.run("scancel", site.job_of(grid, cell))
+    until(lambda: not site.jobs(grid), "the job is gone")
+    done = site.submit(grid)
+    assert "cancelled; 1 cell waits for echolm retry" in done.err and site.states(grid) == ["cancelled"], done
+
+
+def test_queued_jobs_run_the_code_that_was_submitted(site: Site, slurm: Slurm) -> None:
+    """Whatever happens to the checkout, and wherever the job is started."""
+    grid = site.grid({"head": ["mlp"]}, **BLANK, epochs=1)
+    blocker = slurm.sbatch("sleep 60", "-p", "high", f"-N{slurm.settings.nodes}", "--exclusive")
+    slurm.wait_for_state(blocker, "RUNNING")
+    assert site.submit(grid).status == 0
+    [batch] = batches(site.workspace, "toy")
+    code = Path(batch.code)
+    marked = (code / "echolm" / "provenance.py").read_text().replace('"slurm_job":', '"pinned_code": "yes", "slurm_job":')
+    (code / "echolm" / "provenance.py").write_text(marked)
+    slurm.run("scancel", blocker)
+    until(lambda: set(site.states(grid)) == {"complete"}, "complete")
+    summary = site.record(site.cells(grid)[0]).summary()
+    assert summary and summary["provenance"]["pinned_code"] == "yes"
+    assert summary["provenance"]["commit"] == json.loads((code / "CODE.json").read_text())["commit"]
+    assert os.environ.get("PYTHONSAFEPATH") != "1"
+
+
+def test_out_of_memory_by_slurms_own_hand_is_tried_again_with_half_the_micro_batch(site: Site) -> None:
+    if not site.settings.cgroups:
+        pytest.skip("this machine's cgroups do not let SLURM enforce memory; see tests/slurm/README.md")
+    grid = site.grid({"head": ["hungry"]}, **BLANK, epochs=1)
+    site.profile(memory_gb=1.5)
+    assert site.submit(grid).status == 0
+    until(lambda: not site.jobs(grid), "the job is gone")
+    done = site.submit(grid)
+    assert "out-of-memory; 1 cell again with half the micro-batch" in done.err and "submitted 1 cell" in done.out, done
+    assert batches(site.workspace, "toy")[-1].resources.micro_batch == 2, "half of a batch of 5"
