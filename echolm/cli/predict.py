@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -36,7 +37,7 @@ def predict(
     workspace: Workspace, run: str, clip: Path, ed: int | None, es: int | None, tracings: Path | None, out: Path | None,
     video: Path | None, overwrite: bool, device: str, as_json: bool,
 ) -> None:  # fmt: skip
-    """Draw the LV contours that a run finds in a clip or in a folder of clips.
+    """Draw the LV contours that a run finds in clips.
 
     RUN is a complete run: a cell's id, the start of one, or a record folder. CLIP is an AVI or DICOM file, or a folder
     of them. For research, not for clinical use.
@@ -46,10 +47,9 @@ def predict(
     first, last and only frame; its area is the mean of these readings, and the agreement tells how far they point to
     the same frames (100 %: all do). The frames that are found are printed as estimated.
 
-    \b
-    The video holds the frames from ED to ES, ten a second, and no others. Each contour is from a forward pass
-    of its own in which that frame is an end of the clip: frames nearer to ED take the ED contour of the clip
-    from there to ES, the others the ES contour of the clip from ED to there. Nothing is interpolated.
+    The video holds the frames from ED to ES, ten a second, and no others. Each contour is from a forward pass of its
+    own in which that frame is an end of the clip: frames nearer to ED take the ED contour of the clip from there to ES,
+    the others the ES contour of the clip from ED to there. Nothing is interpolated.
 
     A folder's clips, without those of folders inside it, give a picture each and predictions.csv with a row a file in
     the folder --out. What is there already is left out. A file that cannot be read is one line, and the exit status 1.
@@ -166,4 +166,6 @@ def _folder(predictor: Predictor, folder: Path, out: Path, tracings: Path | None
         print_json({"table": str(target.table), "counts": dict(counts), "files": [asdict(row) for row in rows]})
     else:
         click.echo(f"{target.table}: {counted(len(files), 'clip')}: {', '.join(f'{number} {what}' for what, number in counts.items())}")
+        if agreements := [row.agreement for row in rows if row.agreement is not None]:
+            click.echo(f"ED and ES of {counted(len(agreements), 'clip')} are estimated; agreement {100 * median(agreements):.0f} % (median)")
     return 1 if counts["failed"] else 0

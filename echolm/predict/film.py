@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 
 from echolm.errors import EchoLMError
-from echolm.predict.picture import panel
-from echolm.record import write_atomic
+from echolm.predict.picture import LINE, panel
+from echolm.record import write_atomic, writing
 from echolm.tasks.landmarks import PHASES
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def save_film(traced: Sequence[Traced], path: Path) -> None:
     container, codec, pixels = KINDS[path.suffix.lower()]
     pictures = [one.picture() for one in traced]
     content = _encoded(pictures, container, codec, pixels) if codec else _gif(pictures)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, content)
 
 
@@ -91,7 +92,11 @@ def _encoded(pictures: Sequence[Image.Image], container: str, codec: str, pixels
 
 
 def _gif(pictures: Sequence[Image.Image]) -> bytes:
+    """With one palette for all: grays, and the colour of the contour from dark to full."""
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([gray for level in range(192) for gray in 3 * [level * 255 // 191]]
+                       + [part * (level + 1) // 64 for level in range(64) for part in LINE])  # fmt: skip
+    few = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     buffer = io.BytesIO()
-    few = [picture.quantize(128, dither=Image.Dither.NONE) for picture in pictures]  # dithered, they take twice the bytes
     few[0].save(buffer, "GIF", save_all=True, append_images=few[1:], duration=1000 // RATE, loop=0)
     return buffer.getvalue()
