@@ -98,14 +98,17 @@ def _given(clip: Path, ed: int | None, es: int | None, tracings: Path | None) ->
 
 
 def _file(predictor: Predictor, clip: Path, given: tuple[int | None, int | None], out: Path, video: Path | None, as_json: bool) -> None:
+    from tqdm import tqdm
+
     from echolm.predict.film import film, save_film
     from echolm.predict.picture import draw, save
 
-    found = predictor(clip, *given)
+    with tqdm(unit="pass", desc=clip.name, disable=not sys.stderr.isatty(), leave=False, dynamic_ncols=True) as bar:
+        predictor.progress = bar.update
+        found = predictor(clip, *given)
+        traced = film(predictor, _between(predictor, clip, found), *found.numbers) if video else []
     save(draw(found), out)
-    traced = []
     if video:
-        traced = film(predictor, _between(predictor, clip, found), *found.numbers)
         save_film(traced, video)
     if as_json:
         return print_json(_plain(clip, found, out) | {"video": str(video) if video else None, "video_frames": [one.number for one in traced]})

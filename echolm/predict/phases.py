@@ -109,7 +109,6 @@ class _Readings:
 def _search(readings: _Readings, searched: range, ed: int | None, es: int | None, gap: int) -> Pair:
     """Coarse to fine among the frames ``searched``."""
     step = -(-len(searched) // SPREAD)
-    gap = max(gap, step)
     pair = _best(readings, _or_given(searched[::step], ed), _or_given(searched[::step], es), gap)
     while step > 1:
         finer = max(1, step // 4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from echolm.training.prepare import PreparedRun, weights_identity, weights_path
 from echolm.training.trunk import first_network
 from echolm.workspace import Workspace
 
-BATCH = 8
+BATCH = 4
 """Clips pushed through the network at once."""
 RESIZED = 64
 """Frames resized at once."""
@@ -69,7 +69,8 @@ class Prediction:
 
 
 class Predictor:
-    """The network of a complete landmark run, in evaluation mode. ``run``: cell and fingerprint."""
+    """The network of a complete landmark run, in evaluation mode. ``run``: cell and fingerprint; ``progress`` is called
+    with the number of clips after each forward pass."""
 
     def __init__(self, record: RunRecord, workspace: Workspace, device: str = "cpu") -> None:
         from safetensors.torch import load_file
@@ -84,6 +85,7 @@ class Predictor:
             raise EchoLMError(f"{record.path}: its first weights, {config.weights}, have changed since it was trained; put them back")
         run = PreparedRun(config, identity["cell"], workspace.store(config.data.name), source, identity, record)
         self.run = f"{identity['cell']}/{identity['fingerprint'][:FINGERPRINT_DIGITS]}"
+        self.progress: Callable[[int], object] = lambda count: None
         self._device = torch.device(device)
         self._encoder = config.encoder
         self._member = Member(config, first_network(run, self._device), 0, self._device)
@@ -128,6 +130,7 @@ class Predictor:
         with torch.inference_mode():
             chosen = pixels[torch.from_numpy(clips).to(self._device)]
             outputs: np.ndarray = self._member.model(State({"clip": normalise(chosen, self._encoder)})).double().cpu().numpy()
+        self.progress(len(clips))
         return outputs
 
     def _resized(self, frames: np.ndarray) -> Tensor:

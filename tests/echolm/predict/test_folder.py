@@ -87,8 +87,8 @@ def lost_picture(out: Path, name: str, clips: Path) -> None:
 
 
 def newer_clip(out: Path, name: str, clips: Path) -> None:
-    later = (out / f"{name}.png").stat().st_mtime_ns + 10**9
-    os.utime(clips / name, ns=(later, later))
+    earlier = (clips / name).stat().st_mtime_ns - 10**9
+    os.utime(out / f"{name}.png", ns=(earlier, earlier))
 
 
 def other_size(out: Path, name: str, clips: Path) -> None:
@@ -113,6 +113,8 @@ HARM: list[Callable[[Path, str, Path], None]] = [lost_picture, newer_clip, other
 @pytest.mark.parametrize("harm", HARM, ids=lambda harm: harm.__name__)
 def test_only_what_is_missing_is_predicted_again(harm: Callable[[Path, str, Path], None], predictor: Predictor, clips: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
+    for path in sorted(clips.iterdir())[3:]:
+        path.unlink()
     run(predictor, clips, out)
     before, times = table(out), {path: path.stat().st_mtime_ns for path in out.glob("*.png")}
     name = sorted(before)[1]
@@ -121,7 +123,6 @@ def test_only_what_is_missing_is_predicted_again(harm: Callable[[Path, str, Path
     assert {file for file, row in table(out).items() if {**row, "bytes": ""} != {**before[file], "bytes": ""}} == set()
     assert {path.name for path, time in times.items() if path.stat().st_mtime_ns != time} == {f"{name}.png"}
     assert not any(run(predictor, clips, out).values())
-    assert all(run(predictor, clips, out, overwrite=True).values())
 
 
 def test_stopped_on_the_way(predictor: Predictor, clips: Path, tmp_path: Path) -> None:
