@@ -26,6 +26,7 @@ $(VENV)/installed: pyproject.toml constraints/cpu.txt
 bench: $(VENV)/installed
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.gpu
+	$(BIN)/python -m tests.benchmarks.phases
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info echolm-workspace

@@ -49,8 +49,8 @@ def check_device(text: str) -> str:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    """One JSON document on standard output. Bytes of file names that are not text are written as JSON escapes."""
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace"))
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -12,6 +12,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ import numpy as np
 from echolm.data.echonet_dynamic import COLUMNS, FILE_LIST, PATIENT, VIDEOS
 from echolm.data.phantom_anatomy import (
     CM_PER_PIXEL,
+    Motion,
     Sector,
+    Ventricle,
     disk_volume,
     draw_ejection,
     draw_heart,
@@ -130,19 +133,37 @@ def _clip(
     root: Path, seed: int, patient: int, number: int, size: int, noise: float
 ) -> tuple[list[Any], list[list[Any]]]:
     """Write one video; its row of the file list (without split) and its rows of tracings."""
+    drawn, scale = draw_beat(seed, patient, number, size), size / 112
+    heart, motion, rng = drawn.heart, drawn.motion, drawn.rng
+    frames = render(rng, drawn.sector, heart, motion, draw_view(rng), size)
+    write_mjpeg(root / VIDEOS / f"{drawn.name}.avi", frames, drawn.fps)
+    rows = {frame: _traced(rng, trace(heart, motion, frame), noise) for frame in sorted((motion.ed, motion.es))}
+    edv, esv = (disk_volume(rows[frame], CM_PER_PIXEL / scale) for frame in (motion.ed, motion.es))
+    listed = [drawn.name, (edv - esv) / edv * 100, esv, edv, size, size, drawn.fps, len(frames)]
+    return listed, [[f"{drawn.name}.avi", *row, frame] for frame, segments in rows.items() for row in segments.tolist()]
+
+
+@dataclass(frozen=True, eq=False)
+class Beat:
+    """What a video shows, and what it was traced from. ``name``: of its file; ``rng``: what further draws come from."""
+
+    name: str
+    sector: Sector
+    heart: Ventricle
+    motion: Motion
+    fps: int
+    rng: np.random.Generator
+
+
+def draw_beat(seed: int, patient: int, number: int, size: int = 112) -> Beat:
+    """The heart of patient ``patient`` beating in video ``number`` of the phantom of this seed: with it, ``trace`` gives
+    the true contour of every frame, not only of those in the tracings."""
     anatomy, rng = np.random.default_rng([seed, 1, patient]), np.random.default_rng([seed, 2, number])
     scale = size / 112
     sector = Sector(x=(size - 1) / 2, y=1.5 * scale, half_angle=float(anatomy.uniform(0.68, 0.80)), depth=108 * scale)
     heart, ejection = draw_heart(anatomy, sector, scale), draw_ejection(anatomy)
     fps = int(rng.choice(RATES))
-    motion = draw_motion(rng, heart, ejection, fps)
-    frames = render(rng, sector, heart, motion, draw_view(rng), size)
-    name = f"0X{word('phantom', seed, number):016X}"
-    write_mjpeg(root / VIDEOS / f"{name}.avi", frames, fps)
-    rows = {frame: _traced(rng, trace(heart, motion, frame), noise) for frame in sorted((motion.ed, motion.es))}
-    edv, esv = (disk_volume(rows[frame], CM_PER_PIXEL / scale) for frame in (motion.ed, motion.es))
-    listed = [name, (edv - esv) / edv * 100, esv, edv, size, size, fps, len(frames)]
-    return listed, [[f"{name}.avi", *row, frame] for frame, segments in rows.items() for row in segments.tolist()]
+    return Beat(f"0X{word('phantom', seed, number):016X}", sector, heart, draw_motion(rng, heart, ejection, fps), fps, rng)
 
 
 def _traced(rng: np.random.Generator, rows: np.ndarray, noise: float) -> np.ndarray:

@@ -280,6 +280,8 @@ WEIGHTS = [
 NEW = config(seed=7)
 COLLECT = "echolm collect"
 PREDICT = "echolm predict {cell} {source}/Videos/{sample}.avi --ed 5 --es 12 --out {root}/picture.png"
+SEARCH = "echolm predict {cell} {source}/Videos/{sample}.avi --out {root}/small/picture.png"
+VIDEOS = "echolm predict {cell} {source}/Videos --out {root}/new"
 UNSUMMED = remove("{record}/summary.json")
 STOPPED = steps(UNSUMMED, cut("{record}/attempts/1/events.jsonl", 0.8), holder_gone)
 """The run as a power cut would leave it: no summary, and half an event at the end."""
@@ -326,6 +328,22 @@ RECORDS = [
         ("Error: {record}/attempts/1/best.safetensors: cannot be read: No such file", "train the cell again")),
     Case("truncated predictions", steps(uncollected, cut("{record}/attempts/1/predictions.parquet")), COLLECT,
         ("problem: {record}/attempts/1/predictions.parquet: damaged (SHA-256", "launch the cell again"), 0, COLLECTED),
+    # clips to predict
+    Case("a full disk where a picture is", steps(small_disk("{root}/small", "16k"), write("{root}/small/picture.png", "old")), SEARCH,
+        ("Error: {root}/small/picture.png: cannot be written: No space left on device",)),
+    Case("a full disk where a contour video goes", small_disk("{root}/small", "16k"),
+        "echolm predict {cell} {source}/Videos/{sample}.avi --ed 5 --es 12 --out {root}/picture.png --video {root}/small/film.mp4",
+        ("Error: {root}/small/film.mp4: cannot be written: No space left on device",), 1, ("picture.png",)),
+    Case("a full disk in a folder of predictions", small_disk("{root}/new", "16k"), VIDEOS,
+        ("Error: {root}/new/", ".png: cannot be written: No space left on device"), 1, ("new/predictions.csv",)),
+    Case("a truncated video, phases searched", cut(VIDEO), SEARCH, ("Error: " + VIDEO + ": frame ", "is damaged or truncated")),
+    Case("a truncated video in a folder", cut(VIDEO), VIDEOS, (VIDEO + ": frame ", "is damaged or truncated"), 1, ("new/*",)),
+    Case("a folder without clips", folder("{root}/empty"), "echolm predict {cell} {root}/empty --out {root}/new",
+        ("Error: {root}/empty: no AVI or DICOM file directly in it",)),
+    Case("a contour video of another kind", steps(), SEARCH + " --video {root}/film.mkv",
+        ("Error: --video {root}/film.mkv: .mkv is no kind of video; valid: .mp4, .avi, .gif",)),
+    Case("another program's predictions.csv", write("{root}/new/predictions.csv", "a,b\n1,2\n"), VIDEOS,
+        ("Error: {root}/new/predictions.csv: its header (a,b) lacks column",)),
     # damage beside the records
     Case("a damaged cells.json", write("{workspace}/grids/grid/cells.json", "{"), "echolm logs {cell}",
         ("Error: {workspace}/grids/grid/cells.json: damaged (",)),

@@ -1,4 +1,4 @@
-"""Keeping results: a JSON file a benchmark, and a README of all of them."""
+"""Keeping results: a JSON file a benchmark, and a README of all of them (again: ``python -m tests.benchmarks.report``)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ RESULTS = Path(__file__).parents[2] / "results" / "benchmarks"
 INTRODUCTION = """# Benchmarks
 
 `make bench` measures all of this again and rewrites this folder; `python -m tests.benchmarks --only clips` measures one
-group, `python -m tests.benchmarks.gpu` what needs a GPU. Rates are per second of CPU time, on one core and one thread.
+group, `python -m tests.benchmarks.gpu` what needs a GPU, `python -m tests.benchmarks.phases` the phases that
+`echolm predict` estimates. Rates are per second of CPU time, on one core and one thread.
 The ways of a table ran in turn, round after round, in one process; a ratio is taken within a round, and figures are
 median (smallest-largest) over rounds. Input data are phantom clips.
 """
@@ -23,6 +24,11 @@ def write(folder: Path, name: str, content: dict[str, Any]) -> None:
     """Keep one group's results and write the README anew."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    readme(folder)
+
+
+def readme(folder: Path) -> None:
+    """Write the README of the results in a folder."""
     found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
     lines = [INTRODUCTION, *(line for name, group in found.items() for line in _group(name, group))]
     (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -61,3 +67,7 @@ def _table(comparison: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield from (f"- {name}: {value}" for name, value in comparison["facts"].items())
     yield ""
+
+
+if __name__ == "__main__":
+    readme(RESULTS)

@@ -32,7 +32,8 @@ def refused(done: Done, status: int = 1, *parts: str) -> None:
         ["logs", "abc", "--attempt", "0"],
         ["train", "abc", "--device", "toaster"],
         ["predict", "abc", "nosuch.avi", "--ed", "0", "--es", "1"],
-        ["predict", "abc", __file__, "--ed", "0"],
+        ["predict", "abc", ".", "--ed", "0"],
+        ["predict", "abc", __file__, "--overwrite"],
         ["predict", "abc", __file__, "--ed", "-1", "--es", "3"],
         ["data", "check", "nosuch", "."],
         ["data", "check", "echonet-dynamic", "nosuch"],
@@ -106,11 +107,12 @@ class TestRuns:
             ("fails", "avi", [], ["complete run"]),
             ("mean", "text", [], ["test_errors.py"]),
             ("mean", "avi", ["--es", "4000"], ["no frame 4000"]),
+            ("mean", "avi", ["--video", "film.mkv"], ["film.mkv", ".mp4"]),
             ("mean", "avi", ["--out", "picture.xyz"], ["picture.xyz", ".png"]),
             ("mean", "avi", ["--out", "/proc/nowhere/picture.png"], ["/proc/nowhere/picture.png", "cannot be written"]),
             ("mean", "avi", ["--device", "cuda:77"], ["cuda:77", "CUDA device"]),
         ],
-        ids=["incomplete run", "no video", "no frame", "no picture", "unwritable", "no device"],
+        ids=["incomplete run", "no video", "no frame", "no video kind", "no picture", "unwritable", "no device"],
     )
     def test_predict(self, launched: Launched, tiny: Path, run: str, clip: str, rest: list[str], parts: list[str]) -> None:
         path = next((tiny / "source" / "Videos").glob("*.avi")) if clip == "avi" else Path(__file__)

@@ -6,8 +6,10 @@ import fcntl
 import os
 import pty
 import re
+import shutil
 import struct
 import termios
+from pathlib import Path
 
 from launch_support import Launched, Shell, ended
 
@@ -50,6 +52,17 @@ def test_a_launch_elsewhere_prints_plain_lines(launched: Launched, shell: Shell)
         assert not re.search(r"[\r\x1b]", text)
     lines = done.err.splitlines()
     assert [bool(re.match(r"\[\d/2\] +\d+ s  [0-9a-f]{8}  complete +seed=\d$", line)) for line in lines] == [True, True]
+
+
+def test_predicting_a_folder_on_a_terminal_shows_a_progress_bar(launched: Launched, tiny: Path, tmp_path: Path) -> None:
+    """And one line for a clip that cannot be read."""
+    shutil.copytree(tiny / "source" / "Videos", tmp_path / "clips")
+    (tmp_path / "clips" / "no.avi").write_text("video")
+    words = ["--tracings", tiny / "source" / "VolumeTracings.csv", "--out", tmp_path / "out"]
+    status, text = on_terminal(launched.shell, "predict", launched.cells["mean"].id, tmp_path / "clips", *words)
+    assert status == 1, text
+    assert re.search(r"\d+%\|.*\| \d+/25", text) and "25/25" in text
+    assert text.count("no.avi: not a video") == 1 and "25 clips: 24 predicted, 1 failed" in text
 
 
 def test_the_status_table(launched: Launched) -> None:

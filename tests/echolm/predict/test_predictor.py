@@ -8,52 +8,20 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-import pydicom.data
 import pytest
 import torch
 from PIL import Image
+from predict_support import CINE, CONSTANT, prepared
 
-from echolm.config import parse_config
+from echolm.data.phantom import write_mjpeg
 from echolm.data.store import ClipStore
 from echolm.data.video import read_video, square_crop
 from echolm.errors import EchoLMError
-from echolm.geometry import ejection_fraction, method_of_disks
+from echolm.geometry import area, ejection_fraction, method_of_disks
 from echolm.predict import LINE, PANEL, Prediction, Predictor, draw
 from echolm.record import RunRecord
 from echolm.training.loop import fit
-from echolm.training.prepare import PreparedRun, prepare_run
 from echolm.workspace import Workspace
-
-CINE = Path(str(pydicom.data.get_testdata_file("examples_ybr_color.dcm")))
-
-
-def prepared(workspace: Workspace, **changes: Any) -> PreparedRun:
-    plain = {"data": "tiny", "task": "landmarks", "encoder": "tiny-r3d", "trainable": "k2", "head": "mlp", "epochs": 4}
-    return prepare_run(parse_config(plain | {"batch_size": 5, "optimizer": {"name": "adam", "lr": 2e-3}} | changes), workspace)
-
-
-@pytest.fixture(scope="module")
-def workspace(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A workspace with the tiny store."""
-    torch.set_num_threads(1)
-    made = Workspace(tmp_path_factory.mktemp("predict"))
-    made.store("tiny").parent.mkdir(parents=True)
-    made.store("tiny").symlink_to(tiny / "store")
-    return made
-
-
-@pytest.fixture(scope="module")
-def record(workspace: Workspace) -> RunRecord:
-    """A complete run."""
-    run = prepared(workspace)
-    assert fit([run])[0].state == "complete"
-    return run.record
-
-
-@pytest.fixture(scope="module")
-def predictor(record: RunRecord, workspace: Workspace) -> Predictor:
-    """Its network."""
-    return Predictor(record, workspace)
 
 
 def stored(record: RunRecord) -> dict[tuple[str, str], np.ndarray]:
@@ -168,3 +136,64 @@ def test_a_run_whose_first_weights_have_changed(workspace: Workspace, tmp_path: 
     os.replace(paths[1], paths[0])
     with pytest.raises(EchoLMError, match="one.pt, have changed"):
         Predictor(run.record, workspace)
+
+
+def test_estimated_phases_are_predicted_as_if_they_were_given(predictor: Predictor, videos: list[Path]) -> None:
+    for path in [*videos[:3], CINE]:
+        found = predictor(path)
+        assert found.estimate and found.numbers == (found.estimate.ed, found.estimate.es)
+        again = predictor(path, *found.numbers)
+        assert again.estimate is None
+        np.testing.assert_allclose(found.contours, again.contours, atol=1e-3)
+        np.testing.assert_array_equal(found.frames, again.frames)
+        assert found.areas == pytest.approx(area(again.contours).tolist(), abs=0.1)
+
+
+def test_one_phase_is_estimated_where_the_other_is_given(predictor: Predictor) -> None:
+    late, early = predictor(CINE, ed=4), predictor(CINE, es=20)
+    assert late.numbers[0] == 4 and late.estimate and late.estimate.estimated == ("ES",)
+    assert early.numbers[1] == 20 and early.estimate and early.estimate.estimated == ("ED",)
+    with pytest.raises(EchoLMError, match="examples_ybr_color.dcm: has no frame 30; it holds 30 frames"):
+        predictor(CINE, ed=30)
+
+
+def test_a_clip_s_contours_do_not_depend_on_what_is_predicted_beside_it(predictor: Predictor, videos: list[Path]) -> None:
+    """More clips than fit into a batch, from the whole file or from its frames alone."""
+    cine = predictor.read(videos[0])
+    pairs = [(first, last) for first in (0, 7, 21) for last in (3, 7, 15, 22)]
+    together = predictor.contours(cine, pairs)
+    assert together.shape == (12, 2, 40, 2)
+    for pair, contours in zip(pairs, together, strict=True):
+        np.testing.assert_allclose(predictor(videos[0], *pair).contours, contours, atol=1e-3)
+
+
+@pytest.mark.parametrize("count", [2, 3, 33])
+def test_files_of_few_frames(count: int, predictor: Predictor, videos: list[Path], tmp_path: Path) -> None:
+    write_mjpeg(tmp_path / "short.avi", np.tile(read_video(videos[0]).frames, (2, 1, 1))[5 : 5 + count], 50)
+    found = predictor(tmp_path / "short.avi")
+    assert len({*found.numbers}) == 2 and max(found.numbers) < count
+
+
+def test_a_file_of_one_frame_has_no_phases(predictor: Predictor, videos: list[Path], tmp_path: Path) -> None:
+    write_mjpeg(tmp_path / "still.avi", read_video(videos[0]).frames[:1], 50)
+    with pytest.raises(EchoLMError, match="still.avi: holds 1 frame"):
+        predictor(tmp_path / "still.avi")
+    assert np.isfinite(predictor(tmp_path / "still.avi", 0, 0).contours).all()
+
+
+def test_a_run_that_does_not_look_at_the_frames_estimates_no_phases(workspace: Workspace, videos: list[Path]) -> None:
+    run = prepared(workspace, **CONSTANT)
+    fit([run])
+    predict = Predictor(run.record, workspace)
+    with pytest.raises(EchoLMError, match=f"{videos[0].name}: the contours of this run do not depend on the frames.* type --ed and --es"):
+        predict(videos[0])
+    assert predict(videos[0], 3, 9).numbers == (3, 9)
+
+
+def test_estimated_phases_are_named_in_the_picture(predictor: Predictor) -> None:
+    one = predictor(CINE, 4, 16)
+    two = predictor(CINE, ed=4)
+    pictures = [np.asarray(draw(Prediction(two.contours, two.frames, two.numbers, 50.0, estimate))) for estimate in (None, two.estimate)]
+    assert one.estimate is None
+    differ = (pictures[0] != pictures[1]).any((0, 2))
+    assert not differ[:PANEL].any() and differ[PANEL + 8 :].any(), "ED was given, ES was not"

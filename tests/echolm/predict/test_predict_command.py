@@ -1,0 +1,130 @@
+"""``echolm predict`` as typed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+from predict_support import CINE
+
+from echolm.cli import main
+from echolm.predict import Predictor
+from echolm.predict.phases import RULE
+from echolm.record import RunRecord
+from echolm.workspace import Workspace
+
+Type = Callable[..., Result]
+
+
+@pytest.fixture
+def predict(record: RunRecord, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Type:
+    """Type ``echolm predict RUN ...`` in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def typed(*words: object, status: int = 0) -> Result:
+        arguments = ["--workspace", str(workspace.root), "predict", record.path.parent.name, *map(str, words)]
+        done = CliRunner().invoke(main, arguments, prog_name="echolm")
+        assert done.exit_code == status and isinstance(done.exception, SystemExit | None), done
+        assert not re.search(r"[\r\x1b]", done.stderr), "no progress bar without a terminal"
+        return done
+
+    return typed
+
+
+def test_one_file(predict: Type, predictor: Predictor) -> None:
+    found = predictor(CINE)
+    assert found.estimate
+    lines = predict(CINE).stdout.splitlines()
+    ed, es = found.numbers
+    assert lines[0].startswith(f"contours.png: contours at frames {ed} (ED) and {es} (ES); EF {found.ejection_fraction:.1f} %")
+    assert lines[1].startswith(f"ED and ES were estimated, by the {RULE}: agreement {100 * found.estimate.agreement:.0f} %")
+    assert predict(CINE, "--ed", 3).stdout.splitlines()[1].startswith("ES was estimated")
+    assert len(predict(CINE, "--ed", 3, "--es", 9).stdout.splitlines()) == 1, "nothing was estimated"
+    assert os.listdir() == ["contours.png"]
+
+
+def test_one_file_as_json(predict: Type, predictor: Predictor) -> None:
+    found = predictor(CINE)
+    assert found.estimate
+    plain = json.loads(predict(CINE, "--json", "--video", "film.gif", "--out", "a.jpg").stdout)
+    assert plain["frames"] == list(found.numbers)
+    assert plain["estimate"] == {
+        "rule": RULE, "ed": found.numbers[0], "es": found.numbers[1], "estimated": ["ED", "ES"],
+        "agreement": pytest.approx(found.estimate.agreement), "passes": found.estimate.passes,
+    }  # fmt: skip
+    assert plain["video_frames"] == list(range(min(found.numbers), max(found.numbers) + 1))
+    with Image.open("film.gif") as film, Image.open("a.jpg") as picture:
+        assert film.n_frames == len(plain["video_frames"]) and picture.format == "JPEG"  # type: ignore[attr-defined]
+    given = json.loads(predict(CINE, "--json", "--ed", 3, "--es", 9).stdout)
+    assert (given["estimate"], given["video"], given["video_frames"]) == (None, None, [])
+
+
+def test_a_folder(predict: Type, clips: Path) -> None:
+    """The counts, and one line for a file that cannot be read; typed again, only that one is looked at."""
+    names = sorted(os.listdir(clips))
+    (clips / names[1]).write_bytes(b"no video")
+    done = predict(clips, "--out", "found", status=1)
+    assert done.stdout.splitlines()[0] == "found/predictions.csv: 4 clips: 3 predicted, 1 failed"
+    assert re.fullmatch(r"ED and ES of 3 clips are estimated; agreement \d+ % \(median\)", done.stdout.splitlines()[1])
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"{clips / names[1]}: not a video")
+    os.remove(clips / names[1])
+    assert predict(clips, "--out", "found").stdout.startswith("found/predictions.csv: 3 clips: 3 already there\n")
+    plain = json.loads(predict(clips, "--out", "found", "--overwrite", "--json").stdout)
+    assert plain["counts"] == {"predicted": 3} and [row["file"] for row in plain["files"]] == [names[0], *names[2:]]
+    assert all(row["problem"] == "" and Path("found", row["picture"]).exists() for row in plain["files"])
+
+
+def test_frames_of_tracings(predict: Type, tiny: Path, clips: Path) -> None:
+    tracings, clip = tiny / "source" / "VolumeTracings.csv", sorted(clips.iterdir())[0]
+    whole = predict(clips, "--tracings", tracings)
+    assert whole.stdout == "contours/predictions.csv: 4 clips: 4 predicted\n"
+    plain = json.loads(predict(clip, "--tracings", tracings, "--json").stdout)
+    assert plain["estimate"] is None
+    row = json.loads(predict(clips, "--tracings", tracings, "--json").stdout)["files"][0]
+    assert plain["frames"] == [row["ed"], row["es"]]
+
+
+def test_names_that_are_no_text(predict: Type, clips: Path) -> None:
+    """Bytes that are not UTF-8, and a line break."""
+    for name in (b"\xff\xfe.avi", b"two\nlines.avi"):
+        shutil.copy(sorted(clips.iterdir())[0], os.path.join(os.fsencode(clips), name))
+    assert "6 clips: 6 predicted" in predict(clips).stdout
+    assert "6 clips: 6 predicted" in predict(clips, "--overwrite").stdout
+    assert len(json.loads(predict(clips, "--json").stdout)["files"]) == 6
+    with open(os.path.join(os.fsencode(clips), b"\xff.avi"), "wb") as file:
+        file.write(b"x")
+    assert len(predict(clips, status=1).stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["CLIPS", "--ed", "3"], "in a folder the frames are estimated"),
+        (["CLIPS", "--video", "x.mp4"], "are for one clip"),
+        (["CINE", "--overwrite"], "is for a folder"),
+        (["CINE", "--ed", "3", "--tracings", "FILE"], "leave out --ed and --es"),
+        (["CLIPS", "--out", "FILE"], "--out the folder"),
+        (["CINE", "--out", "CLIPS"], "--out the picture"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_options_that_do_not_go_together(words: list[str], part: str, predict: Type, clips: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    places = {"CLIPS": clips, "CINE": CINE, "FILE": tmp_path / "file"}
+    done = predict(*[places.get(word, word) for word in words], status=2)
+    assert part in done.stderr
+    assert sorted(os.listdir()) == ["clips", "file"]
+
+
+@pytest.mark.parametrize("words", [["--out", "a.psd"], ["--video", "a.mkv"], ["--out", "x.png", "--ed", "77"]], ids=" ".join)
+def test_nothing_is_written_for_an_error(words: list[str], predict: Type) -> None:
+    assert predict(CINE, *words, status=1).stderr.startswith("Error: ")
+    assert os.listdir() == []
