@@ -159,6 +159,14 @@ def find_records(runs: Path, cell: str) -> list[RunRecord]:
     return [RunRecord(path.parent) for path in sorted(found, key=lambda p: (-p.stat().st_mtime_ns, p.parent.name))]
 
 
+def cell_state(runs: Path, cell: str) -> str:
+    """The state of a cell, whatever data and weights its records are of: complete if one of them is, else the newest's."""
+    states = [record.state().name for record in find_records(runs, cell)]
+    if not states:
+        return "cancelled" if (runs / cell / "cancelled").exists() else "pending"
+    return "complete" if "complete" in states else states[0]
+
+
 def read_json(path: Path, *needed: str) -> dict[str, Any]:
     """A JSON object from a file; EchoLMError when it is damaged or lacks a ``needed`` field, FileNotFoundError when it
     is not there."""

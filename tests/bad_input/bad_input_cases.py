@@ -351,6 +351,8 @@ RECORDS = [
         ("failed: ", "{record}/attempts/2: cannot be written: Permission denied")),
     Case("a full disk while training", steps(NEW, small_disk("{workspace}/runs", "300k")), TRAIN,
         ("failed: ", "best-00000.safetensors: cannot be written: No space left on device"), 1, FAILED),
+    Case("a cancelled cell in a table", ran("echolm cancel {grid} --where head=gcn"), "echolm tables grid",
+        ("- gcn: seeds 0, 1: the run was cancelled; type: `echolm retry ", "/grid.yaml --where head=gcn`"), 0),
     # a damaged record
     Case("a damaged config.json, predicted from", cut("{record}/config.json"), PREDICT,
         ("Error: {record}/config.json: damaged (", "delete it or restore it from a copy")),
