@@ -19,6 +19,7 @@ This module reads; ``echolm.attempt`` writes. Reading never changes a state.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -213,6 +214,22 @@ def write_atomic(path: Path, content: bytes) -> None:
     """Write a file by ``atomic``."""
     with atomic(path) as file:
         file.write(content)
+
+
+def settle(folder: Path) -> None:
+    """Flush the names of a folder's files to the disk, where its file system can: a power cut does not take them back.
+    Raises StorageError."""
+    with writing(folder):
+        handle = None
+        try:
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EACCES):  # the last: a folder one may not list
+                raise
+        finally:
+            if handle is not None:
+                os.close(handle)
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
