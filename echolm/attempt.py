@@ -18,7 +18,7 @@ from typing import Any
 
 from echolm.errors import EchoLMError, StorageError
 from echolm.liveness import HEARTBEAT_S, PATIENCE_S, Heartbeat, beat, describe_self, known_dead, silent
-from echolm.record import ENDINGS, RunRecord, write_atomic, writing
+from echolm.record import ENDINGS, RunRecord, settle, write_atomic, writing
 
 
 class Busy(EchoLMError):
@@ -98,18 +98,23 @@ class Attempt:
     def publish(self, summary: dict[str, Any], files: list[str]) -> None:
         """Make the run complete: ``summary`` with the attempt's number and the SHA-256 of ``files``, linked once.
 
+        What the summary speaks of is on the disk before it is linked, and the link before this returns.
         Raises Superseded when another holder's summary is already there.
         """
-        digests = {name: hashlib.sha256((self.path / name).read_bytes()).hexdigest() for name in files}
+        digests = {name: _sha256_on_disk(self.path / name) for name in files}
         content = {**summary, "attempt": self.number, "files": digests, "finished": time.time()}
         own = self.write("summary.json", json.dumps(_finite(content), indent=1, sort_keys=True).encode())
         target = self.record.path / "summary.json"
+        for folder in (self.path, self.path.parent):
+            settle(folder)
         with writing(target):
             try:
                 os.link(own, target)
             except FileExistsError:
                 if not os.path.samefile(own, target):
                     raise Superseded(f"{target}: another process completed this run first") from None
+        for folder in (self.record.path, *list(self.record.path.parents)[:2]):
+            settle(folder)
         with suppress(StorageError):  # what counts is the summary
             self.event("complete")
 
@@ -136,6 +141,13 @@ def _free(record: RunRecord, number: int, patience_s: float) -> bool:
         return True
     path = record.attempt_path(number)
     return known_dead(path) or silent(path, patience_s)
+
+
+def _sha256_on_disk(path: Path) -> str:
+    """A file's SHA-256, once its content has been flushed to the disk."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _finite(value: Any) -> Any:

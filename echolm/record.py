@@ -19,6 +19,7 @@ This module reads; ``echolm.attempt`` writes. Reading never changes a state.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -164,6 +165,14 @@ def find_records(runs: Path, cell: str) -> list[RunRecord]:
     return [RunRecord(path.parent) for path in sorted(found, key=lambda p: (-p.stat().st_mtime_ns, p.parent.name))]
 
 
+def cell_state(runs: Path, cell: str) -> str:
+    """The state of a cell, whatever data and weights its records are of: complete if one of them is, else the newest's."""
+    states = [record.state().name for record in find_records(runs, cell)]
+    if not states:
+        return "cancelled" if (runs / cell / "cancelled").exists() else "pending"
+    return "complete" if "complete" in states else states[0]
+
+
 def read_json(path: Path, *needed: str) -> dict[str, Any]:
     """A JSON object from a file; EchoLMError when it is damaged or lacks a ``needed`` field, FileNotFoundError when it
     is not there."""
@@ -210,6 +219,22 @@ def write_atomic(path: Path, content: bytes) -> None:
     """Write a file by ``atomic``."""
     with atomic(path) as file:
         file.write(content)
+
+
+def settle(folder: Path) -> None:
+    """Flush the names of a folder's files to the disk, where its file system can: a power cut does not take them back.
+    Raises StorageError."""
+    with writing(folder):
+        handle = None
+        try:
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EACCES):  # the last: a folder one may not list
+                raise
+        finally:
+            if handle is not None:
+                os.close(handle)
 
 
 def read_lines(path: Path, needed: str) -> list[dict[str, Any]]:

@@ -89,6 +89,11 @@ class Grid:
     tables: dict[str, TableDefinition]
     path: Path
 
+    @property
+    def typed(self) -> str:
+        """The grid as commands name it: a shipped one by its name, any other by the path that was given."""
+        return self.name if shipped_grids().get(self.name) == self.path else str(self.path)
+
     def where(self, conditions: Iterable[str]) -> list[Cell]:
         """Cells that meet all conditions ``axis=label[,label...]`` (``subgrid=`` and ``table=`` too)."""
         wanted = [_condition(text) for text in conditions]

@@ -138,7 +138,8 @@ def cohort_key(config: FinetuneConfig | PretrainConfig) -> str | None:
 
 
 def save_cells(grid: Grid, workspace: Workspace) -> Path:
-    """Write ``grids/<grid>/cells.json``: the resolved cells that were launched, and the tables they feed."""
+    """Write ``grids/<grid>/cells.json``: the resolved cells that were launched, the tables they feed, and the path of the
+    grid's file unless the grid came with EchoLM."""
     path = workspace.grids / grid.name / "cells.json"
     cells = {
         cell.id: {
@@ -152,6 +153,8 @@ def save_cells(grid: Grid, workspace: Workspace) -> Path:
     tables = {name: table.model_dump(mode="json") for name, table in grid.tables.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"grid": grid.name, "title": grid.title, "cells": cells, "tables": tables}
+    if grid.typed != grid.name:
+        content["path"] = str(grid.path.absolute())
     write_atomic(path, json.dumps(content, indent=1).encode())
     return path
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from echolm.cli.options import as_json, print_json
+from echolm.cli.options import as_json, print_json, program
 from echolm.errors import EchoLMError
-from echolm.record import RunRecord, find_records, write_atomic
+from echolm.record import RunRecord, cell_state, find_records, write_atomic
 from echolm.registry import suggest
 from echolm.workspace import Workspace
 
@@ -72,7 +73,8 @@ def tables(
 
     grid, results = _grid(workspace, grid_name)
     wanted = _wanted(grid, name, one=style == "csv" and not as_json)
-    built = [build(grid, table, results, spread) for table in wanted]
+    state = partial(cell_state, workspace.runs)
+    built = [replace(build(grid, table, results, spread, state), program=program()) for table in wanted]
     if as_json:
         content = {"grid": grid.name, "tables": [plain(table) for table in built]}
         text = json.dumps(content, indent=1, ensure_ascii=False)

@@ -70,7 +70,11 @@ def counted(number: int, noun: str) -> str:
 
 def typed(*words: str) -> str:
     """``echolm ...`` as one types it next, with the --workspace of this command."""
+    return shlex.join([*program(), *words])
+
+
+def program() -> tuple[str, ...]:
+    """The words that such a command begins with."""
     main = click.get_current_context().find_root()
     named = main.get_parameter_source("workspace") == ParameterSource.COMMANDLINE
-    options = ["--workspace", os.fspath(main.params["workspace"])] if named else []
-    return shlex.join(["echolm", *options, *words])
+    return ("echolm", "--workspace", os.fspath(main.params["workspace"])) if named else ("echolm",)

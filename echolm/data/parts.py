@@ -18,14 +18,14 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from echolm.data.dicom import is_dicom
 from echolm.data.video import index_packets, read_packets, read_video
 from echolm.errors import EchoLMError
-from echolm.record import atomic, write_atomic
+from echolm.record import atomic, write_atomic, writing
 
 PART = 64
 """Items of a part."""
@@ -82,22 +82,30 @@ class Parts:
         return [Decoded(**entry) for number in range(len(self.jobs)) for entry in self._results(number)]
 
     def merge(self) -> None:
-        """Append the parts' frames to the target; started again after a stop, it goes on where it was."""
+        """Append the parts' frames to the target; started again after a stop, it goes on where it was.
+
+        StorageError: the target cannot be written. EchoLMError: a part is not there.
+        """
         if self.target is None:
             return
         end = 0
-        with open(self.target, "ab") as merged:
-            for number, jobs in enumerate(self.jobs):
-                sizes = (entry["height"] * entry["width"] for entry in self._results(number))
-                start, end = end, end + sum(len(job.frames) * size for job, size in zip(jobs, sizes, strict=True))
+        with writing(self.target), open(self.target, "ab") as merged:
+            for number in range(len(self.jobs)):
+                start, end = end, end + self._size(number)
                 if merged.tell() < end:
                     merged.truncate(start)
                     merged.seek(start)
                     self._append(number, merged)
                 self._file(number, "bin").unlink(missing_ok=True)
 
-    def _append(self, number: int, merged: Any) -> None:
-        with open(self._file(number, "bin"), "rb") as part:
+    def _append(self, number: int, merged: BinaryIO) -> None:
+        file = self._file(number, "bin")
+        try:
+            part = open(file, "rb")
+        except OSError as error:
+            again = f"remove {self.folder.parent} and type it again"
+            raise EchoLMError(f"{file}: cannot be read: {error.strerror or error}; {again}") from error
+        with part:
             shutil.copyfileobj(part, merged, COPY_BYTES)
         merged.flush()
         os.fsync(merged.fileno())
@@ -106,11 +114,16 @@ class Parts:
         if self.target and self.target.exists():
             return True
         frames = self._frames(number)
-        whole = self._file(number, "json").exists() and (frames is None or frames.exists())
         try:
-            return whole and not any(entry["error"] for entry in self._results(number))
-        except EchoLMError:
+            failed = any(entry["error"] for entry in self._results(number))
+            return not failed and (frames is None or frames.stat().st_size == self._size(number))
+        except (EchoLMError, FileNotFoundError):
             return False
+
+    def _size(self, number: int) -> int:
+        """Bytes of a part's frames."""
+        pairs = zip(self.jobs[number], self._results(number), strict=True)
+        return sum(len(job.frames) * entry["height"] * entry["width"] for job, entry in pairs)
 
     def _results(self, number: int) -> list[dict[str, Any]]:
         file = self._file(number, "json")

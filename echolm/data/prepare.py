@@ -25,7 +25,7 @@ from echolm.data.store import FRAMES, INFO, PARTIAL, SCHEMA, ClipStore, peek
 from echolm.data.video import CHANNEL_RULE, DECODER
 from echolm.data.writer import StoredItem, fingerprint, write_index, write_info, write_json, write_problems
 from echolm.errors import EchoLMError, StorageError
-from echolm.record import read_json, write_atomic
+from echolm.record import read_json, settle, write_atomic
 
 PLAN = "plan.json"
 LINE_SECONDS = 10.0
@@ -173,6 +173,7 @@ def _finish(found: Scan, out: Path, plan: dict[str, Any], stored: list[StoredIte
     }
     if plan["index_only"]:
         info["videos"] = str(found.root.absolute())
+    settle(out)  # a store never outlives its frames
     write_info(out, info, stored)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,18 +16,22 @@ from echolm.registry import suggest
 from grid.statistics import OVER_PATIENTS, OVER_SEEDS, std_over_patients, std_over_seeds
 from grid.tables.definition import ColumnDefinition, TableCell, TableDefinition, TableGrid
 from grid.tables.group import group
+from grid.tables.missing import missing
 from grid.tables.published import Published, find, published_numbers
 from grid.tables.results import RUNS_FILE, newest_runs, predictions_path, read_columns
-from grid.tables.table import Missing, Row, Table, Value
+from grid.tables.table import Row, Table, Value
 
 SpreadName = Literal["patients", "seeds"]
 SPREADS = {"patients": (std_over_patients, OVER_PATIENTS), "seeds": (std_over_seeds, OVER_SEEDS)}
 
 
-def build(grid: TableGrid, name: str, results: Path | None, spread: SpreadName = "patients") -> Table:
+def build(
+    grid: TableGrid, name: str, results: Path | None, spread: SpreadName = "patients", state: Callable[[str], str] | None = None
+) -> Table:
     """The table ``name`` of a grid from ``results``, the folder that was collected (None: nothing was run yet).
 
-    Seeds without a run are missing, not an error. EchoLMError when nothing was collected, the table is unknown, its
+    Seeds without a run are missing, not an error; ``state``, cell id -> state of a run, tells why where the records are
+    at hand. EchoLMError when nothing was collected, the table is unknown, its
     axes do not tell its cells apart, or the predictions lack one of its columns.
     """
     if name not in grid.tables:
@@ -36,7 +40,7 @@ def build(grid: TableGrid, name: str, results: Path | None, spread: SpreadName =
         raise EchoLMError(f"{results / RUNS_FILE}: is not there; type: echolm collect {grid.name}")
     definition, rows = grid.tables[name], group(grid, name)
     runs = newest_runs(results) if results else {}
-    builder = _Builder(definition, results or Path(), runs, spread, _published(grid, name))
+    builder = _Builder(definition, results or Path(), runs, spread, _published(grid, name), state)
     return Table(
         grid=grid.name,
         name=name,
@@ -46,6 +50,7 @@ def build(grid: TableGrid, name: str, results: Path | None, spread: SpreadName =
         rows=tuple(Row(labels, builder.values(cells)) for labels, cells in rows.items()),
         kind=SPREADS[spread][1],
         published=definition.published,
+        typed=grid.typed,
         whole_grid=len(grid.tables) == 1 and all(name in cell.tables for cell in grid.cells),
     )
 
@@ -76,6 +81,7 @@ class _Builder:
     runs: Mapping[str, list[dict[str, Any]]]
     spread: SpreadName
     published: list[Published]
+    state: Callable[[str], str] | None
     _tables: dict[Path, pa.Table] = field(default_factory=dict)
 
     def values(self, cells: Sequence[Mapping[str, TableCell]]) -> tuple[Value, ...]:
@@ -84,12 +90,13 @@ class _Builder:
         return tuple(self._value(*pair) for pair in zip(self.definition.columns, cells, strict=True))
 
     def _value(self, column: ColumnDefinition, cells: Mapping[str, TableCell]) -> Value:
-        found, missing, notes = [], [], []
+        found, absent, notes = [], [], []
         for seed, cell in cells.items():
             stored = self.runs.get(cell.id, [])
             path = predictions_path(self.results, stored[0]["fingerprint"]) if stored else None
             if path is None or not path.exists():
-                missing.append(Missing(seed, cell.id, _reason(path)))
+                found_state = self.state(cell.id) if self.state else ""
+                absent.append(missing(seed, cell.id, found_state, collected=path is not None))
                 continue
             found.append(_Run(seed, cell.id, stored[0], *_select(self._test_rows(path), column, path)))
             if len(stored) > 1:
@@ -100,7 +107,7 @@ class _Builder:
             seeds=tuple(run.seed for run in found),
             cells=tuple(run.cell for run in found),
             runs=tuple(run.stored["run_id"] for run in found),
-            missing=tuple(missing),
+            missing=tuple(absent),
             synthetic=any(run.stored["synthetic"] for run in found),
             notes=(*notes, *_unusual(found)),
             published=self._find(column, cells),
@@ -120,10 +127,6 @@ class _Builder:
             return None
         shared = set.intersection(*(set(cell.coordinates.items()) for cell in cells.values()))
         return find(self.published, self.definition.published, column, dict(shared))
-
-
-def _reason(path: Path | None) -> str:
-    return "no complete run was collected" if path is None else "the predictions were not collected"
 
 
 def _select(test: pa.Table, column: ColumnDefinition, path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -55,8 +55,9 @@ def _text(number: float | None) -> str:
 def _plain_row(table: Table, row: Row) -> dict[str, Any]:
     values = {}
     for column, value in zip(table.columns, row.values, strict=True):
-        fill = command(table, {axis: (label,) for axis, label in table.place(row, column).items()})
-        values[column.heading] = _plain_value(value, fill) if value.expected else None
+        places = {axis: (label,) for axis, label in table.place(row, column).items()}
+        fill = dict.fromkeys(command(table, places, item.remedy) for item in value.missing)
+        values[column.heading] = _plain_value(value, "; ".join(fill)) if value.expected else None
     return {"labels": dict(zip(table.axes, row.labels, strict=True)), "values": values}
 
 
@@ -72,7 +73,7 @@ def _plain_value(value: Value, fill: str) -> dict[str, Any]:
         "synthetic": value.synthetic,
         "missing": [vars(item) for item in value.missing],
         "notes": list(value.notes),
-        "command": fill if value.missing else None,
+        "command": fill or None,
         "published": _plain_published(value.published),
     }
 

@@ -107,7 +107,7 @@ class TableCell(Protocol):
 
 
 class TableGrid(Protocol):
-    """A grid as its tables need it."""
+    """A grid as its tables need it. ``typed``: as commands name it, by its name or the path of its file."""
 
     @property
     def name(self) -> str: ...
@@ -115,3 +115,5 @@ class TableGrid(Protocol):
     def cells(self) -> Sequence[TableCell]: ...
     @property
     def tables(self) -> Mapping[str, TableDefinition]: ...
+    @property
+    def typed(self) -> str: ...

@@ -35,6 +35,14 @@ class LaunchedGrid(BaseModel):
     title: str = ""
     cells: tuple[LaunchedCell, ...]
     tables: dict[str, TableDefinition] = {}
+    path: str = ""
+    """Of the file that was launched; empty for a grid that came with EchoLM."""
+
+    @property
+    def typed(self) -> str:
+        """The grid as commands name it: its name, or the path of its file, relative where that is shorter to read."""
+        path = Path(self.path)
+        return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path) if self.path else self.name
 
     @model_validator(mode="before")
     @classmethod

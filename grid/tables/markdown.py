@@ -106,7 +106,7 @@ def _notes(table: Table) -> list[str]:
 
 
 def _missing(table: Table) -> list[str]:
-    lines = [f"- {gap}; type: `{command(table, dict(gap.places))}`" for gap in gaps(table)]
+    lines = [f"- {gap}; type: `{command(table, dict(gap.places), gap.remedy)}`" for gap in gaps(table)]
     incomplete = any(value.incomplete for value in table.values)
     head = "Missing (values with * are incomplete):" if incomplete else "Missing:"
-    return ["\n".join([head, *lines]), f"and then: `echolm collect {table.grid}`"] if lines else []
+    return ["\n".join([head, *lines]), f"and then: `{command(table, {}, 'collect')}`"] if lines else []

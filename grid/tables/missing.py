@@ -19,6 +19,7 @@ class Gap:
     places: Places
     seeds: tuple[str, ...]
     reason: str
+    remedy: str = "launch"
 
     def __str__(self) -> str:
         if not self.seeds:
@@ -35,8 +36,8 @@ def gaps(table: Table) -> list[Gap]:
     """
     expected = [(place, value) for place, value in table.places if value.expected]
     found = list(dict.fromkeys(gap for place, value in expected for gap in _gaps(place, value)))
-    if not any(value.seeds for value in table.values) and len({gap.reason for gap in found}) == 1:
-        return [Gap((), (), found[0].reason)]
+    if not any(value.seeds for value in table.values) and len({(gap.reason, gap.remedy) for gap in found}) == 1:
+        return [Gap((), (), found[0].reason, found[0].remedy)]
     labels: dict[str, dict[str, None]] = {}
     for place, _ in expected:
         for axis, label in place.items():
@@ -46,20 +47,42 @@ def gaps(table: Table) -> list[Gap]:
     return [replace(gap, places=tuple(pair for pair in gap.places if not _covers(pair, labels))) for gap in found]
 
 
-def command(table: Table, places: Mapping[str, Sequence[str]]) -> str:
-    """The command that runs what is missing at ``places``, axis -> labels."""
+STANDINGS = {
+    "interrupted": ("the run was interrupted", "launch"),
+    "running": ("the run is not complete yet", "status"),
+    "failed": ("the run failed", "retry"),
+    "pruned": ("the run was pruned", "retry"),
+    "cancelled": ("the run was cancelled", "retry"),
+    "complete": ("the run was not collected", "collect"),
+}
+"""State of a cell -> why a table lacks it, and the command for that (see ``Missing``)."""
+
+
+def missing(seed: str, cell: str, state: str, collected: bool) -> Missing:
+    """A seed whose cell is in ``state``; ``collected``: its run was collected, without its predictions."""
+    reason, remedy = STANDINGS.get(state, ("no complete run was collected", "launch"))
+    if collected:
+        reason = "the predictions were not collected"
+    return Missing(seed, cell, reason, remedy)
+
+
+def command(table: Table, places: Mapping[str, Sequence[str]], remedy: str = "launch") -> str:
+    """The command ``remedy`` (see ``Missing``) for what is missing at ``places``, axis -> labels."""
+    if remedy == "collect":
+        return shlex.join([*table.program, "collect", table.grid])
     where = [] if table.whole_grid else [f"table={table.name}"]
     where += [f"{axis}={','.join(labels)}" for axis, labels in places.items() if tuple(labels) != (ABSENT,)]
     options = [word for text in where for word in ("--where", text)]
-    return shlex.join(["echolm", "launch", table.grid, "--on", "local", *options])
+    on = ["--on", "local"] if remedy == "launch" else []
+    return shlex.join([*table.program, remedy, table.typed or table.grid, *on, *options])
 
 
 def _gaps(place: Mapping[str, str], value: Value) -> list[Gap]:
-    by_reason: dict[str, list[Missing]] = {}
+    seeds: dict[tuple[str, str], list[str]] = {}
     for item in value.missing:
-        by_reason.setdefault(item.reason, []).append(item)
+        seeds.setdefault((item.reason, item.remedy), []).append(item.seed)
     places = tuple((axis, (label,)) for axis, label in place.items())
-    return [Gap(places, tuple(item.seed for item in items), reason) for reason, items in by_reason.items()]
+    return [Gap(places, tuple(names), *why) for why, names in seeds.items()]
 
 
 def _merged(found: list[Gap], axis: str, order: list[str]) -> list[Gap]:
@@ -68,7 +91,7 @@ def _merged(found: list[Gap], axis: str, order: list[str]) -> list[Gap]:
     for gap in found:
         others = tuple(pair for pair in gap.places if pair[0] != axis)
         own = dict(gap.places).get(axis)
-        groups.setdefault((others, gap.seeds, gap.reason, own if own in (None, (ABSENT,)) else axis), []).append(gap)
+        groups.setdefault((others, gap.seeds, gap.reason, gap.remedy, own if own in (None, (ABSENT,)) else axis), []).append(gap)
     return [_union(group, axis, order) for group in groups.values()]
 
 

@@ -14,11 +14,12 @@ ABSENT = "-"
 
 @dataclass(frozen=True)
 class Missing:
-    """A seed without a number, and why."""
+    """A seed without a number, why, and the command of EchoLM that changes that: launch, retry, collect or status."""
 
     seed: str
     cell: str
     reason: str
+    remedy: str = "launch"
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class Row:
 class Table:
     """``kind`` names what every ± of its own numbers is (see grid.statistics).
 
-    ``whole_grid``: every cell of the grid is in this table, and no other table is defined.
+    ``whole_grid``: every cell of the grid is in this table, and no other table is defined. ``typed``: the grid as
+    commands name it, by its name or the path of its file; ``program``: the words that commands begin with.
     """
 
     grid: str
@@ -73,6 +75,8 @@ class Table:
     kind: str
     published: PublishedSource | None = None
     whole_grid: bool = True
+    typed: str = ""
+    program: tuple[str, ...] = ("echolm",)
 
     @property
     def values(self) -> list[Value]:

@@ -139,12 +139,12 @@ def steps(*made: Make) -> Make:
     return lambda place: [make(place) for make in made]
 
 
-def ran(command: str) -> Make:
-    """A command that was typed before, and worked."""
+def ran(command: str, status: int = 0) -> Make:
+    """A command that was typed before, with its exit status."""
 
     def make(place: Place) -> None:
         done = typed(command, place)
-        assert done.status == 0, done
+        assert done.status == status, done
 
     return make
 
@@ -186,6 +186,21 @@ def avi(path: str, codec: str = "mjpeg", pixels: str = "yuvj420p", frames: int =
                 black = av.VideoFrame.from_ndarray(np.zeros((size, size), np.uint8), format="gray")
                 container.mux(stream.encode(black.reformat(format=pixels)))
             container.mux(stream.encode(None))
+
+    return make
+
+
+def dicom(path: str, **fields: Any) -> Make:
+    """pydicom's echocardiogram of 30 frames with other fields."""
+
+    def make(place: Place) -> None:
+        import pydicom
+        from pydicom.data import get_testdata_file
+
+        dataset = pydicom.dcmread(str(get_testdata_file("examples_ybr_color.dcm")))
+        for name, value in fields.items():
+            setattr(dataset, name, value)
+        dataset.save_as(place.path(path))
 
     return make
 

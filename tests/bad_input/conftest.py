@@ -48,7 +48,7 @@ def place(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     for name in [name for name in os.environ if name.startswith(("ECHOLM_", "MLFLOW_"))]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(found.root)
-    monkeypatch.setenv("PYTHONPATH", str(found.root))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(found.root), str(Path(__file__).parents[2])]))
     yield found
     for folder in found.mounted:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)

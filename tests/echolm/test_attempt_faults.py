@@ -76,6 +76,64 @@ class TestKilled:
         assert complete > 10
 
 
+class Disk:
+    """What a power cut would leave under a folder: contents that were flushed, under names that their folder was flushed
+    with. Calls go through to the real file system."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root, self.flushed, self.names = root, set[int](), dict[Path, dict[str, int]]()
+        fsync, link = os.fsync, os.link
+
+        def flush(handle: int) -> None:
+            fsync(handle)
+            path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+            if path.is_dir():
+                self.names[path] = {entry.name: entry.inode() for entry in os.scandir(path)}
+            else:
+                self.flushed.add(os.fstat(handle).st_ino)
+
+        def linked(source: Path, target: Path) -> None:
+            link(source, target)
+            if target.name == "summary.json":
+                self.at_link = {name for name in os.listdir(source.parent) if self.has(source.parent / name, source.parent)}
+
+        monkeypatch.setattr(os, "fsync", flush)
+        monkeypatch.setattr(os, "link", linked)
+
+    def has(self, path: Path, above: Path | None = None) -> bool:
+        """Whether a file, or a folder, is there afterwards with its content; its folder ``above`` is taken to be there."""
+        inode = path.stat().st_ino
+        known = self.names.get(path.parent, {}).get(path.name) == inode and (path.is_dir() or inode in self.flushed)
+        return known and (path.parent == (above or self.root) or self.has(path.parent, above))
+
+
+def test_a_summary_never_outlives_what_it_speaks_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut at the link, or after it. The best weights are a second name of what was the best after an epoch."""
+    disk = Disk(tmp_path / "runs", monkeypatch)
+    record = RunRecord(tmp_path / "runs" / "cell" / "fingerprint")
+    record.create(IDENTITY)
+    attempt = Attempt.acquire(record)
+    attempt.write("best-00003.safetensors", b"weights")
+    attempt.write("predictions.parquet", b"rows")
+    os.link(attempt.path / "best-00003.safetensors", attempt.path / "best.safetensors")
+    (attempt.path / "notes.txt").write_text("never flushed")
+    attempt.publish({}, ["best.safetensors", "predictions.parquet", "notes.txt"])
+    assert disk.at_link >= {"best.safetensors", "predictions.parquet", "summary.json", "notes.txt"}
+    for path in (record.path / "summary.json", record.path / "config.json", *(attempt.path / name for name in disk.at_link)):
+        assert disk.has(path), path
+
+
+def test_a_file_system_that_cannot_flush_folders_will_do(record: RunRecord, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_folders(handle: int) -> None:
+        if Path(f"/proc/self/fd/{handle}").is_dir():
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    attempt = Attempt.acquire(record)
+    monkeypatch.setattr(os, "fsync", no_folders)
+    attempt.publish({}, [])
+    assert record.state().name == "complete"
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 256 KiB."""

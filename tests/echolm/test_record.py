@@ -13,7 +13,7 @@ import pytest
 from echolm.attempt import Attempt
 from echolm.errors import EchoLMError, StorageError
 from echolm.liveness import describe_self
-from echolm.record import RunRecord, find_records, read_json, write_atomic
+from echolm.record import RunRecord, cell_state, find_records, read_json, write_atomic
 from echolm.workspace import Workspace
 
 IDENTITY = {"cell": "c" * 16, "fingerprint": "f" * 64, "config": {"seed": 0}, "protocols": {}, "data": "d", "weights": "random"}
@@ -270,6 +270,23 @@ class TestFind:
         (tmp_path / "cell" / "half").mkdir()
         (tmp_path / "cell" / "cancelled").touch()
         assert [record.path.name[0] for record in find_records(tmp_path, "cell")] == ["c", "b", "a"]
+
+    def test_the_state_of_a_cell_is_complete_where_one_run_is(self, tmp_path: Path) -> None:
+        states = []
+        for number, fingerprint in enumerate("abc"):
+            record = RunRecord.at(tmp_path, "cell", fingerprint * 64)
+            states.append(cell_state(tmp_path, "cell"))
+            record.create({**IDENTITY, "fingerprint": fingerprint * 64})
+            os.utime(record.path / "config.json", ns=(0, number))
+            attempt = Attempt.acquire(record)
+            if fingerprint == "b":
+                attempt.publish({}, [])
+            attempt.release("failed" if fingerprint == "a" else None)
+        assert [*states, cell_state(tmp_path, "cell")] == ["pending", "failed", "complete", "complete"]
+        (tmp_path / "other").mkdir()
+        assert cell_state(tmp_path, "other") == "pending"
+        (tmp_path / "other" / "cancelled").touch()
+        assert cell_state(tmp_path, "other") == "cancelled"
 
     def test_none(self, tmp_path: Path) -> None:
         assert find_records(tmp_path / "nowhere", "cell") == find_records(tmp_path, "cell") == []

@@ -199,6 +199,15 @@ class TestLaunched:
             assert (entry["coordinates"], entry["tables"], entry["subgrids"]) == (cell.coordinates, ["main"], [])
         assert stored["tables"]["main"]["rows"] == ["head"]
 
+    def test_the_file_is_kept_unless_it_came_with_echolm(self, tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+        shipped = load_grid("demo")
+        assert "path" not in json.loads(save_cells(shipped, workspace).read_text()) and shipped.typed == "demo"
+        monkeypatch.chdir(tmp_path)
+        Path("demo.yaml").write_bytes(shipped.path.read_bytes())
+        own = load_grid("demo.yaml")
+        assert own.typed == "demo.yaml"
+        assert json.loads(save_cells(own, workspace).read_text())["path"] == str(tmp_path / "demo.yaml")
+
     def test_stored_twice_is_stored_once(self, grid: Grid, workspace: Workspace) -> None:
         assert save_cells(grid, workspace).read_bytes() == save_cells(grid, workspace).read_bytes()
         assert [path.name for path in (workspace.grids / "toy").iterdir()] == ["cells.json"]

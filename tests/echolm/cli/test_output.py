@@ -84,3 +84,15 @@ def test_a_reader_who_goes_away_is_no_error(shell: Shell) -> None:
     assert "Traceback" not in process.stderr.read()
     process.wait()
     process.stderr.close()
+
+
+def test_a_table_names_the_file_that_was_launched_and_what_each_cell_waits_for(launched: Launched) -> None:
+    done = launched.shell.inside("tables", launched.grid)
+    lines = [line for line in done.out.splitlines() if line.startswith("- ")]
+    assert lines == [
+        "- fails: seed -: the run failed; type: `echolm retry toy.yaml --where head=fails`",
+        "- missing: seed -: no complete run was collected; type: `echolm launch toy.yaml --on local --where head=missing`",
+    ]
+    assert launched.shell.inside("status", *lines[0].split("`")[1].split()[2:]).out.endswith("1 cell: 1 failed\n")
+    elsewhere = launched.shell.inside("-w", launched.shell.workspace.root, "tables", launched.grid, ECHOLM_WORKSPACE=None).out
+    assert f"`echolm --workspace {launched.shell.workspace.root} retry toy.yaml --where head=fails`" in elsewhere

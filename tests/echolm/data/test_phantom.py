@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
+import os
 import re
+import signal
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from echolm.data.phantom import phantom
+from echolm.data import phantom as phantom_module
+from echolm.data.phantom import phantom, write_mjpeg
 from echolm.data.phantom_anatomy import disk_volume
 from echolm.data.scan import scan
 from echolm.data.video import read_video
@@ -147,3 +152,54 @@ def test_what_cannot_be_made_says_so(tmp_path: Path) -> None:
         phantom(tmp_path / "x", size=111)
     with pytest.raises(EchoLMError, match="cannot be written"):
         phantom(tmp_path / "file" / "x", videos=1)
+
+
+def killed(root: Path, videos: int, number: int) -> None:
+    """Make a phantom in a process that is gone before it writes its ``number``-th file."""
+
+    def before(call: Callable[..., None]) -> Callable[..., None]:
+        def counted(*values: object) -> None:
+            if next(counter) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            call(*values)
+
+        return counted
+
+    counter = itertools.count(1)
+    if (child := os.fork()) == 0:
+        for name in ("write_mjpeg", "write_atomic"):
+            setattr(phantom_module, name, before(getattr(phantom_module, name)))
+        phantom(root, videos=videos)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+
+
+def content(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_killed_phantom_is_made_by_the_same_arguments(tmp_path: Path) -> None:
+    """Wherever it is killed: what it leaves is no data set, and marked as synthetic once there is a video."""
+    phantom(tmp_path / "whole", videos=2)
+    with pytest.raises(EchoLMError, match="is not an empty folder"):
+        phantom(tmp_path / "whole", videos=2)
+    for number in range(2, 6):
+        root = tmp_path / str(number)
+        killed(root, 2, number)
+        assert "phantom.json" in content(root) and "FileList.csv" not in content(root)
+        with pytest.raises(EchoLMError, match="is not an empty folder"):
+            phantom(root, videos=2, seed=1)
+        phantom(root, videos=2)
+        assert content(root) == content(tmp_path / "whole")
+
+
+def test_an_interrupted_phantom_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*values: object) -> None:
+        if len(list((tmp_path / "new").rglob("*.avi"))) == 2:
+            raise KeyboardInterrupt
+        write_mjpeg(*values)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("echolm.data.phantom.write_mjpeg", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        phantom(tmp_path / "new", videos=3)
+    assert not (tmp_path / "new").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -68,6 +69,61 @@ def test_a_killed_preparation_continues(large: Path, tmp_path: Path, workers: in
     store = make(large, out, clips="all")
     assert len(store.items) == 320 and len({entry.tobytes() for entry in _first_frames(store)}) == 1
     assert not (out / "partial").exists()
+
+
+def test_a_damaged_part_is_decoded_again(dataset: Any, tmp_path: Path) -> None:
+    whole = make(dataset.write(), tmp_path / "whole")
+    broken = dataset.root / "Videos" / "0XA2.avi"
+    content = broken.read_bytes()
+    for number, damage in enumerate([b"", b"[{}", b"[]", b"{}", b'[{"error": "", "more": 1}, 2]', b"\xff"]):
+        out = tmp_path / str(number)
+        broken.write_bytes(bytes(len(content)))
+        with pytest.raises(EchoLMError, match="1 of 4 videos do not decode"):
+            make(dataset.root, out)
+        broken.write_bytes(content)
+        (out / "partial" / "part-00000.json").write_bytes(damage)
+        assert make(dataset.root, out).fingerprint == whole.fingerprint
+
+
+def test_a_damaged_part_that_is_merged_already_says_so(dataset: Any, tmp_path: Path) -> None:
+    video = scan(NAME, dataset.write()).items[0].path
+    folder = tmp_path / "store" / "partial"
+    folder.mkdir(parents=True)
+    merging = Parts(folder, [Job(video, np.array([0]), ((112, 112),))], tmp_path / "frames.bin")
+    assert sum(merging.decode(1)) == 1
+    merging.merge()
+    (folder / "part-00000.json").write_text("[")
+    assert list(merging.decode(1)) == [1]
+    with pytest.raises(EchoLMError, match=rf"part-00000.json: damaged; remove {tmp_path / 'store'} and type it again"):
+        merging.results()
+
+
+def test_parts_of_no_known_plan_are_not_used(dataset: Any, tmp_path: Path) -> None:
+    """Without its plan, nobody knows which files the parts were made from."""
+    broken = dataset.root / "Videos" / "0XA2.avi"
+    content = broken.read_bytes()
+    broken.write_bytes(bytes(len(content)))
+    with pytest.raises(EchoLMError, match="1 of 4 videos do not decode"):
+        make(dataset.write(), tmp_path / "store")
+    broken.write_bytes(content)
+    results = tmp_path / "store" / "partial" / "part-00000.json"
+    entries = [{"height": 112, "width": 112, "sha256": "0" * 64, "error": "", "packets": []}] * 4
+    results.write_text(json.dumps(entries))
+    (results.parent / "plan.json").unlink()
+    assert make(dataset.root, tmp_path / "store").fingerprint == make(dataset.root, tmp_path / "whole").fingerprint
+
+
+def test_what_a_killed_preparation_was_writing_is_removed(dataset: Any, tmp_path: Path) -> None:
+    out, (broken, *_) = tmp_path / "store", sorted((dataset.root / "Videos").iterdir())
+    content = broken.read_bytes()
+    broken.write_bytes(bytes(len(content)))
+    with pytest.raises(EchoLMError, match="1 of 4 videos do not decode"):
+        make(dataset.write(), out)
+    broken.write_bytes(content)
+    for name in (".index.parquet.0123456789abcdef.tmp", "partial/.part-00000.bin.0123456789abcdef.tmp"):
+        (out / name).write_text("x")
+    make(dataset.root, out)
+    assert sorted(os.listdir(out)) == ["frames.bin", "index.parquet", "problems.csv", "store.json"]
 
 
 def _replace_videos_of_first_part(root: Path) -> None:
@@ -202,7 +258,8 @@ def test_a_full_disk_is_an_error_and_can_be_continued(large: Path, tmp_path: Pat
     run = [sys.executable, "-c", limited, str(large), str(tmp_path / "store"), "1"]
     done = subprocess.run(run, capture_output=True, text=True)
     assert done.returncode == 1 and "echolm.errors.EchoLMError" in done.stderr.splitlines()[-1]
-    assert "no store was made, type it again to continue" in done.stderr
+    assert "part-00000.bin: cannot be written: File too large; no store was made, type it again to continue" in done.stderr
+    assert not list((tmp_path / "store").rglob("*.tmp"))
     with pytest.raises(EchoLMError, match="unfinished"):
         ClipStore.open(tmp_path / "store")
     assert len(make(large, tmp_path / "store", clips="all").items) == 320

@@ -37,6 +37,7 @@ class SmallGrid:
     tables: dict[str, TableDefinition]
     name: str = "small"
     title: str = "A small grid"
+    typed: str = "small"
 
 
 @dataclass

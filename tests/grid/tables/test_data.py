@@ -39,6 +39,15 @@ def test_plain_data_is_strict_json(grid: Any, results: Any) -> None:
         assert value["command"] == "echolm launch small --on local --where encoder=tiny-r3d --where head=mlp"
 
 
+def test_a_value_that_lacks_seeds_for_two_reasons_has_both_commands(grid: Any, results: Any) -> None:
+    states = {"tiny-r3d.mlp.1": "cancelled"}
+    first = plain(build(grid, "main", results.folder, state=lambda cell: states.get(cell, "pending")))["rows"][0]
+    for value in first["values"].values():
+        where = "--where encoder=tiny-r3d --where head=mlp"
+        assert value["command"] == f"echolm launch small --on local {where}; echolm retry small {where}"
+        assert [item["remedy"] for item in value["missing"]] == ["launch", "retry", "launch"]
+
+
 @pytest.mark.parametrize("spread", ["patients", "seeds"])
 def test_the_kind_is_the_same_everywhere(grid: Any, results: Any, complete: Any, spread: Any) -> None:
     table = build(grid, "main", results.folder, spread)

@@ -45,6 +45,15 @@ def test_more_facts_of_a_cell_do_no_harm(tmp_path: Path) -> None:
     assert read_launched(tmp_path, "smoke").cells[0].id == "c"
 
 
+def test_a_grid_is_typed_by_the_path_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    launch(tmp_path, "old")
+    launch(tmp_path, "new", path=str(tmp_path / "my grids" / "new.yaml"))
+    assert read_launched(tmp_path, "old").typed == "old"
+    assert read_launched(tmp_path, "new").typed == str(tmp_path / "my grids" / "new.yaml")
+    monkeypatch.chdir(tmp_path)
+    assert read_launched(tmp_path, "new").typed == "my grids/new.yaml"
+
+
 def test_a_grid_that_was_never_launched(tmp_path: Path) -> None:
     with pytest.raises(EchoLMError, match="no grid was launched in .*; *|echolm launch smoke --on local"):
         read_launched(tmp_path / "grids", "smoke")

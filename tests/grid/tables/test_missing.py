@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 import shlex
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from echolm.record import STATES
 from grid.definition import Cell, Grid, load_grid
 from grid.tables.build import build
-from grid.tables.missing import Gap, command, gaps
+from grid.tables.missing import Gap, command, gaps, missing
 
 ENCODERS, HEADS = ("tiny-r3d", "tiny-mvit"), ("mlp", "gcn")
 
@@ -48,6 +50,44 @@ def test_reasons_stay_apart_and_labels_come_together(grid: Any, results: Any) ->
         "tiny-mvit, mlp: seeds 1, 2: no complete run was collected",
         "tiny-mvit, gcn: seeds 0, 1, 2: no complete run was collected",
     ]
+
+
+def test_what_a_run_waits_for_decides_the_command(grid: Any, results: Any) -> None:
+    states = ["pending", "interrupted", "running", "failed", "cancelled", "pruned", "complete", ""]
+    cells = [cell.id for cell in grid.cells if cell.id.startswith("tiny-r3d")] + ["tiny-mvit.mlp.0", "tiny-mvit.mlp.1"]
+    for cell in ("tiny-mvit.mlp.2", *(f"tiny-mvit.gcn.{seed}" for seed in "012")):
+        results.run(cell)
+    table = build(grid, "main", results.folder, state=dict(zip(cells, states, strict=True)).__getitem__)
+    at = "--where encoder=tiny-r3d --where head="
+    assert [(str(gap), command(table, dict(gap.places), gap.remedy)) for gap in gaps(table)] == [
+        ("tiny-r3d, mlp: seed 0: no complete run was collected", f"echolm launch small --on local {at}mlp"),
+        ("tiny-r3d, mlp: seed 1: the run was interrupted", f"echolm launch small --on local {at}mlp"),
+        ("tiny-r3d, mlp: seed 2: the run is not complete yet", f"echolm status small {at}mlp"),
+        ("tiny-r3d, gcn: seed 0: the run failed", f"echolm retry small {at}gcn"),
+        ("tiny-r3d, gcn: seed 1: the run was cancelled", f"echolm retry small {at}gcn"),
+        ("tiny-r3d, gcn: seed 2: the run was pruned", f"echolm retry small {at}gcn"),
+        ("tiny-mvit, mlp: seed 0: the run was not collected", "echolm collect small"),
+        ("tiny-mvit, mlp: seed 1: no complete run was collected",
+            "echolm launch small --on local --where encoder=tiny-mvit --where head=mlp"),
+    ]  # fmt: skip
+
+
+def test_every_state_of_a_run_has_its_command(results: Any, grid: Any) -> None:
+    assert {state: missing("0", "c", state, False).remedy for state in STATES} == {
+        "pending": "launch", "running": "status", "interrupted": "launch", "complete": "collect", "failed": "retry",
+        "pruned": "retry", "cancelled": "retry",
+    }  # fmt: skip
+
+
+def test_commands_name_the_file_of_a_grid_and_begin_as_they_were_typed(grid: Any) -> None:
+    grid.typed = "my grids/small.yaml"
+    table = replace(build(grid, "main", None), program=("echolm", "--workspace", "/w"))
+    typed = {remedy: command(table, {"head": ["mlp"]}, remedy) for remedy in ("launch", "retry", "collect")}
+    assert typed == {
+        "launch": "echolm --workspace /w launch 'my grids/small.yaml' --on local --where head=mlp",
+        "retry": "echolm --workspace /w retry 'my grids/small.yaml' --where head=mlp",
+        "collect": "echolm --workspace /w collect small",
+    }
 
 
 def test_a_table_without_any_run_is_one_line(grid: Any) -> None:
