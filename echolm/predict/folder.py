@@ -16,7 +16,9 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from echolm.data.dicom import is_dicom
+from echolm.data.echonet_dynamic import GRID
 from echolm.data.tables import Row, RowError, read_rows
+from echolm.data.video import read_video
 from echolm.data.volume_tracings import TracingError, phases, read_tracings, sample_id
 from echolm.errors import EchoLMError, StorageError
 from echolm.predict.picture import draw, save
@@ -84,7 +86,9 @@ def from_tracings(path: Path) -> Ends:
         if found is None:
             return None
         try:
-            of = phases(found, max(found.frames, default=0) + 1)  # a frame beyond the video shows when it is read
+            height, width = read_video(clip, [0]).frames.shape[1:]
+            size = max(GRID[0], height), max(GRID[1], width)
+            of = phases(found, max(found.frames, default=0) + 1, size)  # a frame beyond the video shows when it is read
         except TracingError as error:
             raise EchoLMError(f"{path}:{error.line or found.line}: {sample_id(clip.name)}: {error}") from error
         return of.ed, of.es
