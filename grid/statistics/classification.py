@@ -126,15 +126,20 @@ def auc_function(positive: np.ndarray, score: np.ndarray, missing: bool = False)
     if missing or np.isnan(score).any():
         return lambda weights: np.full(len(weights), np.nan)
     order = np.argsort(score, kind="stable")
-    starts = np.flatnonzero(np.append(True, np.diff(score[order]) != 0))
+    starts = np.flatnonzero(np.append(True, score[order][1:] != score[order][:-1]))
     is_positive = positive[order]
+    ties = len(starts) < len(order)
 
     def area(weights: np.ndarray) -> np.ndarray:
         ordered = weights[:, order]
-        up = np.add.reduceat(np.where(is_positive, ordered, 0), starts, axis=1)
-        down = np.add.reduceat(np.where(is_positive, 0, ordered), starts, axis=1)
-        below = np.cumsum(down, axis=1) - down / 2
-        return (up * below).sum(1) / (up.sum(1) * down.sum(1))
+        up = ordered * is_positive
+        down = ordered - up
+        if ties:
+            up, down = (np.add.reduceat(side, starts, axis=1) for side in (up, down))
+        below = np.cumsum(down, axis=1)
+        totals = up.sum(1) * below[:, -1]
+        below -= down / 2
+        return np.einsum("bn,bn->b", up, below) / totals
 
     return area
 
