@@ -44,14 +44,15 @@ FEWEST_SEEDS = 3
 class Uncertainty:
     """An estimate and draws of what it might have been, sorted.
 
-    ``patient_variance``, ``seed_variance``: the two components of the variance of the estimate; ``seed_df``: degrees of
-    freedom of the second. ``crossed`` is False where seeds are not counted. ``undefined``: share of resamples in
+    ``patient_variance``, ``seed_variance``: the two components of the variance of the estimate, with their degrees of
+    freedom ``patient_df``, ``seed_df``. ``crossed`` is False where seeds are not counted. ``undefined``: share of resamples in
     which the statistic is not defined (one class only); they are left out.
     """
 
     estimate: float
     draws: np.ndarray
     patient_variance: float
+    patient_df: float
     seed_variance: float
     seed_df: float
     crossed: bool
@@ -65,11 +66,34 @@ class Uncertainty:
         return float(low), float(high)
 
     def p_value(self, null: float = 0.0) -> float:
-        """Two-sided: 1 - the level of the interval that just reaches ``null``; at least 2 / (resamples + 1)."""
+        """Two-sided: 1 - the level of the interval that just reaches ``null``.
+
+        Beyond the last draw it is that of the variance with the same quantiles, so that Holm's adjustment over many comparisons does
+        not end at the number of resamples.
+        """
         if not len(self.draws):
             return np.nan
         fewer = min((self.draws <= null).sum(), (self.draws >= null).sum())
-        return float(min(1.0, 2 * (1 + fewer) / (1 + len(self.draws))))
+        p = float(min(1.0, 2 * (1 + fewer) / (1 + len(self.draws))))
+        return p if fewer else min(p, self._tail(abs(null - self.estimate), p))
+
+    def _tail(self, distance: float, otherwise: float) -> float:
+        """The p at which the quantile of the two components is ``distance``, by bisection of its logarithm."""
+        from scipy.special import stdtrit
+
+        total = self.patient_variance + self.seed_variance
+        if not total:
+            return otherwise
+        share = self.seed_variance / total
+        low, high = -600.0, 0.0
+        for _ in range(60):
+            middle = (low + high) / 2
+            quantile = [-stdtrit(min(df, 1e9), np.exp(middle) / 2) for df in (self.patient_df, self.seed_df)]
+            if np.sqrt(total) * ((1 - share) * quantile[0] + share * quantile[1]) > distance:
+                low = middle
+            else:
+                high = middle
+        return float(np.exp(high))
 
 
 def crossed(value: Resampled) -> Uncertainty:
@@ -100,7 +124,7 @@ def patients_only(value: Resampled) -> Uncertainty:
     own = value.draws.mean(0)
     good = np.sort(own[np.isfinite(own)]) if np.isfinite(value.estimate) else np.empty(0)
     variance = float(good.var()) if len(good) else np.nan
-    return Uncertainty(value.estimate, good, variance, 0.0, np.inf, False, 1 - len(good) / len(own))
+    return Uncertainty(value.estimate, good, variance, np.inf, 0.0, np.inf, False, 1 - len(good) / len(own))
 
 
 def shared_variance(draws: np.ndarray) -> float:
@@ -133,7 +157,7 @@ def _uncertainty(estimate: float, own: np.ndarray, shared: float, sides: Sequenc
     good = np.isfinite(own)
     undefined = 1 - float(good.mean())
     if patients < 2 or not good.any() or not np.isfinite(estimate):
-        return Uncertainty(estimate, np.empty(0), np.nan, np.nan, np.inf, False, undefined)
+        return Uncertainty(estimate, np.empty(0), np.nan, np.inf, np.nan, np.inf, False, undefined)
     deviations = own[good] - estimate
     patient_variance, seed_variance, seed_df = float(deviations.var()), 0.0, np.inf
     if counted := bool(np.isfinite(shared)):
@@ -141,16 +165,17 @@ def _uncertainty(estimate: float, own: np.ndarray, shared: float, sides: Sequenc
         deviations = deviations * (np.sqrt(kept / patient_variance) if patient_variance else 0.0)
         patient_variance = kept
         seed_variance, seed_df = seed_component(sides)
-    scale = patients / (patients - 1)
+    patient_df, scale = float(patients - 1), patients / (patients - 1)
     deviations, patient_variance = deviations * np.sqrt(scale), patient_variance * scale
     if counted:
         deviations = deviations + sum(_seed_deviations(full, side, len(own))[good] for side, full in enumerate(sides))
     deviations = np.sort(deviations)
     total = patient_variance + seed_variance
     if total:
-        factors = [_widening(float(patients - 1), len(deviations)), _widening(seed_df, len(deviations))]
+        factors = [_widening(patient_df, len(deviations)), _widening(seed_df, len(deviations))]
         deviations = np.sort(deviations * (patient_variance * factors[0] + seed_variance * factors[1]) / total)
-    return Uncertainty(estimate, estimate + deviations, patient_variance, seed_variance, seed_df, counted, undefined)
+    components = patient_variance, patient_df, seed_variance, seed_df
+    return Uncertainty(estimate, estimate + deviations, *components, counted, undefined)
 
 
 def _seed_deviations(full: np.ndarray, side: int, resamples: int) -> np.ndarray:

@@ -103,6 +103,20 @@ def test_p_is_the_level_of_the_interval_that_just_reaches_the_null(null: float) 
     assert 2 / 10_001 <= p <= 1
 
 
+def test_p_goes_on_beyond_the_last_draw() -> None:
+    """Patients alone: that of the paired t-test. Continuous where the draws end, and falling."""
+    own = RANDOM.normal(0, 1, 60)
+    found = crossed(resample([value(own[None])], Mean("dice"))[0])
+    for null in (0.8, 1.5):
+        assert found.p_value(null) == pytest.approx(stats.ttest_1samp(own, null).pvalue, rel=0.2)
+    table = model(RANDOM, 1, 3, 60, 0.02, 1, 1)[0]
+    three = crossed(resample([value(table)], Mean("dice"))[0])
+    last = three.draws[-1]
+    within, beyond = three.p_value(last - 1e-9), three.p_value(last + 1e-9)
+    assert beyond <= within == pytest.approx(4 / 10_001) and beyond > 2e-6
+    assert three.p_value(20 * last) < three.p_value(10 * last) < 5e-5
+
+
 def test_resamples_without_a_class_are_left_out_and_counted() -> None:
     values = runs(3, 12)
     rare = values.with_columns(label=np.repeat(np.eye(12)[:1], 3, 0))

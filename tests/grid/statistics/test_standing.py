@@ -56,6 +56,11 @@ def test_holm_is_over_the_whole_table() -> None:
     assert many.bold and many.adjusted == pytest.approx(min(1, 60 * p))
 
 
+def test_many_comparisons_do_not_end_at_the_number_of_resamples() -> None:
+    far = column([0.0, -12.0], 6)
+    assert not standings([(far, "higher")] * 600)[0][1].bold  # 600 x 2 / 10,001 would be above 5 %
+
+
 def test_missing_undefined_and_other_patients_are_not_bold_and_say_why() -> None:
     good, other = column([0.0], 1), column([1.0], 1, patients=50)
     undefined = resample([value(np.full((3, 60), np.nan), "nan")], DICE)
