@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("echolm", "grid", "cluster")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-HEAVY = ("torch", "torchvision", "mlflow", "ray", "submitit", "optuna", "pandas", "sklearn", "cv2", "matplotlib")
+HEAVY = ("torch", "torchvision", "mlflow", "ray", "submitit", "optuna", "pandas", "scipy", "sklearn", "cv2", "matplotlib")
 COMMANDS = Path(__file__).with_name("cli.json")
 
 
