@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from echolm.cli.collect import collect, tables
+from echolm.cli.collect import collect
+from echolm.cli.tables import tables
 from echolm.errors import EchoLMError
 from echolm.workspace import Workspace
 
