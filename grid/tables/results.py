@@ -1,6 +1,7 @@
 """The collected files of a grid, in the folder ``results/<grid>``.
 
-``runs.parquet`` has one row a finished run; ``predictions/<fingerprint[:16]>.parquet`` are its predictions.
+``runs.parquet`` has one row a finished run; ``metrics/`` has their history; ``predictions/<fingerprint[:16]>.parquet``
+are the predictions of one. ``grid.tables.schema`` describes the columns.
 """
 
 from __future__ import annotations
@@ -17,20 +18,32 @@ if TYPE_CHECKING:
 
 RUNS_FILE = "runs.parquet"
 PREDICTIONS_FOLDER = "predictions"
+HISTORY_FOLDER = "metrics"
 
 
 def predictions_path(results: Path, fingerprint: str) -> Path:
     """Where the predictions of a run lie."""
-    return results / PREDICTIONS_FOLDER / f"{fingerprint[:FINGERPRINT_DIGITS]}.parquet"
+    return results / PREDICTIONS_FOLDER / predictions_name(fingerprint)
+
+
+def predictions_name(fingerprint: str) -> str:
+    """The name of that file."""
+    return f"{fingerprint[:FINGERPRINT_DIGITS]}.parquet"
 
 
 def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
-    """Some columns of a Parquet file; EchoLMError when it is not there, damaged, or lacks one of them."""
+    """Some columns of a Parquet file, and nothing else of it.
+
+    EchoLMError when it is not there, damaged, lacks one of them, or was collected by a newer EchoLM.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from grid.tables.schema import stored_schema
+
     try:
         with pq.ParquetFile(path) as file:
+            stored_schema(file.metadata.metadata, path)
             there = file.schema_arrow.names
             if missing := [name for name in names if name not in there]:
                 raise EchoLMError(f"{path}: has no column {', '.join(missing)}; it has {', '.join(there)}")
