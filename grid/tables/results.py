@@ -55,6 +55,31 @@ def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
         raise EchoLMError(f"{path}: cannot be read ({reason}); delete it and type: echolm collect") from error
 
 
+def read_history(results: Path, run_ids: Sequence[str] | None = None, keys: Sequence[str] | None = None) -> pa.Table:
+    """The history of some runs (None: of all) and metrics (None: all of them): run_id, key, step, time, value.
+
+    Ordered by key, step and time within a run. Only what may hold these runs is read.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+
+    from grid.tables.schema import METRICS
+
+    runs = read_columns(results / RUNS_FILE, ["run_id", "history"])
+    if run_ids is not None:
+        runs = runs.filter(pc.is_in(runs["run_id"], pa.array(run_ids, pa.string())))
+    parts = sorted(filter(None, pc.unique(runs["history"]).to_pylist()))
+    wanted = ds.field("run_id").isin(runs["run_id"].to_pylist())
+    if keys is not None:
+        wanted &= ds.field("key").isin(list(keys))
+    try:
+        return ds.dataset([str(results / HISTORY_FOLDER / part) for part in parts], METRICS).to_table(filter=wanted)
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise EchoLMError(f"{results / HISTORY_FOLDER}: cannot be read ({reason}); delete it and type: echolm collect") from error
+
+
 def newest_runs(results: Path) -> dict[str, list[dict[str, Any]]]:
     """The collected runs by cell, newest first: run_id, fingerprint, cell, synthetic, end, problem."""
     columns = ["run_id", "fingerprint", "cell", "synthetic", "end", "problem"]

@@ -37,7 +37,7 @@ def bring(rows: Sequence[Row], earlier: Earlier, reader: Reader, folder: Path) -
     for row in rows:
         if row.history in there:
             kept[row.history].append(row.run.run_id)
-    added = [row.run.run_id for row in rows if row.metric_count and row.history not in there]
+    added = sorted(row.run.run_id for row in rows if row.metric_count and row.history not in there)
     before = Counter(row["history"] for row in earlier.rows.values())
     again = [part for part, runs in kept.items() if len(runs) < before[part] or (added and _count(folder / part) < PART_ROWS)]
     found = {run: part for part, runs in kept.items() if part not in again for run in runs}

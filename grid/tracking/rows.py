@@ -100,7 +100,7 @@ class Reader(Protocol):
         ...
 
     def points(self, run_ids: Sequence[str]) -> Iterator[pa.Table]:
-        """The history as in ``schema.METRICS``, run after run, about ``BATCH_ROWS`` rows at a time."""
+        """The history as in ``schema.METRICS``, at most ``BATCH_ROWS`` rows at a time; ordered as ``run_ids``, which are sorted."""
         ...
 
     def known(self) -> list[Known]:
