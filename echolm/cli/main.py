@@ -9,12 +9,13 @@ from typing import Any
 import click
 
 from echolm.cli.cells import cancel, logs, retry
-from echolm.cli.collect import collect, tables
+from echolm.cli.collect import collect
 from echolm.cli.data import data
 from echolm.cli.grid import grid
 from echolm.cli.launch import launch
 from echolm.cli.predict import predict
 from echolm.cli.status import status
+from echolm.cli.tables import tables
 from echolm.cli.train import train
 from echolm.cli.weights import weights
 from echolm.errors import EchoLMError

@@ -11,8 +11,8 @@ import click
 from echolm.cli.options import counted, typed
 
 if TYPE_CHECKING:
-    from grid.definition import Cell
     from grid.plan import Standing
+    from grid.tables.definition import TableCell
 
 COLUMNS = ("cell", "state", "epoch", "left", "labels", "what")
 Jobs = dict[str, str]
@@ -21,7 +21,7 @@ LONGEST = 100
 """Characters of ``what`` in a table."""
 
 
-def labels(cell: Cell) -> str:
+def labels(cell: TableCell) -> str:
     """``axis=label axis=label``."""
     return " ".join(f"{axis}={label}" for axis, label in cell.coordinates.items())
 

@@ -1,6 +1,7 @@
 """The collected files of a grid, in the folder ``results/<grid>``.
 
-``runs.parquet`` has one row a finished run; ``predictions/<fingerprint[:16]>.parquet`` are its predictions.
+``runs.parquet`` has one row a finished run; ``metrics/`` has their history; ``predictions/<fingerprint[:16]>.parquet``
+are the predictions of one. ``grid.tables.schema`` describes the columns.
 """
 
 from __future__ import annotations
@@ -17,20 +18,32 @@ if TYPE_CHECKING:
 
 RUNS_FILE = "runs.parquet"
 PREDICTIONS_FOLDER = "predictions"
+HISTORY_FOLDER = "metrics"
 
 
 def predictions_path(results: Path, fingerprint: str) -> Path:
     """Where the predictions of a run lie."""
-    return results / PREDICTIONS_FOLDER / f"{fingerprint[:FINGERPRINT_DIGITS]}.parquet"
+    return results / PREDICTIONS_FOLDER / predictions_name(fingerprint)
+
+
+def predictions_name(fingerprint: str) -> str:
+    """The name of that file."""
+    return f"{fingerprint[:FINGERPRINT_DIGITS]}.parquet"
 
 
 def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
-    """Some columns of a Parquet file; EchoLMError when it is not there, damaged, or lacks one of them."""
+    """Some columns of a Parquet file, and nothing else of it.
+
+    EchoLMError when it is not there, damaged, lacks one of them, or was collected by a newer EchoLM.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from grid.tables.schema import stored_schema
+
     try:
         with pq.ParquetFile(path) as file:
+            stored_schema(file.metadata.metadata, path)
             there = file.schema_arrow.names
             if missing := [name for name in names if name not in there]:
                 raise EchoLMError(f"{path}: has no column {', '.join(missing)}; it has {', '.join(there)}")
@@ -40,6 +53,31 @@ def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise EchoLMError(f"{path}: cannot be read ({reason}); delete it and type: echolm collect") from error
+
+
+def read_history(results: Path, run_ids: Sequence[str] | None = None, keys: Sequence[str] | None = None) -> pa.Table:
+    """The history of some runs (None: of all) and metrics (None: all of them): run_id, key, step, time, value.
+
+    Ordered by key, step and time within a run. Only what may hold these runs is read.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+
+    from grid.tables.schema import METRICS
+
+    runs = read_columns(results / RUNS_FILE, ["run_id", "history"])
+    if run_ids is not None:
+        runs = runs.filter(pc.is_in(runs["run_id"], pa.array(run_ids, pa.string())))
+    parts = sorted(filter(None, pc.unique(runs["history"]).to_pylist()))
+    wanted = ds.field("run_id").isin(runs["run_id"].to_pylist())
+    if keys is not None:
+        wanted &= ds.field("key").isin(list(keys))
+    try:
+        return ds.dataset([str(results / HISTORY_FOLDER / part) for part in parts], METRICS).to_table(filter=wanted)
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise EchoLMError(f"{results / HISTORY_FOLDER}: cannot be read ({reason}); delete it and type: echolm collect") from error
 
 
 def newest_runs(results: Path) -> dict[str, list[dict[str, Any]]]:

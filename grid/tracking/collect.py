@@ -1,204 +1,169 @@
-"""MLflow -> Parquet: ``<out>/runs.parquet``, one row a finished run, and ``<out>/predictions/``, one file a run.
+"""MLflow -> Parquet: runs, their history and their predictions, in the layout of ``grid.tables.schema``.
 
-Tables are built from these files alone, so they outlive the records and the tracking store.
+Tables are built from these files alone, so they outlive the records and the tracking store. What was collected earlier
+stays as it is: of runs that are not new and have not changed nothing is read but their line in the store's list.
 """
 
 from __future__ import annotations
 
-import os
-from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from echolm.errors import EchoLMError, StorageError
+from echolm.errors import EchoLMError
 from echolm.record import writing
-from grid.tables.results import PREDICTIONS_FOLDER, RUNS_FILE, predictions_path, read_columns
-from grid.tracking import predictions, rows, search, sql
-from grid.tracking.rows import Reader, TrackedRun
-from grid.tracking.store import sqlite_path
-
-SAME_SAMPLES = ("data.name", "task.name")
-"""Runs that agree in these params must have the same test samples."""
-
-TEXTS = "run_id name experiment fingerprint cell data commit host device samples problem".split()
+from grid.tables.results import HISTORY_FOLDER, RUNS_FILE
+from grid.tables.schema import RUNS
+from grid.tracking import collected, history, predictions, search, sql
+from grid.tracking.collected import Earlier, Row
+from grid.tracking.rows import Latest, ListedRun, Reader
+from grid.tracking.store import host_lock, is_there, sqlite_path
 
 
 @dataclass
 class CollectReport:
-    """What was collected. ``predictions``: files added. ``unfinished``: runs left out, with the reason.
+    """What was collected. ``runs``: all that are there now. ``read``: those of them that were new or had changed.
 
-    ``problems``: one sentence a run that is there but not sound; its row in runs.parquet says the same.
+    ``predictions``: files added. ``problems``: one sentence a run that is there but not sound; its row in runs.parquet
+    says the same. ``unfinished``: runs left out, with the reason.
     """
 
     runs: int = 0
+    read: int = 0
     predictions: int = 0
     problems: list[str] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
     path: Path = Path()
 
 
-@dataclass
-class _Row:
-    run: TrackedRun
-    samples: str = ""
-    problem: str = ""
+def collect(
+    uri: str, grid_name: str, cells: set[str] | None, out: Path,
+    *, readers: ModuleType | None = None, curves: bool = True, empty: bool = True,
+) -> CollectReport:  # fmt: skip
+    """Bring the folder ``out`` to the finished runs of a grid, and of ``cells`` alone where given.
 
-    @property
-    def fingerprint(self) -> str:
-        return self.run.tags[rows.FINGERPRINT]
-
-
-def collect(uri: str, grid_name: str, cells: set[str] | None, out: Path, reader: Reader | None = None) -> CollectReport:
-    """Write the finished runs of a grid, and of ``cells`` alone where given, to the folder ``out``.
-
-    Predictions that are there already are not written again. ``reader``: ``sql`` for a SQLite store and ``search``
-    for any other, unless given. EchoLMError, with nothing changed, when the store has no run and ``out`` has some.
+    ``readers``: ``sql`` for a SQLite store and ``search`` for any other, unless given. ``curves``: also the history.
+    ``empty``: write files without a row too, where there is no run. EchoLMError, with nothing changed, when the store
+    has no run and ``out`` has some, or when a newer EchoLM wrote ``out``.
     """
-    database = sqlite_path(uri)
-    reader = reader or (search if database is None else sql)
-    absent = database is not None and not database.exists()
     report = CollectReport(path=out / RUNS_FILE)
-    runs = [] if absent else list(reader.runs(uri, grid_name))
-    found = _finished([run for run in runs if _belongs(run, cells)], report)
-    earlier = _earlier_samples(report.path)
-    if earlier and not found:
-        raise EchoLMError(
-            f"the tracking store has no finished run of {grid_name}, but {report.path} has {len(earlier)}; nothing was "
-            f"changed. Tables can still be built from it; delete {out} to start over"
-        )
-    with writing(out / PREDICTIONS_FOLDER) as folder:
-        folder.mkdir(parents=True, exist_ok=True)
-    for row in found:
-        report.predictions += _predictions(row, uri, out, earlier)
-    _compare(found, out)
-    report.problems += [_sentence(row.run, row.problem) for row in found if row.problem]
-    _write(pa.Table.from_pylist(*_columns(found)), report.path)
-    report.runs = len(found)
+    with host_lock(str(out.resolve())), _opened(uri, readers) as reader:
+        earlier = collected.read_earlier(report.path)
+        listed = reader.listed(grid_name) if reader else []
+        rows = _finished([run for run in listed if run.fingerprint and (cells is None or run.cell in cells)], report)
+        if earlier.count and not rows:
+            raise EchoLMError(
+                f"the tracking store has no finished run of {grid_name}, but {report.path} has {earlier.count}; nothing was "
+                f"changed. Tables can still be built from it; delete {out} to start over"
+            )
+        if rows or empty:
+            _Update(rows, reader, earlier, uri, report).run(grid_name, curves)
     return report
 
 
-def _belongs(run: TrackedRun, cells: set[str] | None) -> bool:
-    return rows.FINGERPRINT in run.tags and (cells is None or run.tags.get(rows.CELL) in cells)
+@contextmanager
+def _opened(uri: str, readers: ModuleType | None) -> Iterator[Reader | None]:
+    """The reader of the store; None for a database that was not made yet."""
+    database = sqlite_path(uri)
+    if database is not None and not is_there(database):
+        yield None
+    else:
+        with (readers or (search if database is None else sql)).opened(uri) as reader:
+            yield reader
 
 
-def _finished(runs: list[TrackedRun], report: CollectReport) -> list[_Row]:
+def _finished(runs: list[ListedRun], report: CollectReport) -> list[Row]:
     """One row a fingerprint, the run that ended first; what is left out is reported."""
-    found: dict[str, _Row] = {}
+    found: dict[str, Row] = {}
     for run in sorted(runs, key=lambda run: (run.end or 0, run.run_id)):
-        fingerprint = run.tags[rows.FINGERPRINT]
         if run.status != "FINISHED":
-            remedy = "; type: echolm collect" if run.status == "RUNNING" else ""
-            report.unfinished.append(_sentence(run, f"status {run.status}, not FINISHED{remedy}"))
-        elif fingerprint in found:
-            other = found[fingerprint].run.run_id
-            text = f"is a second run of fingerprint {fingerprint[:16]}, left out; run {other} counts"
+            report.unfinished.append(_sentence(run, _why(run)))
+        elif run.fingerprint in found:
+            text = f"is a second run of fingerprint {run.fingerprint[:16]}, left out; run {found[run.fingerprint].run.run_id} counts"
             report.problems.append(_sentence(run, text))
         else:
-            found[fingerprint] = _Row(run)
+            found[run.fingerprint] = Row(run)
     return [found[fingerprint] for fingerprint in sorted(found)]
 
 
-def _predictions(row: _Row, uri: str, out: Path, earlier: dict[str, str]) -> bool:
-    """Make sure the predictions are there; True when they were added."""
-    if rows.PREDICTIONS not in row.run.tags:
-        return False
-    target = predictions_path(out, row.fingerprint)
-    there = target.exists()
-    if there and earlier.get(row.fingerprint):
-        row.samples = earlier[row.fingerprint]
-        return False
-    try:
-        if not there:
-            predictions.fetch(row.run, uri, target)
-        row.samples = predictions.digest(predictions.samples(target))
-    except StorageError:
-        raise
-    except EchoLMError as error:
-        remedy = f"delete {target}" if there else f"mlflow runs delete --run-id {row.run.run_id}"
-        row.problem = f"{error}; to export it again: {remedy}, then echolm collect"
-    return not there and not row.problem
+def _why(run: ListedRun) -> str:
+    if run.status != "RUNNING":
+        return f"its status is {run.status}, not FINISHED"
+    return (
+        "its status is RUNNING, not FINISHED: an export began and has not ended. 'echolm collect' where its run record lies "
+        f"ends it, 'mlflow runs delete --run-id {run.run_id}' removes it"
+    )
 
 
-def _compare(found: list[_Row], out: Path) -> None:
-    """Mark the rows whose test samples are not those of most runs of the same data set and task."""
-    groups: dict[tuple[str, ...], list[_Row]] = defaultdict(list)
-    for row in found:
-        if row.samples:
-            groups[tuple(row.run.params.get(name, "") for name in SAME_SAMPLES)].append(row)
-    for group in groups.values():
-        usual = Counter(row.samples for row in group).most_common(1)[0][0]
-        reference = next(row for row in group if row.samples == usual)
-        for row in group:
-            if row.samples != usual:
-                row.problem = f"its test samples are not those of the other runs: {_difference(row, reference, out)}"
+class _Update:
+    """Brings the collected files to ``rows``. ``reader`` is None where there is no database, and then no row."""
+
+    def __init__(self, rows: list[Row], reader: Reader | None, earlier: Earlier, uri: str, report: CollectReport) -> None:
+        self.rows, self.reader, self.earlier, self.uri, self.report = rows, reader, earlier, uri, report
+        self.out = report.path.parent
+        self.read: list[pa.Table] = []
+
+    def run(self, grid: str, curves: bool) -> None:
+        """Runs first, so that what they say of their predictions and history is known; runs.parquet last."""
+        with writing(self.out):
+            self.out.mkdir(parents=True, exist_ok=True)
+        self._read_runs(grid)
+        self.report.predictions = predictions.bring(self.rows, self.earlier, self.uri, self.out)
+        folder = self.out / HISTORY_FOLDER
+        before = history.parts(folder)
+        try:
+            if curves and self.reader:
+                history.bring(self.rows, self.earlier, self.reader, folder)
+            self._write()
+        except BaseException:
+            history.drop(folder, before)
+            raise
+        history.drop(folder, {row.history for row in self.rows if row.history})
+        self.report.runs = len(self.rows)
+        self.report.problems += [_sentence(row.run, row.problem) for row in self.rows if row.problem]
+
+    def _write(self) -> None:
+        """runs.parquet, where it does not say all of this already."""
+        if len({row.samples for row in self.rows if row.samples}) > 1:
+            predictions.compare(self.rows, self._table(), self.out)
+        if self.read or not self.report.path.exists() or not self.earlier.says(self.rows):
+            collected.write(self._table(), self.rows, self.report.path, self.reader.state if self.reader else "")
+
+    def _read_runs(self, grid: str) -> None:
+        """Read what is new or has changed; of the other rows take over what was collected."""
+        if self.reader is None:
+            return
+        changed, latest = self._changed(self.reader, grid)
+        for runs in self.reader.runs([row.run for row in changed]):
+            self.read.append(collected.run_table(runs, latest))
+        self.report.read = len(changed)
+        new = {row["run_id"]: row for table in self.read for row in table.select(list(collected.CARRIED)).to_pylist()}
+        for row in self.rows:
+            row.take(new.get(row.run.run_id) or self.earlier.rows[row.run.run_id])
+
+    def _changed(self, reader: Reader, grid: str) -> tuple[list[Row], dict[str, Latest]]:
+        """The rows to read. While nothing was written to the store, the list of runs alone tells."""
+        seen = self.earlier.seen
+        if reader.state and reader.state == self.earlier.state:
+            if all(seen.get(row.run.run_id, ())[:-2] == collected.seen(row.run)[:-2] for row in self.rows):
+                return [], {}
+        latest = reader.latest(grid)
+        return [row for row in self.rows if seen.get(row.run.run_id) != collected.seen(row.run, latest)], latest
+
+    def _table(self) -> pa.Table:
+        """All rows, in their order."""
+        known = self.earlier.rows.keys() - {run for table in self.read for run in table["run_id"].to_pylist()}
+        tables = [*self.read, *([self.earlier.table()] if known else []), RUNS.empty_table()]
+        joined = pa.concat_tables(tables, promote_options="default")
+        places: dict[str, int] = {}
+        for place, run in enumerate(joined["run_id"].to_pylist()):
+            places.setdefault(run, place)
+        return joined.take(pa.array([places[row.run.run_id] for row in self.rows], pa.int64()))
 
 
-def _difference(row: _Row, reference: _Row, out: Path) -> str:
-    try:
-        pair = [predictions.samples(predictions_path(out, one.fingerprint)) for one in (row, reference)]
-    except EchoLMError as error:
-        return str(error)
-    return predictions.difference(*pair)
-
-
-def _earlier_samples(path: Path) -> dict[str, str]:
-    """Digest of the test samples by fingerprint, as collected earlier."""
-    if not path.exists():
-        return {}
-    try:
-        table = read_columns(path, ["fingerprint", "samples"])
-    except EchoLMError:
-        return {}  # not readable: it is written anew
-    return dict(zip(table["fingerprint"].to_pylist(), table["samples"].to_pylist(), strict=True))
-
-
-def _columns(found: list[_Row]) -> tuple[list[dict[str, Any]], pa.Schema]:
-    """Rows and schema of runs.parquet."""
-    params = sorted({name for row in found for name in row.run.params})
-    metrics = sorted({name for row in found for name in row.run.metrics})
-    schema = [pa.field(name, pa.string()) for name in TEXTS]
-    schema += [pa.field("synthetic", pa.bool_())]
-    schema += [pa.field(name, pa.timestamp("ms", tz="UTC")) for name in ("start", "end")]
-    schema += [pa.field(f"params.{name}", pa.string()) for name in params]
-    schema += [pa.field(f"metrics.{name}", pa.float64()) for name in metrics]
-    return [_cells(row) for row in found], pa.schema(schema)
-
-
-def _cells(row: _Row) -> dict[str, Any]:
-    run, tags = row.run, row.run.tags
-    return {
-        "run_id": run.run_id,
-        "name": run.name,
-        "experiment": run.experiment,
-        "fingerprint": row.fingerprint,
-        "cell": tags.get(rows.CELL),
-        "data": tags.get(rows.DATA),
-        "commit": tags.get(rows.COMMIT),
-        "host": tags.get(rows.HOST),
-        "device": tags.get(rows.DEVICE),
-        "samples": row.samples,
-        "problem": row.problem or None,
-        "synthetic": tags.get(rows.SYNTHETIC) == "true",
-        "start": run.start,
-        "end": run.end,
-        **{f"params.{name}": value for name, value in run.params.items()},
-        **{f"metrics.{name}": value for name, value in run.metrics.items()},
-    }
-
-
-def _write(table: pa.Table, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with writing(path):
-            pq.write_table(table, temporary)
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sentence(run: TrackedRun, text: str) -> str:
-    return f"run {run.run_id} ({run.name}, cell {run.tags.get(rows.CELL)}): {text}"
+def _sentence(run: ListedRun, text: str) -> str:
+    return f"run {run.run_id} ({run.name}, cell {run.cell}): {text}"

@@ -7,16 +7,16 @@ leaves a RUNNING run that the next one fills again: equal params, points and fil
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from echolm.errors import EchoLMError
-from echolm.record import RunRecord
+from echolm.record import FINGERPRINT_DIGITS, RunRecord
 from grid.tracking import search, sql
 from grid.tracking.mapping import Content, content
-from grid.tracking.rows import FINGERPRINT, SINGLE_RUNS, Known, Reader, grid_tag
-from grid.tracking.store import network_warning, open_client, sqlite_path, tracking_lock, unusable
+from grid.tracking.rows import SINGLE_RUNS, Known, grid_tag
+from grid.tracking.store import is_there, network_warning, open_client, sqlite_path, tracking_lock, unusable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -57,7 +57,7 @@ class _Wanted:
 
 
 def export(
-    records: list[tuple[RunRecord, str | None]], uri: str, progress: Progress = lambda done, total: None
+    records: Sequence[tuple[RunRecord, str | None]], uri: str, progress: Progress = lambda done, total: None
 ) -> ExportReport:
     """Bring every complete record into the store at ``uri``, in the experiment of its (first) grid.
 
@@ -65,7 +65,12 @@ def export(
     not complete (running, failed, ...) are counted, not exported. EchoLMError when the store cannot be used.
     """
     report = ExportReport()
-    wanted = _complete(records, report)
+    grids: dict[RunRecord, list[str]] = defaultdict(list)
+    for record, grid in records:
+        grids[record].append(grid or SINGLE_RUNS)
+    done = _done(grids, uri)
+    report.unchanged = len(done)
+    wanted = _complete({record: names for record, names in grids.items() if record not in done}, report)
     if not wanted:
         return report
     if warning := network_warning(uri):
@@ -74,17 +79,28 @@ def export(
         exporter = _Exporter(open_client(uri), uri, report)
         exporter.restore({grid for item in wanted.values() for grid in item.grids})
         exporter.look()
-        for done, (fingerprint, item) in enumerate(wanted.items(), start=1):
+        for number, (fingerprint, item) in enumerate(wanted.items(), start=1):
             exporter.one(fingerprint, item)
-            progress(done, len(wanted))
+            progress(number, len(wanted))
     return report
 
 
-def _complete(records: list[tuple[RunRecord, str | None]], report: ExportReport) -> dict[str, _Wanted]:
+def _done(grids: dict[RunRecord, list[str]], uri: str) -> set[RunRecord]:
+    """Records that a SQLite store has with all their grids, by the names of their folders: neither they nor MLflow's
+    client (seconds to import) are needed for them. Of a server that only the client can tell."""
+    path = sqlite_path(uri)
+    if path is None or not is_there(path):
+        return set()
+    try:
+        with sql.opened(uri) as reader:
+            there = {run.fingerprint[:FINGERPRINT_DIGITS]: run.grids for run in reader.known() if run.status == "FINISHED"}
+    except EchoLMError:
+        return set()  # the client says what is wrong with it
+    return {record for record, names in grids.items() if there.get(record.path.name, frozenset()).issuperset(names)}
+
+
+def _complete(grids: dict[RunRecord, list[str]], report: ExportReport) -> dict[str, _Wanted]:
     """Complete records by fingerprint, with all their grids."""
-    grids: dict[RunRecord, list[str]] = defaultdict(list)
-    for record, grid in records:
-        grids[record].append(grid or SINGLE_RUNS)
     found: dict[str, _Wanted] = {}
     states: Counter[str] = Counter()
     for record, names in grids.items():
@@ -121,11 +137,12 @@ class _Exporter:
 
     def look(self) -> None:
         """Learn which fingerprints are there; a finished run counts before an unfinished one."""
-        reader: Reader = search if sqlite_path(self.uri) is None else sql
-        for run in reader.known(self.uri):
-            other = self.known.get(run.tags[FINGERPRINT])
-            if other is None or other.status != "FINISHED":
-                self.known[run.tags[FINGERPRINT]] = run
+        readers = search if sqlite_path(self.uri) is None else sql
+        with readers.opened(self.uri) as reader:
+            for run in reader.known():
+                other = self.known.get(run.fingerprint)
+                if other is None or other.status != "FINISHED":
+                    self.known[run.fingerprint] = run
 
     def one(self, fingerprint: str, item: _Wanted) -> None:
         """Export one record; what goes wrong with it is a problem of the report. EchoLMError: the store fails."""
@@ -152,7 +169,7 @@ class _Exporter:
 
     def _tag(self, run: Known, grids: list[str]) -> None:
         for grid in grids:
-            if grid_tag(grid) not in run.tags:
+            if grid not in run.grids:
                 self.client.set_tag(run.run_id, grid_tag(grid), "true")
 
     def _create(self, grid: str, filled: Content) -> str:

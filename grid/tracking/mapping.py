@@ -13,8 +13,8 @@ from echolm.config import Trainable
 from echolm.errors import EchoLMError
 from echolm.record import RunRecord
 from grid.tracking import rows
+from grid.tracking.rows import PREDICTIONS_FILE
 
-PREDICTIONS_FILE = "predictions.parquet"
 MAX_PARAM = 6000
 """MLflow's limit, in characters. ``config.json`` among the artifacts has the whole value."""
 MAX_TAG = 8000

@@ -5,51 +5,81 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from echolm.errors import EchoLMError
+from echolm.errors import EchoLMError, StorageError
 from echolm.record import writing
-from grid.tables.results import read_columns
-from grid.tracking.mapping import PREDICTIONS_FILE
-from grid.tracking.rows import PREDICTIONS, TrackedRun
-from grid.tracking.store import open_client, quiet_mlflow, sqlite_path
+from grid.tables.results import PREDICTIONS_FOLDER, predictions_name, predictions_path, read_columns
+from grid.tracking.collected import Earlier, Row
+from grid.tracking.rows import PREDICTIONS_FILE, ListedRun
+from grid.tracking.store import open_client, sqlite_path
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 KEY = ("sample", "patient", "target", "slot")
 """What identifies a row of the test split."""
-Samples = frozenset[tuple[str, ...]]
+SEPARATOR = "\x1f"
+SAME_SAMPLES = ("params.data.name", "params.task.name")
+"""Runs that agree in these columns must have the same test samples."""
+Samples = frozenset[str]
+"""Rows of the test split: the values of ``KEY``, joined by ``SEPARATOR``."""
 
 
-def fetch(run: TrackedRun, uri: str, target: Path) -> None:
-    """Copy the predictions of ``run`` to ``target`` by copy and rename.
+def bring(rows: Sequence[Row], earlier: Earlier, uri: str, out: Path) -> int:
+    """Make sure that the predictions of all rows are there, and set their samples or their problem; the files added."""
+    with writing(out / PREDICTIONS_FOLDER) as folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        there = {path.name for path in os.scandir(folder)}
+    sound = {row["fingerprint"]: (row["predictions"], row["samples"]) for row in earlier.rows.values() if row["samples"]}
+    store = _Artifacts(uri)
+    added = 0
+    for row in rows:
+        sha256, samples = sound.get(row.run.fingerprint, (None, ""))
+        if row.predictions and sha256 == row.predictions and predictions_name(row.run.fingerprint) in there:
+            row.samples = samples
+        elif row.predictions:
+            added += _bring_one(row, predictions_path(out, row.run.fingerprint), store)
+    return added
 
-    EchoLMError when they are not there, damaged, or not the file the run was exported with; StorageError when
-    ``target`` cannot be written.
+
+def compare(rows: Sequence[Row], table: pa.Table, out: Path) -> None:
+    """Mark the rows whose test samples are not those of most runs of the same data set and task.
+
+    ``table``: the columns ``SAME_SAMPLES`` of the rows.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with writing(target):
-            _copy(run, uri, temporary)
-        if hashlib.sha256(temporary.read_bytes()).hexdigest() != run.tags[PREDICTIONS]:
-            raise EchoLMError(f"{PREDICTIONS_FILE} is damaged (its SHA-256 is not the one of the run)")
-        samples(temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    columns = [table[name].to_pylist() if name in table.column_names else [None] * len(rows) for name in SAME_SAMPLES]
+    groups: dict[tuple[str | None, ...], list[Row]] = defaultdict(list)
+    for row, *values in zip(rows, *columns, strict=True):
+        if row.samples:
+            groups[tuple(values)].append(row)
+    for group in groups.values():
+        usual = Counter(row.samples for row in group).most_common(1)[0][0]
+        reference = next(row for row in group if row.samples == usual)
+        for row in group:
+            if row.samples != usual:
+                row.problem = f"its test samples are not those of the other runs: {_difference(row, reference, out)}"
 
 
 def samples(path: Path) -> Samples:
-    """The rows of the test split, by ``KEY``; EchoLMError when the file cannot be read or lacks a column."""
+    """The test samples of a file; EchoLMError when it cannot be read or lacks a column. Reads no coordinates."""
     table = read_columns(path, [*KEY, "split"])
     test = table.filter(pc.equal(table["split"], "test"))
-    return frozenset(zip(*(test[name].to_pylist() for name in KEY), strict=True))
+    joined = pc.binary_join_element_wise(*(test[name] for name in KEY), SEPARATOR, null_handling="replace")
+    return frozenset(joined.to_pylist())
 
 
 def digest(found: Samples) -> str:
     """16 hexadecimal digits that are equal for equal samples."""
-    return hashlib.sha256(repr(sorted(found)).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()[:16]
 
 
 def difference(found: Samples, reference: Samples) -> str:
@@ -57,31 +87,91 @@ def difference(found: Samples, reference: Samples) -> str:
     text = f"{len(found)} test rows, the other runs {len(reference)}"
     for label, rest in (("missing", reference - found), ("only here", found - reference)):
         if rest:
-            shown = ", ".join("/".join(filter(None, (row[0], *row[2:]))) for row in sorted(rest)[:3])
+            shown = ", ".join(_shown(row) for row in sorted(rest)[:3])
             text += f"; {label}: {shown}" + (f" and {len(rest) - 3} more" if len(rest) > 3 else "")
     return text
 
 
-def _copy(run: TrackedRun, uri: str, target: Path) -> None:
-    local = _local(run, uri)
-    if local is not None:
+def _bring_one(row: Row, target: Path, store: _Artifacts) -> bool:
+    """Copy the predictions unless they are there; True when they were added."""
+    try:
+        added = not target.exists() or _sha256(target) != row.predictions
+        if added:
+            store.fetch(row.run, row.predictions or "", target)
+        row.samples = digest(samples(target))
+    except StorageError:
+        raise
+    except EchoLMError as error:
+        row.problem = f"{error}; to export it again: mlflow runs delete --run-id {row.run.run_id}, then echolm collect"
+        return False
+    return added
+
+
+class _Artifacts:
+    """The artifacts of a store."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+
+    def fetch(self, run: ListedRun, sha256: str, target: Path) -> None:
+        """Copy the predictions of ``run`` to ``target`` by copy and rename.
+
+        EchoLMError when they are not there, damaged, or not the file the run was exported with; StorageError when
+        ``target`` cannot be written.
+        """
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
-            content = local.read_bytes()
-        except OSError as error:
-            raise EchoLMError(f"{local}: {error.strerror}") from error
-        target.write_bytes(content)
-        return
-    quiet_mlflow()
-    from mlflow.exceptions import MlflowException
+            with writing(target):
+                self._copy(run, temporary)
+            if _sha256(temporary) != sha256:
+                raise EchoLMError(f"{PREDICTIONS_FILE} is damaged (its SHA-256 is not the one of the run)")
+            samples(temporary)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
 
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as folder:
-        try:
-            os.replace(open_client(uri).download_artifacts(run.run_id, PREDICTIONS_FILE, folder), target)
-        except (MlflowException, OSError) as error:
-            raise EchoLMError(f"artifact {PREDICTIONS_FILE}: {' '.join(str(error).split())}") from error
+    def _copy(self, run: ListedRun, target: Path) -> None:
+        local = _local(run, self._uri)
+        if local is not None:
+            try:
+                content = local.read_bytes()
+            except OSError as error:
+                raise EchoLMError(f"{local}: {error.strerror}") from error
+            target.write_bytes(content)
+            return
+        client = self._client
+        from mlflow.exceptions import MlflowException
+
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as folder:
+            try:
+                os.replace(client.download_artifacts(run.run_id, PREDICTIONS_FILE, folder), target)
+            except (MlflowException, OSError) as error:
+                raise EchoLMError(f"artifact {PREDICTIONS_FILE}: {' '.join(str(error).split())}") from error
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        return open_client(self._uri)
 
 
-def _local(run: TrackedRun, uri: str) -> Path | None:
+def _difference(row: Row, reference: Row, out: Path) -> str:
+    try:
+        pair = [samples(predictions_path(out, one.run.fingerprint)) for one in (row, reference)]
+    except EchoLMError as error:
+        return str(error)
+    return difference(*pair)
+
+
+def _shown(row: str) -> str:
+    """``sample/target/slot``."""
+    sample, _, *rest = row.split(SEPARATOR)
+    return "/".join(filter(None, (sample, *rest)))
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _local(run: ListedRun, uri: str) -> Path | None:
     """The artifact of a run of a SQLite store, also when the folder of database and artifacts was moved together."""
     database, parsed = sqlite_path(uri), urlparse(run.artifact_uri)
     if database is None or parsed.scheme not in ("", "file"):

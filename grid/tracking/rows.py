@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from echolm.errors import EchoLMError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FINGERPRINT = "echolm.fingerprint"
 CELL = "echolm.cell"
@@ -22,18 +23,23 @@ PREDICTIONS = "echolm.predictions"
 """SHA-256 of predictions.parquet; absent for a run that has none (pretraining)."""
 SINGLE_RUNS = "single-runs"
 """The experiment of runs that belong to no grid."""
+GRID_PREFIX = "echolm.grid."
+PREDICTIONS_FILE = "predictions.parquet"
+"""The artifact."""
+BATCH_ROWS = 65_536
+"""Points of history in memory at once."""
 
 
 def grid_tag(grid: str) -> str:
     """The tag that marks the runs of a grid; its value is ``true``."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]*", grid):
         raise EchoLMError(f"grid name {grid!r} cannot be used in MLflow; valid: letters, digits, blank, '.', '_', '-'")
-    return f"echolm.grid.{grid}"
+    return f"{GRID_PREFIX}{grid}"
 
 
 @dataclass(frozen=True)
-class TrackedRun:
-    """One run of the store. Times in ms since 1970; metrics are the latest values."""
+class ListedRun:
+    """What the store's list of runs says. Times in ms since 1970; ``fingerprint`` is empty for a run that is not EchoLM's."""
 
     run_id: str
     name: str
@@ -42,32 +48,61 @@ class TrackedRun:
     start: int | None
     end: int | None
     artifact_uri: str
+    fingerprint: str
+    cell: str
+
+
+@dataclass(frozen=True)
+class TrackedRun(ListedRun):
+    """A run with all it holds; metrics are the latest values."""
+
     params: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
 
 
 @dataclass(frozen=True)
+class Latest:
+    """How many metrics a run has, and when the latest value of any was logged, in ms since 1970 (None: it has none)."""
+
+    count: int
+    time: int | None
+
+
+@dataclass(frozen=True)
 class Known:
-    """What the exporter must know of a run that is there."""
+    """What the exporter must know of a run that is there. ``grids``: those whose tag it has."""
 
     run_id: str
     status: str
-    tags: dict[str, str]
+    fingerprint: str
+    grids: frozenset[str]
 
 
 class Reader(Protocol):
-    """Reads runs that are not deleted, ordered by run id. Implemented by ``sql`` and ``search``, with equal rows."""
+    """An opened tracking store. Deleted runs are not seen. Implemented in ``sql`` and ``search``, with equal rows."""
 
-    def runs(self, uri: str, grid: str) -> Iterator[TrackedRun]:
-        """The runs of a grid, whatever their status."""
+    @property
+    def state(self) -> str:
+        """Equal as long as nothing was written to the store; empty where that cannot be told."""
         ...
 
-    def known(self, uri: str) -> Iterator[Known]:
-        """All runs with a fingerprint tag."""
+    def listed(self, grid: str) -> list[ListedRun]:
+        """The runs of a grid, whatever their status, by run id."""
         ...
 
+    def latest(self, grid: str) -> dict[str, Latest]:
+        """By run id; without runs that have no metric."""
+        ...
 
-def metric_value(value: float) -> float:
-    """SQL stores hold infinity as the largest float: give it back."""
-    return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value
+    def runs(self, listed: Sequence[ListedRun]) -> Iterator[list[TrackedRun]]:
+        """All of the runs of a list, in its order, some hundreds at a time."""
+        ...
+
+    def points(self, run_ids: Sequence[str]) -> Iterator[pa.Table]:
+        """The history as in ``schema.METRICS``, at most ``BATCH_ROWS`` rows at a time; ordered as ``run_ids``, which are sorted."""
+        ...
+
+    def known(self) -> list[Known]:
+        """All runs with a fingerprint tag, by run id."""
+        ...

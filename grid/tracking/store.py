@@ -25,8 +25,9 @@ SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",
 }
-"""MLflow settings where the environment has none. CRITICAL: what it logs as an error it raises too. NullPool: no connection outlives its session, so that a database
-file that was removed and made again is never written through a connection to the removed one."""
+"""MLflow settings where the environment has none. CRITICAL: what it logs as an error it raises too. NullPool: no
+connection outlives its session, so that a database file that was removed and made again is never written through a
+connection to the removed one."""
 
 
 def sqlite_path(uri: str) -> Path | None:
@@ -47,6 +48,14 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(rest[3:]).absolute()
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a database; an empty file is what SQLite leaves where one was removed in the midst of a write."""
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
 def shown(uri: str) -> str:
     """The address without a user name and password."""
     return re.sub(r"://[^/@]+@", "://***@", uri)
@@ -58,13 +67,20 @@ def tracking_lock(uri: str) -> BaseFileLock:
 
     path = sqlite_path(uri)
     if path is None:
-        digest = hashlib.sha256(uri.encode()).hexdigest()[:16]
-        return FileLock(Path(tempfile.gettempdir()) / f"echolm-{os.getuid()}-{digest}.lock")
+        return host_lock(uri)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EchoLMError(f"{path.parent}: the tracking folder cannot be made: {error.strerror}") from error
     return FileLock(path.with_name(path.name + ".lock"))
+
+
+def host_lock(text: str) -> BaseFileLock:
+    """The lock of whatever ``text`` names, among this user's processes on this host; it leaves no file beside the thing."""
+    from filelock import FileLock
+
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return FileLock(Path(tempfile.gettempdir()) / f"echolm-{os.getuid()}-{digest}.lock")
 
 
 def network_file_system(path: Path, mounts: Path = Path("/proc/mounts")) -> str | None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
+from tracking_support import tracked
 
 from echolm.errors import EchoLMError
 from grid.tracking import search, sql
@@ -36,7 +37,7 @@ def rows(out: Path) -> dict[str, dict[str, Any]]:
 
 
 def artifact(uri: str, seed: str) -> Path:
-    run = next(run for run in sql.runs(uri, "smoke") if run.params["seed"] == seed)
+    run = next(run for run in tracked(uri) if run.params["seed"] == seed)
     return Path(run.artifact_uri.removeprefix("file://")) / "predictions.parquet"
 
 
@@ -94,21 +95,22 @@ def test_unfinished_and_foreign_runs(records: Any, uri: str, out: Path) -> None:
     assert experiment is not None
     client.create_run(experiment.experiment_id, tags={"echolm.grid.smoke": "true"}, run_name="no fingerprint")
     tags = {"echolm.grid.smoke": "true", "echolm.cell": "c"}
-    client.create_run(experiment.experiment_id, tags={**tags, "echolm.fingerprint": "f"}, run_name="left")
+    left = client.create_run(experiment.experiment_id, tags={**tags, "echolm.fingerprint": "f"}, run_name="left")
     failed = client.create_run(experiment.experiment_id, tags={**tags, "echolm.fingerprint": "e"}, run_name="lost")
     client.set_terminated(failed.info.run_id, "FAILED")
     report = collect(uri, "smoke", None, out)
     assert (report.runs, report.problems) == (3, [])
+    remedies = f"'echolm collect' where its run record lies ends it, 'mlflow runs delete --run-id {left.info.run_id}' removes it"
     assert sorted(text.split("(")[1] for text in report.unfinished) == [
-        "left, cell c): status RUNNING, not FINISHED; type: echolm collect",
-        "lost, cell c): status FAILED, not FINISHED",
+        f"left, cell c): its status is RUNNING, not FINISHED: an export began and has not ended. {remedies}",
+        "lost, cell c): its status is FAILED, not FINISHED",
     ]
 
 
 def test_a_second_run_of_a_fingerprint_is_a_problem(records: Any, uri: str, out: Path) -> None:
     three(records, uri)
     client = MlflowClient(uri)
-    run = next(sql.runs(uri, "smoke"))
+    run = tracked(uri)[0]
     copy = client.create_run("0", tags={k: v for k, v in run.tags.items() if k.startswith("echolm")}, run_name="twice")
     client.set_terminated(copy.info.run_id, "FINISHED")
     report = collect(uri, "smoke", None, out)
@@ -195,6 +197,6 @@ def test_an_unreadable_runs_file_is_written_anew(records: Any, uri: str, out: Pa
 def test_both_readers_fetch_the_same_predictions(records: Any, uri: str, tmp_path: Path) -> None:
     three(records, uri)
     for name, reader in (("a", sql), ("b", search)):
-        collect(uri, "smoke", None, tmp_path / name, reader)
+        collect(uri, "smoke", None, tmp_path / name, readers=reader)
     one, other = ({p.name: p.read_bytes() for p in (tmp_path / name / "predictions").iterdir()} for name in "ab")
     assert one == other and len(one) == 3

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from echolm.cli.collect import collect, tables
+from echolm.cli.collect import collect
+from echolm.cli.tables import tables
 from echolm.errors import EchoLMError
 from echolm.workspace import Workspace
 
@@ -79,7 +80,8 @@ def test_from_records_to_tables_that_outlive_records_and_database(workspace: Wor
     expected = {(head, slot): by_hand(workspace, head, slot) for head in ("gcn", "mlp") for slot in ("ED", "ES")}
     output = run(collect).output
     assert "6 runs added, 0 completed, 0 there already" in output and "not complete: 1 failed" in output
-    assert "smoke: 5 runs, 5 new predictions" in output and "single-runs: 1 run, 1 new predictions" in output
+    assert "smoke: 5 runs, 5 new or changed, 5 new predictions" in output
+    assert "single-runs: 1 run, 1 new or changed, 1 new predictions" in output
     shutil.rmtree(workspace.runs)
     shutil.rmtree(workspace.root / "mlflow")
     for kind, index in (("patients", 1), ("seeds", 2)):

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from tracking_support import tracked
 
 from echolm.record import RunRecord
-from grid.tracking import sql
 from grid.tracking.export import ExportReport, export
 from grid.tracking.rows import TrackedRun
 from grid.tracking.store import sqlite_path
@@ -27,10 +27,6 @@ STEPS = ("create_run", "log_batch", "log_artifact", "set_terminated")
 
 def counts(report: ExportReport) -> tuple[int, int, int]:
     return report.created, report.resumed, report.unchanged
-
-
-def tracked(uri: str, grid: str = "smoke") -> list[TrackedRun]:
-    return list(sql.runs(uri, grid))
 
 
 def stored(uri: str) -> list[Any]:

@@ -7,12 +7,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric
+from tracking_support import tracked
 
 from echolm.errors import EchoLMError
+from grid.tables.schema import METRICS
 from grid.tracking import search, sql
 from grid.tracking.collect import collect
 from grid.tracking.export import export
@@ -37,7 +40,7 @@ def varied(records: Any, uri: str) -> str:
     client.log_metric(failed.info.run_id, "a", 1.0)
     client.log_batch(failed.info.run_id, [Metric("a", math.nan, 1, 5), Metric("a", 7.0, 2, 4)])
     client.set_terminated(failed.info.run_id, "FAILED")
-    client.delete_run(next(run.run_id for run in sql.runs(uri, "smoke") if run.params.get("seed") == "2"))
+    client.delete_run(next(run.run_id for run in tracked(uri) if run.params.get("seed") == "2"))
     return uri
 
 
@@ -52,16 +55,23 @@ def comparable(run: TrackedRun) -> Any:
 def test_rows_are_the_same(varied: str, grid: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sql, "CHUNK", size)
     monkeypatch.setattr(search, "PAGE", size)
-    by_sql, by_search = list(sql.runs(varied, grid)), list(search.runs(varied, grid))
+    monkeypatch.setattr(search, "BATCH_ROWS", 10 * size)
+    monkeypatch.setattr(sql, "BATCH_ROWS", 10 * size)
+    by_sql, by_search = tracked(varied, grid, sql), tracked(varied, grid, search)
     assert [comparable(run) for run in by_sql] == [comparable(run) for run in by_search]
     assert len(by_sql) == {"smoke": 6, "full": 2, "single-runs": 1, "absent": 0}[grid]
-    known = [[(run.run_id, run.status, run.tags) for run in reader.known(varied)] for reader in (sql, search)]
-    assert known[0] == known[1] and len(known[0]) == 8
+    contents = []
+    for readers in (sql, search):
+        with readers.opened(varied) as reader:
+            listed = reader.listed(grid)
+            points = pa.concat_tables([*reader.points([run.run_id for run in listed]), METRICS.empty_table()])
+            contents.append((listed, reader.latest(grid), repr(points.to_pylist()), reader.known()))
+    assert contents[0] == contents[1] and len(contents[0][-1]) == 8
 
 
 def test_values_survive(varied: str) -> None:
-    for reader in (sql, search):
-        by_seed = {run.params.get("seed"): run for run in reader.runs(varied, "smoke")}
+    for readers in (sql, search):
+        by_seed = {run.params.get("seed"): run for run in tracked(varied, "smoke", readers)}
         odd = by_seed["3"].metrics
         assert math.isnan(odd["test/nan"]) and odd["test/tiny"] == 5e-324
         assert (odd["test/inf"], odd["test/-inf"]) == (math.inf, -math.inf)
@@ -70,7 +80,7 @@ def test_values_survive(varied: str) -> None:
 
 def test_the_collected_tables_are_the_same(varied: str, tmp_path: Path) -> None:
     for name, reader in (("sql", sql), ("search", search)):
-        collect(varied, "smoke", None, tmp_path / name, reader)
+        collect(varied, "smoke", None, tmp_path / name, readers=reader)
     one, other = (pq.read_table(tmp_path / name / "runs.parquet") for name in ("sql", "search"))
     assert one.schema == other.schema
     assert repr(one.to_pylist()) == repr(other.to_pylist()) and one.num_rows == 4
@@ -80,21 +90,22 @@ def test_reading_writes_nothing(varied: str) -> None:
     path = Path(varied.removeprefix("sqlite:///"))
     before = path.read_bytes()
     path.chmod(0o444)
-    list(sql.runs(varied, "smoke"))
-    list(sql.known(varied))
+    with sql.opened(varied) as reader:
+        listed = reader.listed("smoke")
+        assert list(reader.runs(listed)) and list(reader.points([run.run_id for run in listed])) and reader.known() and reader.latest("smoke")
     assert path.read_bytes() == before and not path.with_name(path.name + "-journal").exists()
 
 
 def test_a_database_in_a_folder_with_any_name(varied: str, tmp_path: Path) -> None:
     folder = tmp_path / "it's a \"#1;& größe"
     shutil.copytree(Path(varied.removeprefix("sqlite:///")).parent, folder)
-    assert len(list(sql.runs(f"sqlite:///{folder}/mlflow.db", "smoke"))) == 6
+    assert len(tracked(f"sqlite:///{folder}/mlflow.db")) == 6
 
 
 def test_what_is_no_mlflow_database_is_named(tmp_path: Path) -> None:
     with pytest.raises(EchoLMError, match="absent.db: no tracking database; type: echolm collect"):
-        list(sql.runs(f"sqlite:///{tmp_path}/absent.db", "smoke"))
+        tracked(f"sqlite:///{tmp_path}/absent.db")
     for name, content in (("empty.db", b""), ("text.db", b"not a database " * 100)):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(EchoLMError, match=f"{name}: not a readable MLflow 3 database"):
-            list(sql.runs(f"sqlite:///{tmp_path}/{name}", "smoke"))
+            tracked(f"sqlite:///{tmp_path}/{name}")

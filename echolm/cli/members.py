@@ -1,0 +1,114 @@
+"""What a collection is about: grids, their cells and their run records; and bringing them to MLflow and Parquet."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from echolm.cli.options import typed
+from echolm.cli.standings import labels
+from echolm.errors import EchoLMError
+from echolm.record import RunRecord, find_records
+from echolm.workspace import Workspace
+
+if TYPE_CHECKING:
+    from grid.tables.definition import TableGrid
+    from grid.tracking.collect import CollectReport
+    from grid.tracking.export import ExportReport
+
+
+@dataclass(frozen=True)
+class Member:
+    """A grid, or the runs that belong to none.
+
+    ``cells``: records by cell, newest first. ``labels``: axis=label by cell. ``known``: whether it was launched here.
+    """
+
+    name: str
+    cells: dict[str, list[RunRecord]]
+    labels: dict[str, str]
+    known: bool = True
+
+
+def members(workspace: Workspace, grids: Sequence[str]) -> list[Member]:
+    """The grids that are asked for; all launched grids and the single runs when none is named."""
+    from grid.tables.launched import launched_grids
+    from grid.tracking.rows import SINGLE_RUNS
+
+    launched = launched_grids(workspace.grids)
+    found = [_member(workspace, name, launched) for name in dict.fromkeys(grids or launched) if name != SINGLE_RUNS]
+    if not grids or SINGLE_RUNS in grids:
+        single = _single_runs(workspace, launched)
+        found += [Member(SINGLE_RUNS, single, dict.fromkeys(single, ""))] if single else []
+    return found
+
+
+def nothing(workspace: Workspace) -> EchoLMError:
+    """The error of a workspace without any grid or run."""
+    return EchoLMError(f"{workspace.root}: nothing to collect; type: {typed('launch', 'GRID', '--on', 'local')}")
+
+
+def export_all(found: Sequence[Member], uri: str, quiet: bool, between: Callable[[], None] = lambda: None) -> ExportReport:
+    """Records -> MLflow, with a progress bar where somebody sees it. ``between`` is called after each run."""
+    from grid.tracking.export import export
+
+    pairs = [(record, member.name) for member in found for records in member.cells.values() for record in records]
+    hidden = quiet or not sys.stderr.isatty()
+    with click.progressbar(length=len(pairs), label="exporting", file=sys.stderr, hidden=hidden) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(1)
+            between()
+
+        return export(pairs, uri, progress)
+
+
+def collect_one(workspace: Workspace, uri: str, member: Member) -> CollectReport:
+    """MLflow -> Parquet. EchoLMError for a grid that was never launched here and has no run there."""
+    from grid.tracking.collect import collect
+    from grid.tracking.rows import SINGLE_RUNS
+    from grid.tracking.store import shown
+
+    cells = None if member.name == SINGLE_RUNS else set(member.cells)
+    report = collect(uri, member.name, cells, workspace.results(member.name), empty=member.known)
+    if not report.runs and not member.known:
+        raise EchoLMError(
+            f"grid {member.name} was never launched in {workspace.root}, and {shown(uri)} has no finished run of it; "
+            f"type: {typed('launch', member.name, '--on', 'local')}"
+        )
+    return report
+
+
+def _member(workspace: Workspace, given: str, launched: Sequence[str]) -> Member:
+    """A launched grid; else one by its definition: its runs may have been made elsewhere."""
+    grid, known = _grid(workspace, given, launched)
+    cells = {cell.id: find_records(workspace.runs, cell.id) for cell in grid.cells}
+    return Member(grid.name, cells, {cell.id: labels(cell) for cell in grid.cells}, known)
+
+
+def _grid(workspace: Workspace, given: str, launched: Sequence[str]) -> tuple[TableGrid, bool]:
+    from grid.tables.launched import read_launched
+
+    by_path = given.endswith((".yaml", ".yml"))
+    name = Path(given).stem if by_path else given
+    if name not in launched:
+        from grid.definition import load_grid, shipped_grids
+
+        if by_path or name in shipped_grids():
+            return load_grid(given), False
+    return read_launched(workspace.grids, name), True
+
+
+def _single_runs(workspace: Workspace, launched: Sequence[str]) -> dict[str, list[RunRecord]]:
+    """Records by cell, of cells that belong to no launched grid."""
+    from grid.tables.launched import read_launched
+
+    known = {cell.id for name in launched for cell in read_launched(workspace.grids, name).cells}
+    folders = sorted(path.name for path in workspace.runs.iterdir()) if workspace.runs.is_dir() else []
+    return {cell: records for cell in folders if cell not in known and (records := find_records(workspace.runs, cell))}
