@@ -26,7 +26,7 @@ def main(folder: str, trials: str, device: str) -> int:
     threading.Thread(target=_watch_input, daemon=True).start()
     try:
         return 0 if run_worker(Path(folder), int(trials), device) else 3
-    except EchoLMError as error:
+    except (EchoLMError, OSError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 1
 

@@ -58,6 +58,8 @@ def search(
     from grid.search.study import Study
 
     stopped = ""
+    if grid_file and grid_file.suffix not in (".yaml", ".yml"):
+        raise EchoLMError(f"--grid {grid_file}: a grid is a .yaml file")
     if show:
         folder = find_search(space, workspace)
     elif trials is None:
@@ -142,7 +144,7 @@ def _print(space: str, study: Study, folder: Path, grid_file: Path | None, stopp
         })  # fmt: skip
     else:
         _print_text(space, study, found, top, grid_file)
-    tell([f"stopped by {stopped}; checkpoints are written, the same command continues"] if stopped else [])
+    tell([f"stopped by {stopped}; the same command continues from the checkpoints"] if stopped else [])
     return 0 if top and set(counts(found)) <= {"complete", "pruned", "failed"} else 1
 
 

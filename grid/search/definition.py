@@ -131,20 +131,19 @@ def _metric(given: str | dict[str, Any] | None, task: Task, where: str) -> Metri
     select, known = task.select, task.describe()
     if given is None:
         return Metric(name=select[0], direction=select[1])
-    values = {"name": given} if isinstance(given, str) else given
-    if isinstance(values.get("name"), str):
-        values = {**values, "name": values["name"].removeprefix("val/")}
-        if values["name"].startswith(("test/", "train/")):
-            raise EchoLMError(f"{where}: {values['name']!r} is not of the validation split, and a search knows no other; write loss or dice/ED")
-        if "direction" not in values and (direction := _direction(values["name"], select, known)):
-            values = {**values, "direction": direction}
+    values = {"name": given} if isinstance(given, str) else dict(given)
+    if isinstance(name := values.get("name"), str):
+        values["name"] = name = name.removeprefix("val/")
+        if name.startswith(("test/", "train/")):
+            raise EchoLMError(f"{where}: {name!r} is not of the validation split, and a search knows no other; write loss or dice/ED")
+        if known and name.split("/")[0] not in (valid := {"loss", select[0], *known}):
+            raise EchoLMError(f"{where}: task {task.name} has no metric {name!r}; {suggest(name, valid)}, each with its slot: dice/ED")
+        if direction := _direction(name, select, known):
+            values.setdefault("direction", direction)
     try:
-        metric = Metric.model_validate(values)
+        return Metric.model_validate(values)
     except ValidationError as error:
         raise EchoLMError(explain_validation(error, where)) from None
-    if known and metric.name.split("/")[0] not in (valid := {"loss", select[0], *known}):
-        raise EchoLMError(f"{where}: task {task.name} has no metric {metric.name!r}; {suggest(metric.name, valid)}, each with its slot: dice/ED")
-    return metric
 
 
 def _direction(name: str, select: tuple[str, str], known: dict[str, Any]) -> str | None:

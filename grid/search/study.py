@@ -169,4 +169,4 @@ class Study:
         try:
             yield
         except (ValueError, KeyError, AssertionError) as error:
-            raise EchoLMError(f"{self.path}: damaged ({error}); restore it from a copy, or delete its last line if that is cut off") from error
+            raise EchoLMError(f"{self.path}: damaged ({error}); restore it from a copy, or delete the line that is cut off") from error
