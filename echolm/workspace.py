@@ -35,6 +35,11 @@ class Workspace:
         return self.root / "grids"
 
     @property
+    def searches(self) -> Path:
+        """Searches: ``searches/<search>`` with its study and the records of its trials."""
+        return self.root / "searches"
+
+    @property
     def weights(self) -> Path:
         """Published checkpoints, under their usual file names."""
         return Path(os.environ.get("ECHOLM_WEIGHTS") or self.root / "weights")

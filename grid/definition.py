@@ -115,7 +115,7 @@ def load_grid(name: str) -> Grid:
         if name not in shipped:
             raise EchoLMError(f"no grid {name!r}; {suggest(name, shipped)}; or give the path of a .yaml file")
         path = shipped[name]
-    _check_name(path)
+    check_name(path)
     values = load_yaml(path)
     if not isinstance(values, dict):
         raise EchoLMError(f"{path}: a grid definition is a mapping with 'axes'; this is {type(values).__name__}")
@@ -126,11 +126,11 @@ def load_grid(name: str) -> Grid:
     return Grid(path.stem, definition.title, _expand(definition, path), definition.tables, path)
 
 
-def _check_name(path: Path) -> None:
-    """Refuse a name that could not be tracked, or not be typed as it is."""
+def check_name(path: Path, what: str = "grid") -> None:
+    """Refuse a file whose name could not be tracked, or not be typed as it is. ``what``: what is named after its file."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", path.stem):
         valid = "letters, digits, '.', '_' and '-', the first a letter or digit"
-        raise EchoLMError(f"{path}: a grid is named after its file, and {path.stem!r} cannot be a name; valid: {valid}; rename the file")
+        raise EchoLMError(f"{path}: a {what} is named after its file, and {path.stem!r} cannot be a name; valid: {valid}; rename the file")
 
 
 def shipped_grids() -> dict[str, Path]:
@@ -163,10 +163,10 @@ def _expand(definition: GridDefinition, path: Path) -> list[Cell]:
 
 
 def _block_cells(base: Mapping[str, Any], block: Block, where: str, name: str) -> Iterator[Cell]:
-    axes = {axis: _axis(axis, values, f"{where}: axes.{axis}") for axis, values in block.axes.items()}
+    axes = {axis: axis_values(axis, values, f"{where}: axes.{axis}") for axis, values in block.axes.items()}
     for number, rule in enumerate(block.exclude):
         _check_rule(rule, axes, f"{where}: exclude[{number}]")
-    build = _Builder(base, where)
+    build = Builder(base, where)
     tags = (tuple(block.tables), (name,) if name else ())
     rules = [{axis: _texts(wanted) for axis, wanted in rule.items()} for rule in block.exclude]
     for combination in itertools.product(*axes.values()):
@@ -180,7 +180,7 @@ def _block_cells(base: Mapping[str, Any], block: Block, where: str, name: str) -
             yield Cell(cell.id, cell.coordinates, cell.config, *tags)
 
 
-def _included(build: _Builder, axes: dict[str, list[AxisValue]], extra: dict[str, Any], where: str) -> Iterator[Cell]:
+def _included(build: Builder, axes: dict[str, list[AxisValue]], extra: dict[str, Any], where: str) -> Iterator[Cell]:
     """The cells of an ``include`` entry: a value or a list of values per field; labels of an axis stand for its values."""
     choices = []
     for field, given in extra.items():
@@ -195,21 +195,29 @@ def _included(build: _Builder, axes: dict[str, list[AxisValue]], extra: dict[str
         yield Cell(cell_id(config), coordinates, config)
 
 
-class _Builder:
-    """Configurations from base and axis values; components are parsed once and shared by all cells."""
+class Builder:
+    """Configurations from base and axis values; components are parsed once and shared by all cells.
+
+    ``where`` names the file in errors.
+    """
 
     def __init__(self, base: Mapping[str, Any], where: str) -> None:
         self._base, self._where = base, where
         self._parsed: dict[tuple[str, str], Any] = {}
 
     def __call__(self, settings: Iterable[Mapping[str, Any]], coordinates: Mapping[str, str]) -> FinetuneConfig | PretrainConfig:
+        """The configuration of ``base`` with the dotted fields of all ``settings``; ``coordinates`` name it in errors."""
+        shared = {field: self._share(field, value) for field, value in self.values(settings).items()}
+        at = " ".join(f"{axis}={label}" for axis, label in coordinates.items())
+        return parse_config(shared, f"{self._where}: cell {at}" if at else self._where)
+
+    def values(self, settings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """The same as plain data, as one would write it into a file."""
         values: dict[str, Any] = dict(self._base)
         for setting in settings:
             for field, value in setting.items():
                 _assign(values, field.split("."), value, f"{self._where}: {field}")
-        shared = {field: self._share(field, value) for field, value in values.items()}
-        at = " ".join(f"{axis}={label}" for axis, label in coordinates.items())
-        return parse_config(shared, f"{self._where}: cell {at}" if at else self._where)
+        return values
 
     def _share(self, field: str, value: Any) -> Any:
         key = (field, repr(value))
@@ -241,7 +249,8 @@ def _adapters() -> dict[str, Any]:
     return {name: TypeAdapter(form(field)) for name, field in fields.items()}
 
 
-def _axis(axis: str, values: list[Any], where: str) -> list[AxisValue]:
+def axis_values(axis: str, values: list[Any], where: str) -> list[AxisValue]:
+    """The values of an axis, each with its own label. EchoLMError: a field that no run has, a label given twice."""
     parsed = [_axis_value(axis, value, where) for value in values]
     labels = [value.label for value in parsed]
     for label in labels:
@@ -257,14 +266,15 @@ def _axis_value(axis: str, value: Any, where: str) -> AxisValue:
         except ValidationError as error:
             raise EchoLMError(explain_validation(error, where)) from None
         for field in parsed.set:
-            _check_field(field, f"{where}: set.{field}")
+            check_field(field, f"{where}: set.{field}")
         return parsed
-    _check_field(axis, where)
+    check_field(axis, where)
     label = value.get("name") if isinstance(value, dict) and isinstance(value.get("name"), str) else value
     return AxisValue(label=_text(label), set={axis: value})
 
 
-def _check_field(field: str, where: str) -> None:
+def check_field(field: str, where: str) -> None:
+    """EchoLMError for a dotted name that does not begin with a field of a run."""
     if field.split(".")[0] not in FIELDS:
         raise EchoLMError(f"{where}: a run has no field {field!r}; {suggest(field, FIELDS)}, or values of the form {{label: ..., set: {{...}}}}")
 

@@ -14,6 +14,7 @@ from echolm.cli.data import data
 from echolm.cli.grid import grid
 from echolm.cli.launch import launch
 from echolm.cli.predict import predict
+from echolm.cli.search import search
 from echolm.cli.status import status
 from echolm.cli.tables import tables
 from echolm.cli.train import train
@@ -54,5 +55,5 @@ def main(ctx: click.Context, workspace: Path | None) -> None:
     ctx.obj = Workspace(workspace.absolute()) if workspace else Workspace.default()
 
 
-for command in (data, weights, grid, train, launch, status, logs, cancel, retry, collect, tables, predict):
+for command in (data, weights, grid, train, launch, status, logs, cancel, retry, collect, tables, predict, search):
     main.add_command(command)

@@ -47,25 +47,31 @@ def keep_going(run: PreparedRun, epoch: int, metrics: dict[str, float]) -> Verdi
 
 
 def fit(
-    runs: Sequence[PreparedRun], compute: Compute | None = None, ranks: Ranks | None = None, on_epoch: OnEpoch = keep_going
-) -> list[Outcome]:
+    runs: Sequence[PreparedRun], compute: Compute | None = None, ranks: Ranks | None = None, on_epoch: OnEpoch = keep_going,
+    test: bool = True,
+) -> list[Outcome]:  # fmt: skip
     """Train runs to the end, or as far as a signal, a cancel mark or a failure lets them; together where they can be.
 
-    ``on_epoch(run, epoch, validation metrics)`` is asked on rank 0 after each epoch. Returns one Outcome a run, in order.
+    ``on_epoch(run, epoch, validation metrics)`` is asked on rank 0 after each epoch. Without ``test`` no sample of the
+    test split is read, and the results are those of validation alone: for searches, whose records are kept apart from
+    those of grids. Returns one Outcome a run, in order.
     """
     compute, ranks = compute or Compute(), ranks or Ranks()
     held = [hold(run, compute, ranks) for run in runs]
     with Signals() as signals:
         for group in cohorts([h for h in held if h.active]):
-            Cohort(group, compute, ranks, signals, on_epoch).train()
+            Cohort(group, compute, ranks, signals, on_epoch, test).train()
     return [h.outcome for h in held if h.outcome]
 
 
 class Cohort:
     """Runs that share their batches and stand at the same step, trained together."""
 
-    def __init__(self, held: list[Held], compute: Compute, ranks: Ranks, signals: Signals, on_epoch: OnEpoch) -> None:
+    def __init__(
+        self, held: list[Held], compute: Compute, ranks: Ranks, signals: Signals, on_epoch: OnEpoch, test: bool = True
+    ) -> None:
         self.held, self.compute, self.ranks, self.signals, self.on_epoch = held, compute, ranks, signals, on_epoch
+        self.results = ("val", "test") if test else ("val",)
         self.config = held[0].config
         self.asked = False
         self.clock = 0.0
@@ -108,10 +114,11 @@ class Cohort:
         store = ClipStore.open(path)
         self.batches = Batches(store, config.task, config.encoder, config.augmentation, self.ranks.device)
         self.rows = {split: training_rows(store, config.data, split) for split in ("train", "val")}
-        self.rows["test"] = np.array(store.split("test"), np.int64)
+        if "test" in self.results:
+            self.rows["test"] = np.array(store.split("test"), np.int64)
         for split, rows in self.rows.items():
             if not len(rows):
-                raise EchoLMError(f"{path}: no sample in split {split}; a run needs train, val and test")
+                raise EchoLMError(f"{path}: no sample in split {split}; a run needs {', '.join(self.rows)}")
         self.steps = math.ceil(len(self.rows["train"]) / config.batch_size)
 
     def _join(self, h: Held, network: EncoderNetwork, state: dict[str, Any] | None) -> None:
@@ -285,26 +292,26 @@ class Cohort:
         return self.on_epoch(h.run, progress.epoch, metrics) if self.ranks.first else "continue"
 
     def _finish(self, done: list[Held]) -> None:
-        """Test metrics, once, from the chosen checkpoint; per-sample rows of val and test; the summary."""
+        """Test metrics, once, from the chosen checkpoint; per-sample rows of val and test (unless left out); the summary."""
         for h in done:
             best = self._guard(h, h.best_tensors)
             self._guard(h, h.member.load_tensors, best)
         done = [h for h in done if h.active]
         if done:
-            val, test = self._evaluate(done, "val"), self._evaluate(done, "test")
-            for h, a, b in zip(done, val, test, strict=True):
-                metrics = self._guard(h, self._publish, h, a, b)
+            found = [self._evaluate(done, split) for split in self.results]
+            for h, *evaluations in zip(done, *found, strict=True):
+                metrics = self._guard(h, self._publish, h, evaluations)
                 if h.active:
                     h.end("complete", metrics=metrics)
 
-    def _publish(self, h: Held, val: Evaluation, test: Evaluation) -> dict[str, float]:
-        """Write the results on rank 0, which has the whole of both evaluations."""
+    def _publish(self, h: Held, evaluations: list[Evaluation]) -> dict[str, float]:
+        """Write the results on rank 0, which has the whole of the evaluations."""
         if not self.ranks.first:
             return {}
-        metrics = {f"{split}/{k}": v for split, e in (("val", val), ("test", test)) for k, v in e.metrics(h.member).items()}
+        metrics = {f"{split}/{k}": v for split, e in zip(self.results, evaluations, strict=True) for k, v in e.metrics(h.member).items()}
         counts = {split: len(rows) for split, rows in self.rows.items()}
         facts = {"counts": counts, "synthetic": bool(self.batches.store.info.get("synthetic"))}
-        h.publish(metrics, pa.concat_tables([val.rows(), test.rows()]), facts)
+        h.publish(metrics, pa.concat_tables([e.rows() for e in evaluations]), facts)
         return metrics
 
     def _guard(self, h: Held, act: Callable[..., T], *args: Any) -> T | None:

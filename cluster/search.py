@@ -1,0 +1,38 @@
+"""Where the workers of a search run: processes of this machine, or a Ray cluster. One function, ``start_workers``.
+
+A worker takes only the search's folder (grid/search/worker.py), so a place needs to know nothing of trials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What a search asks a place for: ``count`` workers of ``threads`` CPU threads, until ``trials`` trials in all.
+
+    ``devices``: one entry a worker (``cpu``, ``cuda:0``), used in turn, where the place does not choose them itself.
+    ``look``: called about once a second while the place waits for workers; returns how many trials have ended.
+    """
+
+    folder: Path
+    trials: int
+    count: int = 1
+    threads: int = 1
+    devices: tuple[str, ...] = ("cpu",)
+    look: Callable[[], int] = lambda: 0
+
+
+def start_workers(on: str, workers: Workers) -> str:
+    """Start workers in a place. ``local`` and ``ray`` return when nothing is left for them to do, with the name of the
+    signal that stopped them, or ''. Starting again continues. EchoLMError: no worker can work."""
+    if on == "ray":
+        from cluster.ray_search import run_ray
+
+        return run_ray(workers)
+    from cluster.local_search import run_local
+
+    return run_local(workers)

@@ -1,0 +1,42 @@
+"""A search on a real Ray cluster of this machine: Ray Tune chooses and prunes; study and records are the search's own."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from launch_support import Shell
+from search_shell import record, shown, space_file, told
+
+from grid.search.definition import load_search
+from grid.search.folder import start_search
+from grid.search.study import Study
+
+
+@pytest.mark.timeout(600)
+def test_asha_prunes_over_trials_that_are_run_records(shell: Shell) -> None:
+    file = space_file(
+        shell, base={"epochs": 4, "head": {"name": "mlp", "width": 16}}, space={"optimizer.lr": {"float": [1e-5, 0.1], "log": True}},
+        pruner={"name": "median", "warmup": 1},
+    )  # fmt: skip
+    search = load_search(str(file))
+    left = Study(search, start_search(search, shell.workspace), make=True).ask(1)
+    assert left is not None
+    done = shell("search", file, "--trials", 6, "--workers", 2, "--on", "ray", "--json")
+    assert done.status == 0, done.err
+    found = shown(shell)
+    assert json.loads(done.out)["states"] == {state: sum(t["state"] == state for t in found) for state in ("complete", "pruned")}
+    assert len(found) == 6 and told(shell) == [1] * 6
+    assert (found[0]["parameters"], found[0]["state"]) == (left.params, "complete"), "what was left is run first, and to its end"
+    pruned = [trial for trial in found if trial["state"] == "pruned"]
+    assert pruned
+    assert {trial["epochs"] for trial in found if trial["state"] == "complete"} == {4}
+    for trial in found:
+        kept = record(shell, trial)
+        assert kept.state().name == trial["state"]
+        assert len(kept.history()) == trial["epochs"]
+        assert not [name for event in kept.history() for name in event["metrics"] if name.startswith("test/")]
+        summary = kept.summary()
+        assert summary is None or (trial["value"] == summary["metrics"]["val/loss"] and not [n for n in summary["metrics"] if "test" in n])
+    assert all(trial["epochs"] < 4 for trial in pruned)
+    assert not shell.workspace.runs.exists()
