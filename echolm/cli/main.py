@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from echolm.cli.cells import cancel, logs, retry, status
+from echolm.cli.cluster import cluster
 from echolm.cli.collect import collect, tables
 from echolm.cli.data import data
 from echolm.cli.grid import grid
@@ -52,5 +53,5 @@ def main(ctx: click.Context, workspace: Path | None) -> None:
     ctx.obj = Workspace(workspace.absolute()) if workspace else Workspace.default()
 
 
-for command in (data, weights, grid, train, launch, status, logs, cancel, retry, collect, tables, predict):
+for command in (data, weights, grid, train, launch, status, logs, cancel, retry, collect, tables, predict, cluster):
     main.add_command(command)
