@@ -20,7 +20,7 @@ COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "sinfo")
 NODE_FORMAT = "%R|%D|%c|%m|%G|%T|%f"
 ASSOCIATION_FIELDS = ("Account", "Partition", "QOS", "DefaultQOS", "MaxSubmitJobs", "MaxJobs")
 QOS_FIELDS = ("Name", "MaxWall", "MaxSubmitPU", "MaxJobsPU")
-GONE = ("down", "drain", "fail", "maint", "inval", "future", "powered_down")
+GONE = ("down", "drain", "fail", "maint", "inval", "future")
 """Beginnings of the states of nodes that start no job now."""
 TIMEOUT_S = 30
 _FIELD = re.compile(r"(\w+)=(\S*)")
