@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from echolm.cli.cells import cancel, logs, retry
+from echolm.cli.cluster import cluster
 from echolm.cli.collect import collect
 from echolm.cli.data import data
 from echolm.cli.grid import grid
@@ -55,5 +56,5 @@ def main(ctx: click.Context, workspace: Path | None) -> None:
     ctx.obj = Workspace(workspace.absolute()) if workspace else Workspace.default()
 
 
-for command in (data, weights, grid, train, launch, status, logs, cancel, retry, collect, tables, predict, search):
+for command in (data, weights, grid, train, launch, status, logs, cancel, retry, collect, tables, predict, search, cluster):
     main.add_command(command)
