@@ -91,19 +91,19 @@ def owners(views: Sequence[BatchView]) -> dict[str, str]:
 
 
 def settle(workspace: Workspace, grid: str, views: Sequence[BatchView]) -> list[Failure]:
-    """Write down what the ended jobs left undone, once a job: their open claims are over, their failures noted, and the
+    """Write down what the ended jobs left undone, once a job: their claims are over, their failures noted, and the
     cells of a job that somebody cancelled are marked as cancelled. Returns what was new."""
     known = noted(workspace, grid)
     found = []
     for view in views:
         claims = view.batch.claims()
         for place in view.ended:
-            open_claims = [c for own in claims.values() for c in own if c["over"] is None and _is_of(c["holder"], place)]
-            failure = _failure(workspace, view, place, [c["path"] for c in open_claims], known)
+            undone = [own[-1] for own in claims.values() if own[-1]["over"] != "done" and _is_of(own[-1]["holder"], place)]
+            failure = _failure(workspace, view, place, [c["path"] for c in undone], known)
             if failure:
                 found.append(failure)
                 note(workspace, grid, [failure])
-            for claim in open_claims:
+            for claim in undone:
                 end_claim(claim["path"], failure.kind if failure else "interrupted")
         found += _left(workspace, view, known)
         if not view.alive and view.jobs and all(job.state == "CANCELLED" for job in view.jobs.values()):
@@ -142,9 +142,9 @@ def _failure(workspace: Workspace, view: BatchView, place: Place, claims: Sequen
     log = _tail(view.batch.path / "logs", place)
     began = bool(claims) or any(_is_of(c["holder"], place) for own in view.batch.claims().values() for c in own)
     kind = classify(state, began, log)
-    if not claims and (began or kind not in ("launch", "cancelled") or (name, ()) in known or not (state or log)):
-        return None
     cells = tuple(cell for unit in view.batch.units if unit.id in units for cell in unit.cells)
+    if (name, cells) in known or (not claims and (began or kind not in ("launch", "cancelled") or not (state or log))):
+        return None
     words = f"{state or 'SLURM does not know the job any more'}\n{log}"
     stood = min((record.place() for cell in cells for record in find_records(workspace.runs, cell)[:1]), default=(0, 0))
     return Failure(kind, name, view.batch.name, cells, job.node if job else "", words, stood)

@@ -127,7 +127,7 @@ class Folder:
 
     def _there(self, path: Path) -> FileRow | None:
         """The row of a file that need not be predicted again."""
-        row = self._rows.get(path.name)
+        row = self._rows.get(told(path.name))
         if self._overwrite or row is None:
             return None
         try:
@@ -147,8 +147,8 @@ class Folder:
         except StorageError:
             raise
         except EchoLMError as error:
-            row = FileRow(path.name, run=self._predictor.run, problem=str(error))
-        self._rows[path.name] = row
+            row = FileRow(told(path.name), run=self._predictor.run, problem=str(error))
+        self._rows[row.file] = row
         if time.monotonic() - self._saved > SAVE_EVERY_S:
             self._save()
         return row
@@ -156,8 +156,8 @@ class Folder:
     def _row(self, path: Path, found: Prediction) -> FileRow:
         estimate, (ed, es) = found.estimate, found.areas
         return FileRow(
-            path.name, *found.numbers, "estimated" if estimate else "given", round(estimate.agreement, 3) if estimate else None,
-            round(found.ejection_fraction, 2), round(ed, 1), round(es, 1), f"{path.name}.png", self._predictor.run,
+            told(path.name), *found.numbers, "estimated" if estimate else "given", round(estimate.agreement, 3) if estimate else None,
+            round(found.ejection_fraction, 2), round(ed, 1), round(es, 1), f"{told(path.name)}.png", self._predictor.run,
             os.stat(path).st_size,
         )  # fmt: skip
 
@@ -166,7 +166,7 @@ class Folder:
         table = csv.writer(text, lineterminator="\n")
         table.writerow(COLUMNS)
         table.writerows(["" if cell is None else cell for cell in astuple(self._rows[name])] for name in sorted(self._rows))
-        write_atomic(self.table, text.getvalue().encode("utf-8", "surrogateescape"))
+        write_atomic(self.table, text.getvalue().encode())
         self._saved = time.monotonic()
 
 
@@ -180,3 +180,8 @@ def _parsed(row: Row) -> FileRow | None:
         )  # fmt: skip
     except RowError:
         return None
+
+
+def told(name: str) -> str:
+    """A file's name as the table has it: bytes that are no UTF-8 as ``\\xff``."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -89,19 +89,17 @@ def test_a_request_that_fits_no_node_and_a_refused_sbatch_are_errors_that_leave_
 
 
 def test_an_environment_without_a_module_stops_the_submission_in_one_sentence(site: Site) -> None:
-    site.profile(setup=["export ECHOLM_PLUGINS=not_installed"], jobs_at_once=3)
+    """The system's Python has none of the packages."""
+    site.profile(python="/usr/bin/python3", jobs_at_once=3)
     grid = site.grid({"head": ["mlp"], "seed": [0, 1, 2, 3]}, **BLANK)
-    # the plugins that the submitting shell names come after the site's set-up lines: name them nowhere else
-    found = Site(site.root, None, site.settings)
-    found.environment = lambda: {key: value for key, value in Site.environment(site).items() if key != "ECHOLM_PLUGINS"}  # type: ignore[method-assign]
 
     def stopped() -> str:
-        done = found.submit(grid)
+        done = site.submit(grid)
         return done.err if "nothing more is submitted" in done.err else ""
 
     said = until(stopped, "the launch stops", 120)
-    assert "not_installed" in said and "echolm retry" in said, said
-    assert found.jobs(grid) == []
+    assert "3 jobs ended before they took a unit" in said and "No module named" in said and "echolm retry" in said, said
+    assert site.jobs(grid) == []
     site.profile()
     assert "submitted 4 cells" in site.submit(grid, command="retry").out
 

@@ -31,7 +31,7 @@ def predict(record: RunRecord, workspace: Workspace, tmp_path: Path, monkeypatch
     def typed(*words: object, status: int = 0) -> Result:
         arguments = ["--workspace", str(workspace.root), "predict", record.path.parent.name, *map(str, words)]
         done = CliRunner().invoke(main, arguments, prog_name="echolm")
-        assert done.exit_code == status and isinstance(done.exception, SystemExit | None), done
+        assert done.exit_code == status and isinstance(done.exception, SystemExit | None), (done, done.output)
         assert not re.search(r"[\r\x1b]", done.stderr), "no progress bar without a terminal"
         return done
 
