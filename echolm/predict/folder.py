@@ -147,7 +147,7 @@ class Folder:
         except StorageError:
             raise
         except EchoLMError as error:
-            row = FileRow(told(path.name), run=self._predictor.run, problem=str(error))
+            row = FileRow(told(path.name), run=self._predictor.run, problem=told(str(error)))
         self._rows[row.file] = row
         if time.monotonic() - self._saved > SAVE_EVERY_S:
             self._save()
@@ -183,5 +183,5 @@ def _parsed(row: Row) -> FileRow | None:
 
 
 def told(name: str) -> str:
-    """A file's name as the table has it: bytes that are no UTF-8 as ``\\xff``."""
+    """A name, or a text with one, as the table has it: bytes that are no UTF-8 as ``\\xff``."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
