@@ -303,7 +303,8 @@ class Cohort:
             return {}
         metrics = {f"{split}/{k}": v for split, e in (("val", val), ("test", test)) for k, v in e.metrics(h.member).items()}
         counts = {split: len(rows) for split, rows in self.rows.items()}
-        facts = {"counts": counts, "synthetic": bool(self.batches.store.info.get("synthetic"))}
+        how = {"ranks": self.ranks.world, "together": len(self.held)}
+        facts = {"counts": counts, "synthetic": bool(self.batches.store.info.get("synthetic")), **how}
         h.publish(metrics, pa.concat_tables([val.rows(), test.rows()]), facts)
         return metrics
 
