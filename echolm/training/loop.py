@@ -310,7 +310,8 @@ class Cohort:
             return {}
         metrics = {f"{split}/{k}": v for split, e in zip(self.results, evaluations, strict=True) for k, v in e.metrics(h.member).items()}
         counts = {split: len(rows) for split, rows in self.rows.items()}
-        facts = {"counts": counts, "synthetic": bool(self.batches.store.info.get("synthetic"))}
+        how = {"ranks": self.ranks.world, "together": len(self.held)}
+        facts = {"counts": counts, "synthetic": bool(self.batches.store.info.get("synthetic")), **how}
         h.publish(metrics, pa.concat_tables([e.rows() for e in evaluations]), facts)
         return metrics
 
