@@ -6,6 +6,7 @@ Components (encoder, fusion, head, augmentation, optimiser, schedule, task) are 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -69,7 +70,7 @@ class Trainable(Frozen):
         if value == "all":
             return {"blocks": "all", "stem": True, "readout": True}
         if isinstance(value, str):
-            if value[:1] == "k" and value[1:].isdecimal():
+            if re.fullmatch(r"k[0-9]{1,4}", value):
                 return {"blocks": int(value[1:])}
             raise ValueError(f"{value!r} is not a freezing regime; valid: k0, k1, k2, ... (last n blocks), all")
         return value
@@ -180,6 +181,8 @@ def needs_whole_batch(config: FinetuneConfig | PretrainConfig) -> bool:
 
 
 RunConfig = Annotated[FinetuneConfig | PretrainConfig, Field(discriminator="kind")]
+MOST_VALUES = 1_000_000
+"""Values in a YAML file, each counted as often as aliases repeat it."""
 _ADAPTER: TypeAdapter[FinetuneConfig | PretrainConfig] = TypeAdapter(RunConfig)
 
 
@@ -203,13 +206,25 @@ def load_config(path: Path) -> FinetuneConfig | PretrainConfig:
 def load_yaml(path: Path) -> Any:
     """The content of a YAML file, or an error that names the file and line."""
     try:
-        return yaml.load(Path(path).read_text(encoding="utf-8-sig"), _UniqueKeys)
+        return _limited(path, yaml.load(Path(path).read_text(encoding="utf-8-sig"), _UniqueKeys))
     except OSError as error:
         raise EchoLMError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise EchoLMError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:
         raise EchoLMError(f"{path}: not valid YAML: nested too deeply") from error
+
+
+def _limited(path: Path, content: Any) -> Any:
+    """The content, unless it is endless: an alias (``*name``) may stand for what holds it, or double it again and again."""
+    left, count = [content], 0
+    while left:
+        value = left.pop()
+        count += 1
+        if count > MOST_VALUES:
+            raise EchoLMError(f"{path}: holds over {MOST_VALUES:,} values; does an alias (*name) stand for what holds it?")
+        left += value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple, set)) else ()
+    return content
 
 
 class _UniqueKeys(yaml.SafeLoader):

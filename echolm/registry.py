@@ -14,7 +14,7 @@ import difflib
 import importlib
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -31,9 +31,11 @@ class Frozen(BaseModel):
     def _known_fields(cls, value: Any) -> Any:
         if isinstance(value, dict):
             fields = cls.__pydantic_fields__  # model_fields is slow
-            for name in value:
+            for name, given in value.items():
                 if name not in fields:
                     raise ValueError(f"unknown field {name!r}; {suggest(str(name), fields)}")
+                if given.__class__ is bool and _is_number(fields[name].annotation):
+                    raise ValueError(f"{name}: {given} is not a number (in YAML yes, no, on, off, true and false are not)")
         return value
 
 
@@ -136,6 +138,16 @@ def load_plugins() -> None:
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             raise EchoLMError(f"ECHOLM_PLUGINS names {module!r}, which cannot be imported: {reason}") from error
+
+
+def _is_number(annotation: Any) -> bool:
+    """Whether a field takes numbers and neither true nor false, which pydantic would take for 1 and 0."""
+    kinds = _kinds(annotation)
+    return bool(kinds & {int, float}) and bool not in kinds
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    return {annotation}.union(*(_kinds(part) for part in get_args(annotation)))
 
 
 def _path(cls: type) -> str:

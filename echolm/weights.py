@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import model_serializer, model_validator
@@ -28,6 +29,8 @@ class Weights(Frozen):
         source, colon, rest = value.partition(":")
         if source == "random" and not colon:
             return {"source": "random"}
+        if source == "run" and not re.fullmatch(r"[0-9a-f]{16}", rest):
+            raise ValueError(f"{value!r}: a cell's id has 16 of the digits 0-9 and a-f; echolm grid show GRID lists them")
         if source in ("published", "file", "run") and rest:
             return {"source": source, "value": rest}
         raise ValueError(f"{value!r} is not a source of weights; valid: random, published:NAME, file:PATH, run:CELL")

@@ -54,9 +54,9 @@ class Workspace:
         return self.root / "data" / name
 
     def stores(self) -> list[str]:
-        """Names of the clip stores that are there."""
+        """Names of the clip stores that are there, and of links to those that are not."""
         folder = self.root / "data"
-        return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+        return sorted(path.name for path in folder.iterdir() if path.is_dir() or path.is_symlink()) if folder.is_dir() else []
 
     def results(self, grid: str) -> Path:
         """Collected Parquet files of a grid: ``results/<grid>``."""

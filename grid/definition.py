@@ -25,7 +25,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from echolm.config import FinetuneConfig, PretrainConfig, explain_validation, load_yaml, parse_config
@@ -37,11 +37,24 @@ from grid.tables.definition import TableDefinition
 FIELDS = tuple(dict.fromkeys([*FinetuneConfig.model_fields, *PretrainConfig.model_fields]))
 
 
+RESERVED = "single-runs"
+"""Where runs that belong to no grid are collected."""
+TAGS = ("subgrid", "table")
+"""Of ``--where``: no axes, but what a cell belongs to."""
+
+
 class AxisValue(Frozen):
     """One value of an axis: its label in ``--where`` and tables, and the fields of the run that it sets."""
 
     label: str
     set: dict[str, Any]
+
+    @field_validator("label")
+    @classmethod
+    def _can_be_typed(cls, label: str) -> str:
+        if not label or "," in label or not label.isprintable():
+            raise ValueError(f"{label!r} cannot be typed after --where: empty, or with a comma or a control character")
+        return label
 
 
 def _values(value: Any) -> Any:
@@ -97,7 +110,7 @@ class Grid:
     def where(self, conditions: Iterable[str]) -> list[Cell]:
         """Cells that meet all conditions ``axis=label[,label...]`` (``subgrid=`` and ``table=`` too)."""
         wanted = [_condition(text) for text in conditions]
-        axes = {axis for cell in self.cells for axis in cell.coordinates} | {"subgrid", "table"}
+        axes = {axis for cell in self.cells for axis in cell.coordinates} | {*TAGS}
         for axis, labels in wanted:
             if axis not in axes:
                 raise EchoLMError(f"--where {axis}=...: grid {self.name} has no such axis; {suggest(axis, axes)}")
@@ -123,7 +136,20 @@ def load_grid(name: str) -> Grid:
         definition = GridDefinition.model_validate(values)
     except ValidationError as error:
         raise EchoLMError(explain_validation(error, str(path))) from None
-    return Grid(path.stem, definition.title, _expand(definition, path), definition.tables, path)
+    grid = Grid(path.stem, definition.title, _expand(definition, path), definition.tables, path)
+    _check_tables(grid)
+    return grid
+
+
+def _check_tables(grid: Grid) -> None:
+    """EchoLMError when a table cannot be made of the grid's cells, before they are run."""
+    from grid.tables.group import group
+
+    for name in grid.tables:
+        try:
+            group(grid, name)
+        except EchoLMError as error:
+            raise EchoLMError(f"{grid.path}: {error}") from None
 
 
 def check_name(path: Path, what: str = "grid") -> None:
@@ -131,6 +157,8 @@ def check_name(path: Path, what: str = "grid") -> None:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", path.stem):
         valid = "letters, digits, '.', '_' and '-', the first a letter or digit"
         raise EchoLMError(f"{path}: a {what} is named after its file, and {path.stem!r} cannot be a name; valid: {valid}; rename the file")
+    if path.stem == RESERVED:
+        raise EchoLMError(f"{path}: a {what} is named after its file, and {RESERVED} are the runs of no grid; rename the file")
 
 
 def shipped_grids() -> dict[str, Path]:
@@ -251,6 +279,8 @@ def _adapters() -> dict[str, Any]:
 
 def axis_values(axis: str, values: list[Any], where: str) -> list[AxisValue]:
     """The values of an axis, each with its own label. EchoLMError: a field that no run has, a label given twice."""
+    if axis in TAGS:
+        raise EchoLMError(f"{where}: --where {axis}=... chooses by {axis}; give the axis another name")
     parsed = [_axis_value(axis, value, where) for value in values]
     labels = [value.label for value in parsed]
     for label in labels:
@@ -270,7 +300,10 @@ def _axis_value(axis: str, value: Any, where: str) -> AxisValue:
         return parsed
     check_field(axis, where)
     label = value.get("name") if isinstance(value, dict) and isinstance(value.get("name"), str) else value
-    return AxisValue(label=_text(label), set={axis: value})
+    try:
+        return AxisValue(label=_text(label), set={axis: value})
+    except ValidationError as error:
+        raise EchoLMError(f"{explain_validation(error, where)}; give it a label: {{label: ..., set: {{{axis}: ...}}}}") from None
 
 
 def check_field(field: str, where: str) -> None:

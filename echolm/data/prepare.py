@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -53,7 +54,8 @@ def prepare(
     check_rule(clips)
     found = scan(reader, source)
     if found.fatal:
-        raise EchoLMError("\n".join(f"{source}: {reason}" for reason in found.fatal))
+        why = f"; what is wrong: {shlex.join(['echolm', 'data', 'check', reader, str(source)])}" if found.problems else ""
+        raise EchoLMError("\n".join(f"{source}: {reason}" for reason in found.fatal) + why)
     out, plan = Path(out).absolute(), _plan(found, clips, index_only)
     try:
         if (out / INFO).exists():

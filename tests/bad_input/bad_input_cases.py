@@ -1,14 +1,23 @@
 """The corpus as a table: what is bad, how it is made of a good input, what is typed, and what must come of it.
 
-Words in braces are the names of ``Place``. What every case promises beside this is in ``test_bad_input.py``.
+Words in braces are the names of ``Place``. What every case promises beside this is in ``test_bad_input.py``. The cases of data
+sets are in ``bad_data_cases.py``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from bad_data_cases import DATA
+from bad_input_case import (
+    COLLECTED,
+    COMPLETE,
+    FAILED,
+    FAILED_OWN,
+    FILES,
+    PREPARE,
+    VIDEO,
+    Case,
+)  # fmt: skip
 from bad_input_support import (
-    Make,
     avi,
     cell,
     change,
@@ -23,7 +32,6 @@ from bad_input_support import (
     mode,
     ran,
     remove,
-    rows,
     small_disk,
     steps,
     swap,
@@ -31,184 +39,6 @@ from bad_input_support import (
     weights,
     write,
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Case:
-    """``says``: fragments of exactly one line. ``leaves``: patterns of the only paths that the command may make or
-    change, relative to the root; folders on the way to them are implied."""
-
-    name: str
-    made: Make
-    typed: str
-    says: tuple[str, ...]
-    status: int = 1
-    leaves: tuple[str, ...] = ()
-
-
-PARTS = ("plan.json", "lock", "part-00000.bin", "part-00000.json")
-PARTIAL = tuple(f"workspace/data/new/partial/{name}" for name in PARTS)
-"""A preparation that the same command continues."""
-STORE = tuple(f"workspace/data/new/{name}" for name in ("frames.bin", "index.parquet", "problems.csv", "store.json"))
-ATTEMPT = ("holder.json", "heartbeat", "events.jsonl", "log.txt")
-FAILED = ("workspace/runs/*/config.json", *(f"workspace/runs/*/attempts/1/{name}" for name in ATTEMPT))
-"""The record of an attempt that failed; its last event says so."""
-FAILED_OWN = (*FAILED, "workspace/cache/sha256.json")
-COMPLETE = ("workspace/runs/*/attempts/2/*", "workspace/runs/*/summary.json")
-COLLECTED = ("workspace/mlflow/*", "workspace/results/grid/runs.parquet", "workspace/results/grid/predictions")
-
-VIDEO = "{source}/Videos/{sample}.avi"
-FILES, TRACINGS = "FileList.csv", "VolumeTracings.csv"
-CHECK = "echolm data check echonet-dynamic {source}"
-PREPARE = "echolm data prepare echonet-dynamic {source} --name new --workers 1"
-GOOD = ("12 videos usable (8 train, 2 val, 2 test), problems: 0",)
-
-
-def crossing(table: list[list[str]]) -> list[list[str]]:
-    """A chord with its ends exchanged."""
-    name, x1, y1, x2, y2, frame = table[47]
-    return [*table[:47], [name, x2, y2, x1, y1, frame], *table[48:]]
-
-
-def traced_at(frame: str) -> Make:
-    """The 21 rows of the sample's first traced frame, at another frame."""
-    return rows(TRACINGS, lambda t: [[*row[:5], frame] if 43 <= i < 64 else row for i, row in enumerate(t)])
-
-
-def one_patient(table: list[list[str]]) -> list[list[str]]:
-    """All videos of one patient."""
-    return [[*row, "P1" if i else "Patient"] for i, row in enumerate(table)]
-
-
-DATA = [
-    # a video that is not what its row says
-    Case("a missing video", remove(VIDEO), CHECK, ("FileList.csv:3: {sample}: no video Videos/{sample}.avi",), 0),
-    Case("a folder as a video", folder(VIDEO), CHECK, ("FileList.csv:3: {sample}: no video Videos/{sample}.avi",), 0),
-    Case("a link to nothing as a video", link(VIDEO, "away.avi"), CHECK,
-        ("FileList.csv:3: {sample}: no video Videos/{sample}.avi",), 0),
-    Case("a link to itself as a video", link(VIDEO, "{sample}.avi"), CHECK,
-        ("FileList.csv:3: {sample}: no video Videos/{sample}.avi (Too many levels of symbolic links)",), 0),
-    Case("a truncated video", cut(VIDEO), PREPARE,
-        ("Error: Videos/{sample}.avi: {sample}: frame", "damaged or truncated"), 1, PARTIAL),
-    Case("a truncated video to leave out", cut(VIDEO), f"{PREPARE} --skip-unreadable",
-        ("11 videos (", "1 left out (problems.csv)"), 0, STORE),
-    Case("a video of H.264", avi(VIDEO, "h264", "yuv420p"), PREPARE,
-        ("Error: Videos/{sample}.avi", "is h264 (yuv420p); valid: MJPEG", "ffmpeg -i"), 1, PARTIAL),
-    Case("a video of PNG pictures", avi(VIDEO, "png", "gray"), PREPARE,
-        ("Error: Videos/{sample}.avi", "is png (gray); valid: MJPEG"), 1, PARTIAL),
-    Case("a video without frames", avi(VIDEO, frames=0), PREPARE,
-        ("Error: Videos/{sample}.avi: {sample}: holds no frames",), 1, PARTIAL),
-    Case("a video of H.264 without frames", avi(VIDEO, "h264", "yuv420p", frames=0), PREPARE,
-        ("Error: Videos/{sample}.avi: {sample}: holds no frames",), 1, PARTIAL),
-    Case("a video of a codec that nobody knows", change(VIDEO, lambda b: b.replace(b"MJPG", b"ABCD")), PREPARE,
-        ("Error: Videos/{sample}.avi", "is of an unknown codec; valid: MJPEG"), 1, PARTIAL),
-    Case("a video of another size", avi(VIDEO, size=64), PREPARE,
-        ("Error: Videos/{sample}.avi", "is 64 x 64 pixels; its labels are for 112 x 112"), 1, PARTIAL),
-    Case("a video of zero bytes", write(VIDEO, ""), PREPARE, ("Error: Videos/{sample}.avi", "not a video"), 1, PARTIAL),
-    Case("text as a video", write(VIDEO, "not found"), PREPARE, ("Error: Videos/{sample}.avi", "not a video"), 1,
-        PARTIAL),
-    Case("fewer frames than listed", avi(VIDEO, frames=5), PREPARE,
-        ("Error: Videos/{sample}.avi", "has no frame 5; it holds 5 frames"), 1, PARTIAL),
-    Case("an unreadable video", mode(VIDEO, 0), PREPARE,
-        ("Error: Videos/{sample}.avi", "cannot be read: Permission denied"), 1, PARTIAL),
-    Case("a DICOM loop of very many frames",
-        steps(dicom(VIDEO, NumberOfFrames=10**12), cell(FILES, 3, "NumberOfFrames", "30")), f"{PREPARE} --clips all",
-        ("Error: Videos/{sample}.avi: {sample}: its field NumberOfFrames is 1000000000000, but its pixels, ",), 1,
-        PARTIAL),
-    # a row that cannot be used
-    Case("very many frames", cell(FILES, 3, "NumberOfFrames", "1000000000000"), f"{CHECK}",
-        ("FileList.csv:3: {sample}: NumberOfFrames is '1000000000000'; valid: 1 to 100000",), 0),
-    Case("very many frames to leave out", cell(FILES, 3, "NumberOfFrames", "1e12"), f"{PREPARE} --clips all",
-        ("11 videos (", "1 left out (problems.csv)"), 0, STORE),
-    Case("a traced frame beyond the end", traced_at("9000"), CHECK,
-        ("VolumeTracings.csv:44: {sample}: traced frame 9000 is outside the video's",), 0),
-    Case("a negative frame", traced_at("-1"), CHECK,
-        ("VolumeTracings.csv:44: {sample}: traced frame -1 is outside the video's",), 0),
-    Case("half a frame", traced_at("5.5"), CHECK,
-        ("VolumeTracings.csv:44: {sample}: Frame is '5.5', not a whole number",), 0),
-    Case("a NaN coordinate", cell(TRACINGS, 50, "X1", "nan"), CHECK,
-        ("VolumeTracings.csv:50: {sample}: X1 is 'nan', not a number",), 0),
-    Case("a coordinate of another planet", cell(TRACINGS, 50, "X1", "1e39"), CHECK,
-        ("VolumeTracings.csv:50: {sample}: X1 is 1e+39, far outside the picture of 112 pixels; valid: -112 to 224",), 0),
-    Case("a coordinate of another unit", cell(TRACINGS, 50, "Y2", "1e9"), CHECK,
-        ("VolumeTracings.csv:50: {sample}: Y2 is 1e+09, far outside the picture of 112 pixels; valid: -112 to 224",), 0),
-    Case("text in a number", cell(FILES, 3, "EF", "n/a"), CHECK,
-        ("FileList.csv:3: {sample}: EF is 'n/a', not a number",), 0),
-    Case("a decimal comma", cell(FILES, 3, "EF", "55,3"), CHECK,
-        ("FileList.csv:3: {sample}: EF is '55,3', not a number",), 0),
-    Case("a name twice", rows(FILES, lambda t: [*t, t[2]]), CHECK,
-        ("FileList.csv:14: {sample}: the name stands in row 3 already; none of its rows is used",), 0),
-    Case("a name that leads elsewhere", cell(FILES, 3, "FileName", "../{sample}"), CHECK,
-        ("FileList.csv:3: ../{sample}: FileName '../{sample}' is not the name of a file",), 0),
-    Case("an unknown split", cell(FILES, 3, "Split", "HOLDOUT"), CHECK,
-        ("FileList.csv:3: {sample}: Split is 'HOLDOUT'; valid: TRAIN, VAL, TEST",), 0),
-    Case("20 rows", rows(TRACINGS, lambda t: t[:50] + t[51:]), CHECK,
-        ("VolumeTracings.csv:44: {sample}: frame", "is traced by 20 rows, not 21"), 0),
-    Case("22 rows", rows(TRACINGS, lambda t: t[:50] + t[49:]), CHECK,
-        ("VolumeTracings.csv:44: {sample}: frame", "is traced by 22 rows, not 21"), 0),
-    Case("one traced frame", rows(TRACINGS, lambda t: t[:43] + t[64:]), CHECK,
-        ("VolumeTracings.csv:44: {sample}: needs exactly two traced frames, has 1",), 0),
-    Case("no traced frame", rows(TRACINGS, lambda t: t[:43] + t[85:]), CHECK,
-        ("FileList.csv:3: {sample}: needs exactly two traced frames, has 0",), 0),
-    Case("a truncated row", rows(TRACINGS, lambda t: [*t[:43], t[43][:3], *t[44:]]), CHECK,
-        ("VolumeTracings.csv:44: {sample}: has 3 cells where the header has 6",), 0),
-    # a table that cannot be used
-    Case("a wrong header", swap("{source}/FileList.csv", "FileName", "Filename"), CHECK,
-        ("Error: {source}/FileList.csv: its header", "lacks column FileName; needed: FileName,")),
-    Case("a missing column", rows(FILES, lambda t: [row[:-1] for row in t]), PREPARE,
-        ("Error: {source}/FileList.csv: its header", "lacks column Split; needed: ")),
-    Case("semicolons for commas", change("{source}/FileList.csv", lambda b: b.replace(b",", b";")), CHECK,
-        ("Error: {source}/FileList.csv: its header (FileName;EF;", "needed: FileName,EF,")),
-    Case("a table in UTF-16", change("{source}/VolumeTracings.csv", lambda b: b.decode().encode("utf-16")), CHECK,
-        ("Error: {source}/VolumeTracings.csv: is UTF-16; save it as CSV in UTF-8 (iconv -f UTF-16 -t UTF-8",)),
-    Case("a table in another alphabet", cell(FILES, 3, "Split", "ÜBUNG"), CHECK,
-        ("FileList.csv:3: {sample}: Split is 'ÜBUNG'; valid: TRAIN, VAL, TEST",), 0),
-    Case("a table in Windows' alphabet",
-        steps(cell(FILES, 3, "Split", "ÜBUNG"), change("{source}/FileList.csv", lambda b: b.decode().encode("cp1252"))),
-        CHECK, ("Error: {source}/FileList.csv:3: is not UTF-8 (a byte is 0xdc); save it as CSV in UTF-8 (iconv -f",)),
-    Case("a table with a hole", change("{source}/FileList.csv", lambda b: b[:200] + bytes(50) + b[250:]), CHECK,
-        ("Error: {source}/FileList.csv:", "is no text (a byte is 0): damaged, or not a CSV file")),
-    Case("an empty table", write("{source}/VolumeTracings.csv", ""), PREPARE,
-        ("Error: {source}/VolumeTracings.csv: its header () lacks column FileName",)),
-    Case("a header alone", rows(FILES, lambda t: t[:1]), PREPARE, ("Error: {source}: no video is usable",)),
-    Case("a folder as a table", folder("{source}/FileList.csv"), CHECK,
-        ("Error: {source}/FileList.csv: cannot be read: Is a directory",)),
-    Case("an unreadable table", mode("{source}/FileList.csv", 0), CHECK,
-        ("Error: {source}/FileList.csv: cannot be read: Permission denied",)),
-    Case("a table that links to itself", link("{source}/FileList.csv", "FileList.csv"), CHECK,
-        ("Error: {source}: no FileList.csv here",)),
-    Case("no folder of videos", remove("{source}/Videos"), PREPARE,
-        ("Error: {source}: no Videos here; give the folder that holds FileList.csv",)),
-    Case("a file as the videos", steps(remove("{source}/Videos"), write("{source}/Videos", "")), CHECK,
-        ("Error: {source}/Videos: cannot be listed: Not a directory",)),
-    Case("a patient in three splits", rows(FILES, one_patient), PREPARE,
-        ("Error: {source}: FileList.csv: patient P1 is in train (", " and val (", " and test (")),
-    # a preparation or a phantom that stopped
-    Case("a damaged plan", write("{workspace}/data/new/partial/plan.json", "{"), PREPARE,
-        ("Error: {workspace}/data/new/partial/plan.json: damaged; remove {workspace}/data/new and type it again",), 1,
-        ("workspace/data/new/partial/lock",)),
-    Case("a damaged part", steps(cut(VIDEO), ran(PREPARE, 1), cut("{workspace}/data/new/partial/part-00000.json")),
-        f"{PREPARE} --skip-unreadable", ("11 videos (", "1 left out (problems.csv)"), 0,
-        (*STORE, "workspace/data/new/partial", *PARTIAL)),
-    Case("truncated frames of a part", steps(cut(VIDEO), ran(PREPARE, 1), cut("{workspace}/data/new/partial/part-00000.bin")),
-        f"{PREPARE} --skip-unreadable", ("11 videos (", "1 left out (problems.csv)"), 0,
-        (*STORE, "workspace/data/new/partial", *PARTIAL)),
-    Case("a full disk while preparing", small_disk("{workspace}/data/new", "64k"), PREPARE,
-        ("Error: {workspace}/data/new/partial/part-00000.bin: cannot be written: No space left on device; no store was "
-            "made, type it again to continue",), 1, PARTIAL[:2]),
-    Case("a full disk while merging", small_disk("{workspace}/data/new", "3m"), PREPARE,
-        ("Error: {workspace}/data/new/frames.bin: cannot be written: No space left on device; no store was made, type it again to continue",), 1,
-        (*PARTIAL, "workspace/data/new/frames.bin")),
-    Case("a full disk while making a phantom", small_disk("{root}/phantom", "300k"),
-        "echolm data phantom echonet-dynamic {root}/phantom",
-        ("Error: {root}/phantom/Videos/", ".avi: cannot be written: No space left on device; no phantom was made")),
-    # what looks bad and is accepted
-    Case("a byte-order mark", change("{source}/FileList.csv", lambda b: b"\xef\xbb\xbf" + b), CHECK, GOOD, 0),
-    Case("Windows line ends", change("{source}/VolumeTracings.csv", lambda b: b.replace(b"\n", b"\r\n")), CHECK, GOOD,
-        0),
-    # EchoNet-Dynamic has such contours; whether a frame is used is decided by its 21 rows
-    Case("a contour that crosses itself", rows(TRACINGS, crossing), CHECK, GOOD, 0),
-]
 
 TRAIN = "echolm train {run} --quiet"
 SHOW = "echolm grid show {grid}"
@@ -238,6 +68,9 @@ CONFIGS = [
         ("Error: {run}: encoder: unknown encoder 'tiny-r4d'; did you mean 'tiny-r3d'?",)),
     Case("a negative number of epochs", config(epochs=-3), TRAIN,
         ("Error: {run}: epochs: ", "greater than or equal to 1", "(given -3)")),
+    Case("a yes for a number", config(epochs=True), TRAIN, ("Error: {run}: epochs: True is not a number (in YAML yes,",)),
+    Case("a yes for blocks", config(trainable={"blocks": True}), TRAIN, ("Error: {run}: trainable: blocks: True is not a number",)),
+    Case("very many blocks", config(trainable="k" + "9" * 20), TRAIN, ("Error: {run}: trainable: 'k999", "is not a freezing regime")),
     Case("a NaN learning rate", config(optimizer={"name": "adam", "lr": float("nan")}), TRAIN,
         ("Error: {run}: optimizer.lr: ", "finite", "(given nan)")),
     Case("a seed as text", config(seed="first"), TRAIN,
@@ -252,6 +85,10 @@ CONFIGS = [
         ("Error: {run}: not valid YAML: ", "line 1")),
     Case("1000 brackets that stay open", write("{run}", "[" * 1000), TRAIN,
         ("Error: {run}: not valid YAML: nested too deeply",)),
+    Case("an alias of itself", write("{run}", "data: phantom\nhead: &h {name: mlp, width: [*h]}\n"), TRAIN,
+        ("Error: {run}: holds over 1,000,000 values; does an alias (*name) stand for what holds it?",)),
+    Case("aliases of aliases", write("{run}", "a0: x\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n > 1 else 'x'] * 9)}]\n" for n in range(1, 30))),
+        TRAIN, ("Error: {run}: holds over 1,000,000 values",)),
     Case("bytes that are no text", write("{run}", bytes(range(256))), TRAIN, ("Error: {run}: not valid YAML: ",)),
     Case("YAML that would run code",
         write("{run}", "data: !!python/object/apply:os.system ['touch {root}/the-code-ran']\n"), TRAIN,
@@ -269,6 +106,18 @@ CONFIGS = [
         ("Error: {grid}: cell encoder=r3d18: encoder: unknown encoder 'r3d18'; did you mean 'r3d-18'?",)),
     Case("too many blocks on an axis", grid({"trainable": ["k4", "k5"]}), "echolm launch {grid}",
         ("Error: {grid}: cell trainable=k5: trainable.blocks: 5 of encoder tiny-r3d, which has 4",)),
+    Case("a label that cannot be typed", grid({"head": [{"label": "a,b", "set": {"head": "mlp"}}]}), SHOW,
+        ("Error: {grid}: axes.head: label: 'a,b' cannot be typed after --where: empty, or with a comma",)),
+    Case("a label that a terminal obeys", grid({"head": [{"label": "\x1b[2J", "set": {"head": "mlp"}}]}), SHOW,
+        ("Error: {grid}: axes.head: label: '\\x1b[2J' cannot be typed after --where",)),
+    Case("a list as a label", grid({"head": [["mlp", "gcn"]]}), SHOW,
+        ("Error: {grid}: axes.head: label: ", "cannot be typed", "give it a label: {label: ..., set: {head: ...}}")),
+    Case("an axis with the name of a tag", grid({"table": [{"label": "a", "set": {"head": "mlp"}}]}), SHOW,
+        ("Error: {grid}: axes.table: --where table=... chooses by table; give the axis another name",)),
+    Case("a table of an axis that is not there", swap("{grid}", "- head\n", "- haed\n"), "echolm launch {grid}",
+        ("Error: {grid}: table main of grid grid: rows: no cell has an axis 'haed'; did you mean 'head'?",)),
+    Case("a grid with the name of all that is none", write("{root}/single-runs.yaml", "axes: {head: [mlp]}\n"),
+        "echolm launch single-runs.yaml", ("Error: single-runs.yaml: a grid is named after its file, and single-runs are",)),
     Case("a list as a grid", write("{grid}", "- mlp\n"), "echolm launch {grid}",
         ("Error: {grid}: a grid definition is a mapping with 'axes'; this is list",)),
     Case("an unknown grid", steps(), "echolm launch dmeo",
@@ -321,6 +170,8 @@ WEIGHTS = [
         steps(config(**PUBLISHED), weights("tiny-r3d", "{workspace}/weights/r3d_18-b3b3357e.pth")), TRAIN,
         ("failed: ", "r3d_18-b3b3357e.pth: not weights of encoder r3d-18: missing: ",
             "Meant is r3d_18-b3b3357e.pth (https://"), 1, FAILED_OWN),
+    Case("weights of a run that cannot be", config(weights="run:../../0"), TRAIN,
+        ("Error: {run}: weights: 'run:../../0': a cell's id has 16 of the digits 0-9 and a-f",)),
     Case("weights of a run that is not there", config(weights="run:0123456789abcdef"), TRAIN,
         ("Error: weights run:0123456789abcdef: no complete run of that cell",
             "train it first: echolm train 0123456789abcdef")),
@@ -429,6 +280,8 @@ STORES = [
         ("Error: {store}/store.json: not a clip store's: ",)),
     Case("a damaged store.json, listed", cut("{store}/store.json"), "echolm data list",
         ("phantom ", "{store}/store.json: not a clip store's: "), 0),
+    Case("a store on a disk that is away, listed", link("{store}", "/disk/that/is/away"), "echolm data list",
+        ("phantom ", "{store}: no clip store here; make one with: echolm data prepare"), 0),
     Case("no store.json", steps(NEW, remove("{store}/store.json")), TRAIN,
         ("Error: {store}: not a clip store (no store.json); make one with: echolm data prepare",)),
     Case("a store that links to itself", steps(NEW, link("{store}", "phantom")), TRAIN,

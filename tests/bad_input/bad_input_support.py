@@ -211,10 +211,10 @@ def config(**changes: Any) -> Make:
 
 
 def grid(axes: dict[str, list[Any]]) -> Make:
-    """A grid of the good run with these axes, in ``grid``."""
+    """A grid of the good run with these axes, in ``grid``; with the axis ``head``, and a table over it."""
     base = {name: value for name, value in RUN.items() if name not in axes}
     columns = [{"metric": "dice", "slot": slot, "label": f"Dice {slot}"} for slot in ("ED", "ES")]
-    tables = {"main": {"title": "LV landmarks", "rows": ["head"], "columns": columns}}
+    tables = {"main": {"title": "LV landmarks", "rows": ["head"], "columns": columns}} if "head" in axes else {}
     return write("{grid}", _yaml({"base": base, "axes": axes, "tables": tables}))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from bad_input_cases import CASES, FAILED, Case
+from bad_input_case import FAILED, Case
+from bad_input_cases import CASES
 from bad_input_support import Place, differences, listing, told, typed
 
 

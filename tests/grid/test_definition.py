@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from echolm.config import parse_config
 from echolm.errors import EchoLMError
 from echolm.identity import cell_id
-from grid.definition import Grid, load_grid, shipped_grids
+from grid.definition import RESERVED, Grid, load_grid, shipped_grids
 
 BASE: dict[str, Any] = {"data": "phantom", "task": "landmarks", "encoder": "tiny-r3d", "trainable": "k1", "head": "mlp"}
 TABLE = {"title": "a table", "rows": ["head"], "columns": [{"metric": "dice"}]}
@@ -311,3 +311,9 @@ def test_ten_thousand_cells_expand(load: Any) -> None:
     grid = load(axes=axes)
     assert time.perf_counter() - began < 10, "the promise is one second; see results of the benchmark"
     assert len({cell.id for cell in grid.cells}) == 10_000
+
+
+def test_no_grid_is_collected_where_the_runs_of_no_grid_are() -> None:
+    from grid.tracking.rows import SINGLE_RUNS
+
+    assert RESERVED == SINGLE_RUNS
