@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from echolm.cli import submit
 from echolm.cli.options import as_json, counted, grid_argument, print_json, print_table, typed, where
 from echolm.cli.standings import blocked, counts, labels, remedies, states, tell
-from echolm.cli.submit import Request, submit_cells
+from echolm.cli.submit import Request
 from echolm.errors import EchoLMError
 from echolm.workspace import Workspace
 
@@ -42,12 +43,13 @@ class How:
     minutes: int | None
     watch: bool
     every: float
+    budget_gpu_hours: float | None
 
     def request(self) -> Request:
         """The part that SLURM is asked for."""
         return Request(
             self.profile, self.gpus, self.ranks, self.threads or 0, self.memory_gb, self.minutes, self.micro_batch, self.slots,
-            self.every if self.watch else None,
+            self.every if self.watch else None, self.budget_gpu_hours,
         )  # fmt: skip
 
 
@@ -56,6 +58,7 @@ def compute_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--no-collect", is_flag=True, help="Do not export complete runs to MLflow at the end."),
         click.option("--every", type=click.FloatRange(1), default=30.0, show_default=True, help="Seconds between two looks of --watch."),
+        click.option("--budget-gpu-hours", type=click.FloatRange(min=0), metavar="H", help="slurm: refuse to submit what is forecast to cost more."),
         click.option("--watch", is_flag=True, help="slurm: go on looking and submitting until every cell has ended."),
         click.option("--micro-batch", type=click.IntRange(1), help="Samples pushed at once; the batch size stays."),
         click.option("--minutes", type=click.IntRange(1), help="slurm: time limit of a job.  [default: the profile's]"),
@@ -94,6 +97,8 @@ def launch(workspace: Workspace, grid_name: str, where: tuple[str, ...], dry_run
 
     grid = load_grid(grid_name)
     cells = grid.where(where)
+    if dry_run and how["on"] == "slurm":
+        return submit.dry_run(workspace, grid, cells, How(**how).request(), as_json)
     if dry_run:
         return _print_plan(grid, survey(cells, workspace), as_json)
     sys.exit(run_cells(workspace, grid_name, grid, cells, How(**how), {} if as_json else None))
@@ -105,7 +110,7 @@ def run_cells(workspace: Workspace, grid_name: str, grid: Grid, cells: list[Cell
     ``facts``: the beginning of the JSON document to print, None for text.
     """
     if how.on == "slurm":
-        return submit_cells(workspace, grid_name, grid, cells, how.request(), facts)
+        return submit.submit_cells(workspace, grid_name, grid, cells, how.request(), facts)
     return _run_here(workspace, grid_name, grid, cells, how, facts)
 
 

@@ -17,6 +17,7 @@ from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
     from cluster.failures import Failure
+    from cluster.forecast import Forecast
     from cluster.profile import Profile
     from cluster.slurm.planning import Submission
     from grid.definition import Cell, Grid
@@ -36,6 +37,7 @@ class Request:
     micro_batch: int | None
     at_once: int | None
     watch: float | None = None
+    budget_gpu_hours: float | None = None
 
 
 def submit_cells(workspace: Workspace, grid_name: str, grid: Grid, cells: Sequence[Cell], request: Request, facts: dict[str, Any] | None) -> int:
@@ -45,8 +47,10 @@ def submit_cells(workspace: Workspace, grid_name: str, grid: Grid, cells: Sequen
 
     profile = load_profile(profile_path(request.profile))
     needs = resources(profile, request)
-    save_cells(grid, workspace)
     site = Site(workspace, grid.name, profile, needs, request.at_once or profile.jobs_at_once)
+    if request.budget_gpu_hours is not None:
+        site.forecast(cells)[2].refuse(request.budget_gpu_hours)
+    save_cells(grid, workspace)
     quiet = facts is not None
     while True:
         standings, plan, new, ids = site.step(cells)
@@ -65,6 +69,19 @@ def submit_cells(workspace: Workspace, grid_name: str, grid: Grid, cells: Sequen
     if plan.stop or plan.given_up:
         return 1
     return 0 if request.watch is None or all(s.state.name == "complete" for s in standings) else 1
+
+
+def dry_run(workspace: Workspace, grid: Grid, cells: Sequence[Cell], request: Request, as_json: bool) -> None:
+    """Print what ``submit_cells`` would submit, and what it will cost. EchoLMError: more than the budget."""
+    from cluster.profile import load_profile
+    from echolm.cli import dry
+
+    profile = load_profile(profile_path(request.profile))
+    site = Site(workspace, grid.name, profile, resources(profile, request), request.at_once or profile.jobs_at_once)
+    standings, planned, forecast = site.forecast(cells)
+    dry.show(workspace, grid, standings, planned, profile, site.at_once, forecast, as_json)
+    if request.budget_gpu_hours is not None:
+        forecast.refuse(request.budget_gpu_hours)
 
 
 class Site:
@@ -90,6 +107,17 @@ class Site:
             executor = SlurmExecutor(self.profile, self.code(), planned.exclude)
             ids += executor.launch(job, Limits(self.at_once), lambda report: None)
         return standings, planned, new, ids
+
+    def forecast(self, cells: Sequence[Cell]) -> tuple[list[Standing], Submission, Forecast]:
+        """Where the cells stand, the plan, and what it will cost. Only looks."""
+        from cluster.slurm.ledger import look
+        from cluster.slurm.planning import plan
+        from echolm.cli.dry import forecast_of
+        from grid.plan import survey
+
+        standings = survey(cells, self.workspace)
+        planned = plan(self.workspace, self.grid, standings, look(self.workspace, self.grid), self.needs)
+        return standings, planned, forecast_of(self.workspace, standings, planned, self.needs, self.at_once)
 
     def code(self) -> str:
         """The folder of the pinned code, made at the first submission."""
