@@ -7,12 +7,21 @@ CONSTRAINTS ?= $(if $(shell command -v nvidia-smi),,-c constraints/cpu.txt)
 WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-cluster soak check bench clean
 demo: $(VENV)/installed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/demo.sh
 
 test: check
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests
+
+# The real SLURM and Ray, with more faults than make test: installs slurm-wlm, munge and MariaDB from Debian, as root.
+test-cluster: $(VENV)/installed
+	@echo "installs slurmctld, slurmd, slurm-client, munge and mariadb-server with apt-get, if they are missing, and starts a SLURM of its own"
+	ECHOLM_TEST_SYSTEM=1 ECHOLM_FAULTS=25 $(BIN)/python -m pytest -v --timeout 2400 tests/slurm tests/ray
+
+# Hours of faults against a grid on that SLURM; type it again and it goes on. FAULTS and SEED may be given.
+soak: $(VENV)/installed
+	$(BIN)/python -m tests.slurm.soak --faults $(or $(FAULTS),100) --seed $(or $(SEED),0)
 
 check: $(VENV)/installed
 	$(BIN)/ruff check echolm grid cluster tests

@@ -41,7 +41,7 @@ class Chaos:
 
     def run(self) -> Counter[str]:
         """All faults that are left, then to the end. How many of each kind there were."""
-        self.site.slow(1.5)
+        self.site.slow(2.0)
         began = time.monotonic()
         for kind in self.schedule[len(self.done) :]:
             victim = self._victim()
