@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from echolm.cli.options import as_json, print_json, program
+from echolm.cli.options import as_json, grid_name, print_json, program
 from echolm.errors import EchoLMError
-from echolm.record import RunRecord, cell_state, find_records, write_atomic
+from echolm.record import RunRecord, cell_state, find_records, write_atomic, writing
 from echolm.registry import suggest
 from echolm.workspace import Workspace
 
@@ -35,11 +35,11 @@ Members = dict[str, dict[str, list[RunRecord]]]
 def collect(workspace: Workspace, grids: tuple[str, ...], tracking_uri: str | None, as_json: bool) -> None:
     """Bring complete runs into MLflow, and from there into results/GRID/*.parquet.
 
-    Without GRID: every launched grid, and runs that belong to none. Collecting twice changes nothing. The tracking
+    GRID is the name of a launched grid or the path of its file. Without: every launched grid, and runs of none. Collecting twice changes nothing. The tracking
     database can be deleted: it is made again from the run records.
     """
     uri = tracking_uri or workspace.tracking_uri
-    members = _members(workspace, grids)
+    members = _members(workspace, tuple(map(grid_name, grids)))
     exported = _export(members, uri, quiet=as_json)
     collected = {name: _collect(workspace, uri, name, cells) for name, cells in members.items()}
     if as_json:
@@ -168,7 +168,7 @@ def _grid(workspace: Workspace, given: str) -> tuple[TableGrid, Path | None]:
     from grid.definition import load_grid, shipped_grids
     from grid.tables.launched import launched_grids, read_launched
 
-    name = Path(given).stem if given.endswith((".yaml", ".yml")) else given
+    name = grid_name(given)
     results = workspace.results(name)
     if name in launched_grids(workspace.grids) or (name == given and name not in shipped_grids()):
         return read_launched(workspace.grids, name), results
@@ -190,9 +190,7 @@ def _print_or_write(text: str, out: Path | None) -> None:
     if out is None:
         click.echo(text, nl=False)
         return
-    try:
+    with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(out, text.encode())
-    except OSError as error:
-        raise EchoLMError(f"{out}: cannot be written: {error.strerror or error}") from error
     click.echo(f"wrote {out}", err=True)
