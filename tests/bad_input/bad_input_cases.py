@@ -273,6 +273,8 @@ STORES = [
         ("Error: {store}: a clip store of schema 99; valid: 1. Prepare it again",)),
     Case("a damaged store.json", steps(NEW, cut("{store}/store.json")), TRAIN,
         ("Error: {store}/store.json: not a clip store's: ",)),
+    Case("a store.json that says not where its videos are", steps(NEW, swap("{store}/store.json", '"index_only": false', '"index_only": true')),
+        TRAIN, ("Error: {store}/store.json: not a clip store's: it reads from videos, and does not say where",)),
     Case("a damaged store.json, listed", cut("{store}/store.json"), "echolm data list",
         ("phantom ", "{store}/store.json: not a clip store's: "), 0),
     Case("a store on a disk that is away, listed", link("{store}", "/disk/that/is/away"), "echolm data list",
