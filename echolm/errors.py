@@ -11,3 +11,8 @@ class EchoLMError(Exception):
 
 class StorageError(EchoLMError, OSError):
     """A file or folder that cannot be written: full disk, missing permission, read-only file system."""
+
+
+def printable(text: str) -> str:
+    """A text without what a terminal would obey: an escape character is the text ``\\x1b``."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -113,10 +113,12 @@ class RunRecord:
         return self.attempt_path(summary["attempt"]) / name
 
     def history(self) -> list[dict[str, Any]]:
-        """One epoch event per epoch, ascending; of epochs that were run again, the latest attempt's."""
+        """One epoch event per epoch, ascending; of epochs that were run again, the latest attempt's. An event without its
+        number and metrics is left out."""
         epochs: dict[int, dict[str, Any]] = {}
         for attempt in self.attempts():
-            epochs.update({event["epoch"]: event for event in self.events(attempt) if event["event"] == "epoch"})
+            found = (event for event in self.events(attempt) if event["event"] == "epoch")
+            epochs.update({event["epoch"]: event for event in found if _is_epoch(event)})
         return [epochs[number] for number in sorted(epochs)]
 
     def failures(self) -> list[dict[str, Any]]:
@@ -163,6 +165,10 @@ def find_records(runs: Path, cell: str) -> list[RunRecord]:
     """All records of a cell, newest first by creation of ``config.json``."""
     found = [path for path in (runs / cell).glob("*/config.json")] if (runs / cell).is_dir() else []
     return [RunRecord(path.parent) for path in sorted(found, key=lambda p: (-p.stat().st_mtime_ns, p.parent.name))]
+
+
+def _is_epoch(event: dict[str, Any]) -> bool:
+    return isinstance(event.get("epoch"), int) and isinstance(event.get("metrics"), dict)
 
 
 def cell_state(runs: Path, cell: str) -> str:

@@ -162,11 +162,19 @@ def save_cells(grid: Grid, workspace: Workspace) -> Path:
 def launched_config(workspace: Workspace, grid: str, cell: str) -> FinetuneConfig | PretrainConfig:
     """The stored configuration of a launched cell; EchoLMError when it was not launched."""
     path = workspace.grids / grid / "cells.json"
-    try:
-        values = read_json(path)["cells"][cell]["config"]
-    except (FileNotFoundError, KeyError):
-        raise EchoLMError(f"{path}: holds no cell {cell}; launch it: echolm launch {grid} --on local") from None
-    return parse_config(values, f"{path}: {cell}")
+    configs = _launched_configs(path) if path.exists() else {}
+    if cell not in configs:
+        raise EchoLMError(f"{path}: holds no cell {cell}; launch it: echolm launch {grid} --on local")
+    return parse_config(configs[cell], f"{path}: {cell}")
+
+
+def _launched_configs(path: Path) -> dict[str, Any]:
+    """Cell id -> configuration of a ``cells.json``; EchoLMError when it is not one."""
+    cells = read_json(path, "cells")["cells"]
+    entries = cells.values() if isinstance(cells, dict) else [None]
+    if not all(isinstance(entry, dict) and isinstance(entry.get("config"), dict) for entry in entries):
+        raise EchoLMError(f"{path}: 'cells' is not a mapping of cell ids to cells with a 'config'; launch the grid again")
+    return {id: entry["config"] for id, entry in cells.items()}
 
 
 def find_cell(text: str, workspace: Workspace) -> tuple[str, FinetuneConfig | PretrainConfig]:
@@ -175,7 +183,7 @@ def find_cell(text: str, workspace: Workspace) -> tuple[str, FinetuneConfig | Pr
 
     found: dict[str, Any] = {}
     for path in sorted(workspace.grids.glob("*/cells.json")) if workspace.grids.is_dir() else []:
-        found.update({id: entry["config"] for id, entry in read_json(path, "cells")["cells"].items() if id.startswith(text)})
+        found.update({id: config for id, config in _launched_configs(path).items() if id.startswith(text)})
     for name in shipped_grids():
         found.update({cell.id: cell.config for cell in load_grid(name).cells if cell.id.startswith(text)})
     for path in workspace.runs.glob(f"{text}*/*/config.json") if text.isalnum() else []:
@@ -184,7 +192,7 @@ def find_cell(text: str, workspace: Workspace) -> tuple[str, FinetuneConfig | Pr
         shown = suggest(text, list(found)[:5]) if found else "echolm grid show GRID lists cells"
         raise EchoLMError(f"{text!r} is {'not a cell' if not found else f'the start of {len(found)} cells'}; {shown}")
     id, config = next(iter(found.items()))
-    return id, parse_config(config, id) if isinstance(config, dict) else config
+    return id, config if isinstance(config, FinetuneConfig | PretrainConfig) else parse_config(config, f"cell {id}")
 
 
 def find_run(text: str, workspace: Workspace) -> RunRecord:

@@ -97,7 +97,11 @@ def prepare(
     place = workspace.store(name)
     if out:
         _check_link(place, out)
-    store = prepare(dataset, path, out or place, clips, workers, skip_unreadable=skip_unreadable, index_only=index_only)
+    try:
+        store = prepare(dataset, path, out or place, clips, workers, skip_unreadable=skip_unreadable, index_only=index_only)
+    except KeyboardInterrupt:
+        click.echo("stopped; the same command continues", err=True)
+        raise
     if out:
         _link(place, out)
     if as_json:

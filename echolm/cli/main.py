@@ -20,7 +20,7 @@ from echolm.cli.status import status
 from echolm.cli.tables import tables
 from echolm.cli.train import train
 from echolm.cli.weights import weights
-from echolm.errors import EchoLMError
+from echolm.errors import EchoLMError, printable
 from echolm.workspace import DEFAULT, VARIABLE, Workspace
 
 
@@ -32,12 +32,17 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except EchoLMError as error:
-            raise click.ClickException(str(error)) from error
+            raise _shown(str(error)) from error
         except OSError as error:
             if error.errno == errno.EPIPE:  # the reader of a pipe has gone
                 raise
             file = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{file}{error.strerror or error}") from error
+            raise _shown(f"{file}{error.strerror or error}") from error
+
+
+def _shown(message: str) -> click.ClickException:
+    """An error to print: what a file holds or is called is no order to the terminal."""
+    return click.ClickException("\n".join(printable(line) for line in message.split("\n")))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

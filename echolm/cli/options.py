@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -61,6 +62,11 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     for row, raw in zip(texts, rows, strict=True):
         cells = [t.rjust(w) if isinstance(v, (int, float)) else t.ljust(w) for t, v, w in zip(row, raw, widths, strict=True)]
         click.echo("  ".join(cells).rstrip())
+
+
+def grid_name(given: str) -> str:
+    """The name of a grid that is given by its name or the path of its file."""
+    return Path(given).stem if given.endswith((".yaml", ".yml")) else given
 
 
 def counted(number: int, noun: str) -> str:

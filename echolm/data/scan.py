@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from echolm.data.tables import printable
-from echolm.errors import EchoLMError
+from echolm.errors import EchoLMError, printable
 from echolm.registry import suggest
 
 SPLITS = ("train", "val", "test")

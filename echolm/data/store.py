@@ -120,6 +120,8 @@ def peek(path: Path | str) -> dict[str, Any]:
         raise EchoLMError(f"{path / INFO}: not a clip store's: {error}") from error
     if not isinstance(info, dict) or "schema" not in info or "fingerprint" not in info:
         raise EchoLMError(f"{path / INFO}: not a clip store's: it has no schema and fingerprint")
+    if info.get("index_only") and not isinstance(info.get("videos"), str):
+        raise EchoLMError(f"{path / INFO}: not a clip store's: it reads from videos, and does not say where; prepare it again")
     if info["schema"] != SCHEMA:
         raise EchoLMError(f"{path}: a clip store of schema {info['schema']}; valid: {SCHEMA}. Prepare it again")
     return info

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from echolm.errors import EchoLMError
+from echolm.errors import EchoLMError, printable
 
 SHOWN = 200
 """Characters of a header in an error."""
@@ -95,11 +95,6 @@ def _shown(header: list[str]) -> str:
     """The beginning of a header."""
     text = ",".join(header)
     return printable(text[:SHOWN]) + "..." * (len(text) > SHOWN)
-
-
-def printable(text: str) -> str:
-    """A text without what a terminal would obey: an escape character is the text ``\\x1b``."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _row(header: list[str], cells: list[str], line: int) -> tuple[Row, str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ def read_launched(folder: Path, name: str) -> LaunchedGrid:
     path = folder / name / CELLS_FILE
     if name not in (known := launched_grids(folder)):
         hint = suggest(name, known) if known else f"no grid was launched in {folder.parent}"
-        raise EchoLMError(f"grid {name!r} was never launched; {hint}. Type: echolm launch {name} --on local")
+        type_next = shlex.join(["echolm", "launch", name, "--on", "local"])
+        raise EchoLMError(f"grid {name!r} was never launched; {hint}. Type: {type_next}")
     try:
         return LaunchedGrid.model_validate(read_json(path))
     except ValidationError as error:

@@ -35,6 +35,7 @@ from bad_input_support import (
     small_disk,
     steps,
     swap,
+    tensors,
     uncollected,
     weights,
     write,
@@ -147,6 +148,8 @@ WEIGHTS = [
     Case("another model's weights", steps(FROM_OWN, weights("tiny-mvit", OWN)), TRAIN,
         ("failed: ", "{root}/own.pt: not weights of encoder tiny-r3d: missing: stem.", "; unexpected: "), 1,
         FAILED_OWN),
+    Case("weights whose names a terminal obeys", tensors(OWN, {"\x1b[2J": 1}), f"echolm weights check tiny-r3d {OWN}",
+        ("Error: {root}/own.pt: not weights of encoder tiny-r3d: missing: stem.", "; unexpected: \\x1b[2J")),
     Case("truncated weights", steps(FROM_OWN, weights("tiny-r3d", OWN), cut(OWN)), TRAIN,
         ("failed: ", "{root}/own.pt: ", "truncated, or not a checkpoint"), 1, FAILED_OWN),
     Case("a pickle with code", steps(FROM_OWN, code(OWN)), TRAIN,
@@ -185,11 +188,16 @@ VIDEOS = "echolm predict {cell} {source}/Videos --out {root}/new"
 UNSUMMED = remove("{record}/summary.json")
 STOPPED = steps(UNSUMMED, cut("{record}/attempts/1/events.jsonl", 0.8), holder_gone)
 """The run as a power cut would leave it: no summary, and half an event at the end."""
+EVENTS = '{"event":"epoch"}\n{"event":5}\n[]\n{"event":"epoch","epoch":"x","metrics":[]}\n{"event":"failed","error":"no room"}\n'
+CELLS = "{workspace}/grids/grid/cells.json"
 BEST = "{record}/attempts/1/best.safetensors"
 
 RECORDS = [
     # a run that goes on, or not
     Case("half-written events", STOPPED, TRAIN, ("complete",), 0, COMPLETE),
+    Case("events without their fields",
+        steps(UNSUMMED, write("{record}/attempts/1/events.jsonl", EVENTS)), "echolm status {grid}",
+        ("failed", "head=mlp seed=0", "no room"), 0),
     Case("a damaged checkpoint",
         steps(STOPPED, write("{record}/attempts/1/checkpoint-00001-0000000-0123456789abcdef.pt", "x")), TRAIN,
         ("complete",), 0, (*COMPLETE, "*/checkpoint-*.pt")),
@@ -251,6 +259,12 @@ RECORDS = [
         ("Error: {workspace}/grids/grid/cells.json: damaged (",)),
     Case("another program's cells.json", write("{workspace}/grids/grid/cells.json", "{}"), "echolm train {cell}",
         ("Error: {workspace}/grids/grid/cells.json: has no field 'cells'",)),
+    Case("cells.json with a list of cells", write(CELLS, '{"grid": "grid", "cells": []}'), "echolm logs {cell}",
+        ("Error: {workspace}/grids/grid/cells.json: 'cells' is not a mapping of cell ids to cells with a 'config'",)),
+    Case("cells.json without configurations", write(CELLS, '{"grid": "grid", "cells": {"{cell}": {}}}'),
+        "echolm train {cell}", ("Error: {workspace}/grids/grid/cells.json: 'cells' is not a mapping",)),
+    Case("a table where none may be written", mode("{root}", 0o555), "echolm tables grid --out t.md",
+        ("Error: t.md: cannot be written: Permission denied",)),
     Case("a truncated runs.parquet", cut("{workspace}/results/grid/runs.parquet"), "echolm tables grid",
         ("Error: {workspace}/results/grid/runs.parquet: cannot be read (", "delete it and type: echolm collect")),
     Case("text as a tracking database", steps(uncollected, write("{workspace}/mlflow/mlflow.db", "x" * 5000)), COLLECT,
@@ -278,6 +292,8 @@ STORES = [
         ("Error: {store}: a clip store of schema 99; valid: 1. Prepare it again",)),
     Case("a damaged store.json", steps(NEW, cut("{store}/store.json")), TRAIN,
         ("Error: {store}/store.json: not a clip store's: ",)),
+    Case("a store.json that says not where its videos are", steps(NEW, swap("{store}/store.json", '"index_only": false', '"index_only": true')),
+        TRAIN, ("Error: {store}/store.json: not a clip store's: it reads from videos, and does not say where",)),
     Case("a damaged store.json, listed", cut("{store}/store.json"), "echolm data list",
         ("phantom ", "{store}/store.json: not a clip store's: "), 0),
     Case("a store on a disk that is away, listed", link("{store}", "/disk/that/is/away"), "echolm data list",

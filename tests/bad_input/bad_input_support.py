@@ -265,6 +265,17 @@ def weights(encoder: str, path: str) -> Make:
     return make
 
 
+def tensors(path: str, values: dict[str, float]) -> Make:
+    """A state dict of scalars."""
+
+    def make(place: Place) -> None:
+        import torch
+
+        torch.save({name: torch.tensor(value) for name, value in values.items()}, place.path(path))
+
+    return make
+
+
 def small_disk(path: str, size: str) -> Make:
     """A file system of so many bytes in the place of a folder; the test is skipped where mounting is not allowed."""
 

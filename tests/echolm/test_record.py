@@ -149,7 +149,7 @@ class TestEvents:
 
     def test_history_has_each_epoch_once_from_the_latest_attempt(self, record: RunRecord) -> None:
         def epoch(number: int, attempt: int) -> dict[str, Any]:
-            return {"event": "epoch", "epoch": number, "attempt": attempt}
+            return {"event": "epoch", "epoch": number, "metrics": {}, "attempt": attempt}
 
         add_attempt(record, 1, *(epoch(n, 1) for n in range(4)))
         add_attempt(record, 2, {"event": "started"}, epoch(2, 2))

@@ -175,5 +175,5 @@ def test_the_tables_of_a_grid_that_was_never_launched(run: Any, workspace: Works
 
 
 def test_a_launched_grid_by_the_path_of_its_file(run: Any, tmp_path: Path) -> None:
-    run(collect, "smoke")
+    assert run(collect, str(tmp_path / "smoke.yaml")).output.count("smoke: 5 runs") == 1
     assert run(tables, str(tmp_path / "smoke.yaml")).output == run(tables, "smoke").output
