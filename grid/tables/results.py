@@ -70,9 +70,9 @@ def read_history(results: Path, run_ids: Sequence[str] | None = None, keys: Sequ
     if run_ids is not None:
         runs = runs.filter(pc.is_in(runs["run_id"], pa.array(run_ids, pa.string())))
     parts = sorted(filter(None, pc.unique(runs["history"]).to_pylist()))
-    wanted = ds.field("run_id").isin(runs["run_id"].to_pylist())
+    wanted = ds.field("run_id").isin(runs["run_id"].combine_chunks())
     if keys is not None:
-        wanted &= ds.field("key").isin(list(keys))
+        wanted &= ds.field("key").isin(pa.array(keys, pa.string()))
     try:
         return ds.dataset([str(results / HISTORY_FOLDER / part) for part in parts], METRICS).to_table(filter=wanted)
     except (pa.ArrowException, OSError) as error:

@@ -124,7 +124,7 @@ def write(table: pa.Table, rows: Sequence[Row], path: Path, state: str) -> None:
     own = sorted(set(table.column_names) - set(RUNS.names), key=lambda name: (name.startswith("metrics."), name))
     names = [*RUNS.names, *own]
     metadata = {KEY: str(SCHEMA).encode(), STATE: state.encode()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         with writing(path):
             pq.write_table(table.select(names).replace_schema_metadata(metadata), temporary, compression="zstd")

@@ -39,6 +39,9 @@ def bring(rows: Sequence[Row], earlier: Earlier, uri: str, out: Path) -> int:
     with writing(out / PREDICTIONS_FOLDER) as folder:
         folder.mkdir(parents=True, exist_ok=True)
         there = {path.name for path in os.scandir(folder)}
+        for name in there:
+            if name.startswith(".") and name.endswith(".tmp"):  # left by a killed collection
+                (folder / name).unlink(missing_ok=True)
     sound = {row["fingerprint"]: (row["predictions"], row["samples"]) for row in earlier.rows.values() if row["samples"]}
     store = _Artifacts(uri)
     added = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 from echolm.attempt import Attempt
 from echolm.record import RunRecord
 from grid.tracking import search, sql
+from grid.tracking.export import export
 from grid.tracking.rows import TrackedRun
 from grid.tracking.store import sqlite_path
 
@@ -95,3 +97,10 @@ def tracked(uri: str, grid: str = "smoke", readers: Any = None) -> list[TrackedR
     readers = readers or (search if sqlite_path(uri) is None else sql)
     with readers.opened(uri) as reader:
         return [run for chunk in reader.runs(reader.listed(grid)) for run in chunk]
+
+
+def exported(records: Records, uri: str, seeds: Iterable[int], **changes: Any) -> list[RunRecord]:
+    """Complete runs of these seeds, in the store; their records."""
+    made = [records(seed=seed, **changes) for seed in seeds]
+    assert export([(record, "smoke") for record in made], uri).problems == []
+    return made

@@ -1,0 +1,215 @@
+"""``echolm collect --watch``: what completes while it looks comes into MLflow and results/, and it ends when told."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+from tracking_support import Records, tracked
+
+from echolm.attempt import Attempt
+from echolm.cli.collect import collect
+from echolm.errors import EchoLMError
+from echolm.workspace import Workspace
+
+PATIENCE_S = 60.0
+
+
+class Site:
+    """A workspace with a launched grid of three cells whose runs are held by this process."""
+
+    def __init__(self, root: Path, template: Path) -> None:
+        self.workspace = Workspace(root)
+        self.database = root / "mlflow" / "mlflow.db"
+        self.records = Records(self.workspace.runs)
+        self.attempts: list[Attempt] = [self.records.start(seed=seed) for seed in range(3)]
+        self.database.parent.mkdir(parents=True)
+        shutil.copyfile(template, self.database)
+        self.launched("smoke", self.attempts)
+
+    def launched(self, grid: str, attempts: list[Attempt]) -> None:
+        cells = {a.record.identity()["cell"]: {"coordinates": {"head": "gcn", "seed": str(n)}} for n, a in enumerate(attempts)}
+        path = self.workspace.grids / grid / "cells.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"grid": grid, "cells": cells}))
+
+    def collected(self, grid: str = "smoke") -> int:
+        """Runs in results/."""
+        with suppress(OSError):
+            return int(pq.read_metadata(self.workspace.results(grid) / "runs.parquet").num_rows)
+        return 0
+
+    def watch(self, during: Callable[[], None], *arguments: str) -> Result:
+        """Watch while ``during`` happens in a thread; its error is the test's."""
+        errors: list[BaseException] = []
+
+        def act() -> None:
+            try:
+                during()
+            except BaseException as error:
+                errors.append(error)
+                os.kill(os.getpid(), signal.SIGINT)
+
+        thread = threading.Thread(target=act)
+        thread.start()
+        words = ["--watch", "--every", "0.1", *arguments]
+        result = CliRunner().invoke(collect, words, obj=self.workspace, catch_exceptions=False)
+        thread.join()
+        if errors:
+            raise AssertionError(result.output) from errors[0]
+        return result
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture
+def site(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return Site(tmp_path / "site", template)
+
+
+def test_it_ends_when_every_cell_is_complete_or_stopped(site: Site) -> None:
+    site.records.publish(site.attempts[0])
+
+    def during() -> None:
+        until(lambda: site.collected() == 1)
+        site.records.publish(site.attempts[1])
+        until(lambda: site.collected() == 2)
+        site.attempts[2].release("failed", error="out of memory\nTraceback")
+
+    result = site.watch(during, "--until-complete", "smoke")
+    cells = [attempt.record.identity()["cell"][:8] for attempt in site.attempts]
+    first, *lines = result.stdout.partition("looking again every 0.1 s; Ctrl-C ends\n")[2].splitlines()
+    assert first.endswith(f"smoke 2/3  {cells[1]}  complete   head=gcn seed=1")
+    assert lines[0].endswith(f"smoke 3/3  {cells[2]}  failed     head=gcn seed=2  (out of memory)")
+    assert lines[1:] == ["smoke: 3 cells: 2 complete, 1 failed"], "one line a change, and nothing else"
+    assert "to run stopped cells again: echolm retry smoke" in result.stderr
+    assert result.exit_code == 1
+    for attempt in site.attempts[2:]:
+        assert attempt.record.state().name == "failed"
+    assert {run.status for run in tracked(site.workspace.tracking_uri)} == {"FINISHED"}
+
+
+def test_it_ends_at_once_when_all_is_complete_and_succeeds(site: Site) -> None:
+    for attempt in site.attempts:
+        site.records.publish(attempt)
+    result = site.watch(lambda: None, "--until-complete")
+    assert result.exit_code == 0 and "smoke: 3 cells: 3 complete" in result.stdout and "looking again" not in result.stdout
+    assert site.collected() == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly(site: Site, number: signal.Signals) -> None:
+    site.records.publish(site.attempts[0])
+
+    def during() -> None:
+        until(lambda: site.collected() == 1)
+        os.kill(os.getpid(), number)
+
+    result = site.watch(during)
+    assert result.exit_code == 128 + number and result.stderr.splitlines()[-1] == f"stopped by {number.name}"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_in_the_midst_of_an_export_loses_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    for attempt in site.attempts:
+        site.records.publish(attempt)
+    original = MlflowClient.log_batch
+
+    def slow(self: MlflowClient, *args: Any, **kwargs: Any) -> Any:
+        interrupt()
+        return original(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_batch", slow)
+        assert site.watch(lambda: None).exit_code == 130
+    uri = site.workspace.tracking_uri
+    assert [run.status for run in tracked(uri)] == ["FINISHED"], "the run at hand was finished, no other begun"
+    assert site.watch(lambda: None, "--until-complete").exit_code == 0
+    assert len(tracked(uri)) == 3
+
+
+def test_a_removed_database_is_made_again(site: Site, template: Path) -> None:
+    for attempt in site.attempts[:2]:
+        site.records.publish(attempt)
+
+    def during() -> None:
+        until(lambda: site.collected() == 2)
+        site.database.unlink()
+        until(lambda: site.database.exists() and len(tracked(site.workspace.tracking_uri)) == 2)
+        site.records.publish(site.attempts[2])
+
+    result = site.watch(during, "--until-complete", "smoke")
+    assert result.exit_code == 0
+    assert result.stdout.count("the tracking store had lost 2 runs: added again from the records") == 1
+    runs = tracked(site.workspace.tracking_uri)
+    assert len(runs) == 3 and {run.status for run in runs} == {"FINISHED"}
+    rows = pq.read_table(site.workspace.results("smoke") / "runs.parquet").to_pylist()
+    assert {row["run_id"] for row in rows} == {run.run_id for run in runs}
+
+
+def test_trouble_is_told_once_and_gets_over(site: Site, template: Path) -> None:
+    site.records.publish(site.attempts[0])
+
+    def during() -> None:
+        until(lambda: site.collected() == 1)
+        site.database.rename(site.database.with_name("kept"))
+        site.database.write_bytes(b"not a database " * 300)
+        site.records.publish(site.attempts[1])
+        time.sleep(0.8)
+        site.database.with_name("kept").rename(site.database)
+        until(lambda: site.collected() == 2)
+        site.attempts[2].release("failed")
+
+    result = site.watch(during, "--until-complete", "smoke")
+    assert result.stderr.count("cannot be used") == 1 and "trying again every 0.1 s" in result.stderr
+    assert [run.params["seed"] for run in sorted(tracked(site.workspace.tracking_uri), key=lambda run: run.params["seed"])] == ["0", "1"]
+
+
+def test_grids_that_are_launched_later(site: Site) -> None:
+    shutil.rmtree(site.workspace.grids)
+
+    def during() -> None:
+        time.sleep(0.3)
+        site.launched("later", site.attempts[:1])
+        site.records.publish(site.attempts[0])
+        until(lambda: site.collected("later") == 1)
+        interrupt()
+
+    assert site.watch(during).exit_code == 130
+
+
+def test_what_cannot_work_is_an_error_at_once(site: Site) -> None:
+    for words, message in (
+        (["--every", "3"], "--every and --until-complete go with --watch"),
+        (["--until-complete"], "--every and --until-complete go with --watch"),
+        (["--watch", "--json"], "--json prints one document"),
+        (["--watch", "--every", "0"], "Invalid value for '--every'"),
+    ):
+        result = CliRunner().invoke(collect, words, obj=site.workspace)
+        assert result.exit_code == 2 and message in result.stderr
+    for words, message in ((["smoek"], "did you mean 'smoke'"), (["--tracking-uri", "mlruns"], "cannot be used; valid")):
+        with pytest.raises(EchoLMError, match=message):
+            CliRunner().invoke(collect, ["--watch", *words], obj=site.workspace, catch_exceptions=False)
