@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from echolm.errors import EchoLMError
 from tests.slurm import processes
 from tests.slurm.settings import Settings
 
+T = TypeVar("T")
 POLL_S = 0.1
 
 
@@ -31,13 +33,14 @@ def succeeds(settings: Settings, *command: object, seconds: float = 10) -> bool:
     return True
 
 
-def wait_for(ready: Callable[[], object], seconds: float, what: str) -> None:
-    """Until ``ready()`` is true. TimeoutError: not within so many seconds."""
+def wait_for(ready: Callable[[], T], seconds: float, what: str) -> T:
+    """The first true answer of ``ready()``. TimeoutError: none within so many seconds."""
     end = time.monotonic() + seconds
-    while not ready():
+    while not (answer := ready()):
         if time.monotonic() > end:
             raise TimeoutError(f"after {seconds:g} s: no {what}")
         time.sleep(POLL_S)
+    return answer
 
 
 def start(settings: Settings, name: str, ready: Callable[[], object], *command: object) -> None:
@@ -48,7 +51,8 @@ def start(settings: Settings, name: str, ready: Callable[[], object], *command: 
         done = subprocess.run([str(word) for word in command], env=settings.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         if done.returncode == 0:
-            return wait_for(ready, 60, f"answer from {name}")
+            wait_for(ready, 60, f"answer from {name}")
+            return
     except TimeoutError:
         pass
     raise EchoLMError(f"{name} of the SLURM lab does not start:\n{tail(settings, name)}")
@@ -74,10 +78,9 @@ def database(settings: Settings) -> None:
     if processes.daemon(settings.pid_file("mariadbd")):
         return
     data = settings.directory / "mysql"
-    common = ("--no-defaults", "--user=mysql", f"--datadir={data}", "--innodb-log-file-size=8M")
+    common = ("--no-defaults", "--user=root", f"--datadir={data}", "--innodb-log-file-size=8M")
     if not (data / "mysql").exists():
         data.mkdir(exist_ok=True)
-        run(settings, "chown", "mysql:", data)
         run(settings, "mariadb-install-db", *common, "--skip-test-db", seconds=300)
     command = (
         "mariadbd", *common, f"--socket={data}/socket", "--bind-address=127.0.0.1", f"--port={settings.port + 3}", "--skip-grant-tables",
@@ -109,3 +112,17 @@ def node(settings: Settings, name: str) -> None:
     started = f"hostname {name} && exec slurmd -N {name} -f '{settings.conf}'"
     pid_file = settings.pid_file(f"slurmd.{name}")
     start(settings, f"slurmd.{name}", lambda: processes.daemon(pid_file), "unshare", "--uts", "sh", "-c", started)
+
+
+def all_of(settings: Settings, say: Callable[[str], None] = lambda line: None) -> None:
+    """Every daemon of a lab that does not run."""
+    munge(settings)
+    if settings.accounting:
+        database(settings)
+        say("MariaDB is up")
+        slurmdbd(settings)
+        say("slurmdbd is up")
+    controller(settings)
+    say("slurmctld is up")
+    for name in settings.names:
+        node(settings, name)

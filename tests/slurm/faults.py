@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import psutil
 
@@ -51,10 +52,17 @@ class Faults:
         daemons.run(self.settings, "scontrol", "requeue", job)
 
     def ctld_restart(self, kill: bool = False) -> None:
-        """The controller ends and starts again; jobs go on. ``kill``: it gets no time to save its state."""
-        found = [process for process in [processes.daemon(self.settings.pid_file("slurmctld"))] if process]
-        processes.kill(found) if kill else processes.stop(found, 30)
+        """The controller ends and starts again; jobs go on. ``kill``: it gets no time to save its state.
+
+        It saves every five seconds or so: a killed one forgets younger jobs, whose tasks run on, and gives their ids again.
+        """
+        self._ctld_stop(kill)
         daemons.controller(self.settings)
+
+    def wait_saved(self) -> None:
+        """Until the controller has saved what it knows now. It does so within seconds, where anything has changed."""
+        state, now = self.settings.directory / "state" / "job_state", time.time()
+        daemons.wait_for(lambda: (state.exists() and state.stat().st_mtime > now) or time.time() > now + 12, 30, "saved state")
 
     def dbd_stop(self) -> None:
         """Accounting's daemon is away: sacct fails, jobs go on."""
@@ -79,10 +87,14 @@ class Faults:
         self.configure(restart=True, **{key: None for key in fields if key.startswith(configuration.ACCOUNTING)})
 
     def unconfigure(self) -> None:
-        """slurm.conf as the lab began; True accounting again if it had any."""
-        if changed := configuration.changes(self.settings):
-            configuration.change(self.settings, {})
-            self._reread(restart=any(key.startswith(configuration.ACCOUNTING) or key.startswith("Max") for key in changed))
+        """slurm.conf as the lab began, and every daemon that does not run is started."""
+        changed = configuration.changes(self.settings)
+        configuration.change(self.settings, {})
+        if any(key.startswith((configuration.ACCOUNTING, "Max")) for key in changed):
+            self._ctld_stop()
+        daemons.all_of(self.settings)
+        if changed:
+            daemons.run(self.settings, "scontrol", "reconfigure")
 
     def tasks(self, node: str | None = None, job: str | None = None, rank: int | None = None) -> list[psutil.Process]:
         """The processes of jobs, batch scripts included: on a node, of a job, of a rank."""
@@ -99,6 +111,10 @@ class Faults:
         if restart:
             self.ctld_restart()
         daemons.run(self.settings, "scontrol", "reconfigure")
+
+    def _ctld_stop(self, kill: bool = False) -> None:
+        found = [process for process in [processes.daemon(self.settings.pid_file("slurmctld"))] if process]
+        processes.kill(found) if kill else processes.stop(found, 30)
 
     def _slurmd(self, name: str) -> list[psutil.Process]:
         found = processes.daemon(self.settings.pid_file(f"slurmd.{name}"))

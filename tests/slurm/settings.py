@@ -10,6 +10,8 @@ import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from echolm.errors import EchoLMError
+
 BLOCK = 40
 """Ports of one lab: controller, slurmdbd, MariaDB, then one a node from the eleventh."""
 
@@ -75,7 +77,7 @@ def load(directory: Path) -> Settings | None:
         found = json.loads(marker(directory).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    return Settings(**{**found, "directory": Path(found["directory"])})
+    return Settings(**{key: Path(value) if key == "directory" else value for key, value in found.items() if key in Settings.__match_args__})
 
 
 def directory() -> Path:
@@ -85,6 +87,8 @@ def directory() -> Path:
 
 def wanted(where: Path, **sizes: int | bool) -> Settings:
     """A new lab's settings. ECHOLM_SLURM_ACCOUNTING=0: without slurmdbd and MariaDB."""
+    if len(str(where)) > 80:
+        raise EchoLMError(f"{where} is too long for the lab's sockets; set ECHOLM_SLURM_LAB to a folder with a shorter name")
     accounting = os.environ.get("ECHOLM_SLURM_ACCOUNTING", "1") != "0"
     return Settings(where, _free_block(where), **{"accounting": accounting, **sizes})  # type: ignore[arg-type]
 
