@@ -16,8 +16,8 @@ test: check
 
 # The real SLURM and Ray, with more faults than make test: installs slurm-wlm, munge and MariaDB from Debian, as root.
 test-cluster: $(VENV)/installed
-	@echo "installs slurmctld, slurmd, slurm-client, munge and mariadb-server with apt-get, if they are missing, and starts a SLURM of its own"
-	ECHOLM_TEST_SYSTEM=1 ECHOLM_FAULTS=25 $(BIN)/python -m pytest -v --timeout 2400 tests/slurm tests/ray
+	@$(BIN)/python -m tests.slurm.lab needs
+	ECHOLM_TEST_SYSTEM=1 ECHOLM_FAULTS=25 $(BIN)/python -m pytest -v --timeout 2400 $(wildcard tests/slurm tests/ray)
 
 # Hours of faults against a grid on that SLURM; type it again and it goes on. FAULTS and SEED may be given.
 soak: $(VENV)/installed

@@ -66,11 +66,15 @@ class Slurm(Faults):
     def cancel_all(self) -> None:
         """End every job at once, without its signals, and every process that one left behind."""
         if self.run("squeue", "-h"):
-            for words in (["--state=PENDING"], ["--full", "--signal=KILL"], []):
-                self.run("scancel", *words, "--user=root")
-            self.wait_for(lambda: not self.run("squeue", "-h"), 60, "empty queue")
+            self.run("scancel", "--user=root")
+            self.wait_for(self._is_empty, 60, "empty queue")
         steps = [process for process in processes.daemons(self.settings.conf) if processes.name(process) == "slurmstepd"]
         processes.kill([*steps, *self.tasks()])  # of jobs that a killed controller forgot, or that fled from SLURM
+
+    def _is_empty(self) -> bool:
+        """Whether no job is left; a cancelled one need not wait for KillWait."""
+        processes.kill(self.tasks())
+        return not self.run("squeue", "-h")
 
     def node_states(self) -> dict[str, str]:
         """Each node's state, in sinfo's long words; with ``*`` when it does not answer."""

@@ -78,10 +78,9 @@ def database(settings: Settings) -> None:
     if processes.daemon(settings.pid_file("mariadbd")):
         return
     data = settings.directory / "mysql"
-    common = ("--no-defaults", "--user=mysql", f"--datadir={data}", "--innodb-log-file-size=8M")
+    common = ("--no-defaults", "--user=root", f"--datadir={data}", "--innodb-log-file-size=8M")
     if not (data / "mysql").exists():
         data.mkdir(exist_ok=True)
-        run(settings, "chown", "mysql:", data)
         run(settings, "mariadb-install-db", *common, "--skip-test-db", seconds=300)
     command = (
         "mariadbd", *common, f"--socket={data}/socket", "--bind-address=127.0.0.1", f"--port={settings.port + 3}", "--skip-grant-tables",

@@ -21,6 +21,8 @@ from echolm.errors import EchoLMError
 from tests.slurm import cgroups, configuration, daemons, foreign, hosts, packages, processes
 from tests.slurm.settings import Settings, directory, load, wanted
 
+HELP = "env prints the export line for a shell; needs says what up will install"
+ROOT = Path(__file__).parents[2]
 KEPT = "kept"
 """In ``users/``: somebody brought the lab up to stay."""
 
@@ -51,11 +53,8 @@ def up(where: Path, say: Callable[[str], None] = quiet, user: int | None = None,
     where.parent.mkdir(parents=True, exist_ok=True)
     with locked(where.parent):
         settings = load(where)
-        if settings and not processes.daemon(settings.pid_file("slurmctld")):
-            _down(where, say)  # what a crash or a reboot left
-            settings = None
-        settings = settings or _begin(where, say, sizes)
-        _start(settings, say)
+        if settings is None or not users(where):  # else another session's test may have stopped parts of it on purpose
+            settings = _running(where, say, sizes)
         (_users(where) / (str(user) if user else KEPT)).touch()
     return settings
 
@@ -103,8 +102,13 @@ def status(where: Path) -> str:
     return "\n".join(told)
 
 
-def _begin(where: Path, say: Callable[[str], None], sizes: dict[str, int | bool]) -> Settings:
-    """Packages, configuration and names of a new lab."""
+def _running(where: Path, say: Callable[[str], None], sizes: dict[str, int | bool]) -> Settings:
+    """A lab that is there, with every daemon that does not run started; or a new one, of which nothing stays if it does not start."""
+    settings = load(where)
+    if settings and processes.daemon(settings.pid_file("slurmctld")):
+        _start(settings, say)
+        return settings
+    _down(where, say)  # what a crash or a reboot left
     settings = wanted(where, **{"cgroups": cgroups.available(), **sizes})
     packages.install(packages.missing(settings.accounting, settings.environment()["PATH"]), say)
     where.mkdir(exist_ok=True)
@@ -112,14 +116,19 @@ def _begin(where: Path, say: Callable[[str], None], sizes: dict[str, int | bool]
         raise EchoLMError(f"{where} is not empty and not a SLURM lab; set ECHOLM_SLURM_LAB to a folder of its own")
     settings.save()
     try:
-        configuration.write(settings)
-        if settings.cgroups:
-            cgroups.make(settings)
-        hosts.add(settings)
+        _write(settings)
+        _start(settings, say)
     except BaseException:
         _down(where, quiet)
         raise
     return settings
+
+
+def _write(settings: Settings) -> None:
+    configuration.write(settings)
+    if settings.cgroups:
+        cgroups.make(settings)
+    hosts.add(settings)
 
 
 def _start(settings: Settings, say: Callable[[str], None]) -> None:
@@ -127,6 +136,8 @@ def _start(settings: Settings, say: Callable[[str], None]) -> None:
     daemons.all_of(settings, say)
     daemons.wait_for(lambda: all_there(settings), 60, f"{settings.nodes} nodes ready")
     say(f"{settings.nodes} nodes are up: {daemons.run(settings, 'sinfo', '-h', '-p', 'main', '-o', '%N, %c CPUs, %G, %T').strip()}")
+    if not settings.cgroups:
+        say("memory is not enforced: this machine has no cgroup v1 that can be written to")
 
 
 def all_there(settings: Settings) -> bool:
@@ -151,10 +162,17 @@ def _down(where: Path, say: Callable[[str], None]) -> None:
     shutil.rmtree(where)
 
 
+def needs(settings: Settings) -> str:
+    """What ``up`` will install."""
+    missing = packages.missing(settings.accounting, settings.environment()["PATH"])
+    told = f"it will install Debian's {', '.join(missing)} with apt-get" if missing else "all its packages are installed"
+    return f"The SLURM lab in {settings.directory}: {told}; it starts daemons on loopback addresses, as root, and stops them again"
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.slurm.lab", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("act", choices=("up", "down", "status", "env"), help="env prints the export line for a shell")
+    parser.add_argument("act", choices=("up", "down", "status", "env", "needs"), help=HELP)
     options = parser.parse_args()
     where, began = directory(), time.monotonic()
 
@@ -168,6 +186,8 @@ def main() -> None:
         elif options.act == "down":
             down(where, say)
             say("down")
+        elif options.act == "needs":
+            print(needs(wanted(where)), flush=True)
         else:
             print(status(where) if options.act == "status" else f"export SLURM_CONF={where}/etc/slurm.conf")
     except (EchoLMError, TimeoutError, psutil.Error) as error:
