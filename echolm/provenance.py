@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import socket
@@ -11,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+CODE = "CODE.json"
+"""Beside the packages of pinned code: where they are from (see ``cluster/code.py``)."""
 PACKAGES = ("echolm", "torch", "torchvision", "numpy", "pyarrow", "pydantic", "av", "mlflow")
 
 
@@ -31,8 +34,15 @@ def provenance() -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """The checkout's commit, with ``+changes`` when files differ from it; None outside a checkout or before its first commit."""
+    """The checkout's commit, with ``+changes`` when files differ from it; None outside a checkout or before its first commit.
+
+    Pinned code says which it was pinned from.
+    """
     here = Path(__file__).resolve().parent.parent
+    try:
+        return json.loads((here / CODE).read_text(encoding="utf-8"))["commit"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
     if not (here / ".git").exists():
         return None
     try:

@@ -86,7 +86,8 @@ def command(*words: str) -> str:
     "code",
     [
         "import grid.definition", "import grid.plan", "import grid.explain", "import grid.statistics", "import echolm.record, echolm.attempt",
-        command("--help"), command("grid", "list"), command("grid", "show", "demo", "--json"), command("launch", "--help"),
+        "import cluster.profile, cluster.code, cluster.forecast, cluster.slurm.check, cluster.slurm.places",
+        command("--help"), command("grid", "list"), command("cluster", "example"), command("grid", "show", "demo", "--json"), command("launch", "--help"),
     ],
 )  # fmt: skip
 def test_starting_and_listing_load_nothing_heavy(code: str) -> None:
