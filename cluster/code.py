@@ -26,7 +26,7 @@ from typing import Any
 
 import echolm
 from echolm.errors import EchoLMError
-from echolm.provenance import CODE, commit
+from echolm.provenance import PINNED, commit
 from echolm.record import read_json, writing
 
 PACKAGES = ("echolm", "grid", "cluster")
@@ -61,7 +61,7 @@ def pin(folder: Path) -> Path:
     EchoLMError: the wheel cannot be built, or a pin was changed after it was made. StorageError: it cannot be written.
     """
     root = Path(echolm.__file__).resolve().parent.parent
-    if (root / CODE).is_file():
+    if (root / PINNED).is_file():
         return _whole(root)  # this process runs pinned code itself
     source = _source(root)
     target = folder / source.digest()[:DIGITS]
@@ -87,8 +87,8 @@ def _make(source: Source, folder: Path, place: Path) -> Path:
         path.chmod(0o444)
     sha256 = copy.digest()
     described = {**state, "changed": str(state["commit"]).endswith("+changes"), "version": _version(ready), "sha256": sha256, "files": _digest(files)}
-    (ready / CODE).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-    (ready / CODE).chmod(0o444)
+    (ready / PINNED).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+    (ready / PINNED).chmod(0o444)
     target = folder / sha256[:DIGITS]
     try:
         ready.rename(target)
@@ -115,7 +115,7 @@ def _files(folder: Path, prefix: str = "") -> dict[str, Path]:
         folders[:] = [name for name in folders if name != "__pycache__" and not name.startswith(".")]
         for name in names:
             path = Path(where, name)
-            if not name.startswith(".") and not name.endswith((".pyc", "~")) and name != CODE and path.is_file():
+            if not name.startswith(".") and not name.endswith((".pyc", "~")) and name != PINNED and path.is_file():
                 found[str(Path(prefix, path.relative_to(folder)))] = path
     return found
 
@@ -172,7 +172,7 @@ def _built(source: Source, target: Path) -> None:
 
 def _whole(target: Path) -> Path:
     """A pin, unless somebody changed it."""
-    described: dict[str, Any] = read_json(target / CODE, "files", "sha256")
+    described: dict[str, Any] = read_json(target / PINNED, "files", "sha256")
     if _digest(_files(target)) != described["files"]:
         raise EchoLMError(f"{target}: changed after it was made, so that queued jobs would run other code; move it away and launch again")
     return target

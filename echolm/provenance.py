@@ -12,8 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-CODE = "CODE.json"
-"""Beside the packages of pinned code: where they are from (see ``cluster/code.py``)."""
+PINNED = "CODE.json"
+"""File beside the packages of pinned code (``cluster.code``)."""
 PACKAGES = ("echolm", "torch", "torchvision", "numpy", "pyarrow", "pydantic", "av", "mlflow")
 
 
@@ -34,15 +34,11 @@ def provenance() -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """The checkout's commit, with ``+changes`` when files differ from it; None outside a checkout or before its first commit.
-
-    Pinned code says which it was pinned from.
-    """
+    """The commit that pinned code was made from; else the checkout's, with ``+changes`` when files differ from it; None outside a checkout or before its first commit."""
     here = Path(__file__).resolve().parent.parent
-    try:
-        return json.loads((here / CODE).read_text(encoding="utf-8"))["commit"]
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
+    if (here / PINNED).is_file():
+        found: str | None = json.loads((here / PINNED).read_text(encoding="utf-8"))["commit"]
+        return found
     if not (here / ".git").exists():
         return None
     try:
