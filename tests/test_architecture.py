@@ -87,8 +87,9 @@ def command(*words: str) -> str:
     [
         "import grid.definition", "import grid.plan", "import grid.explain", "import grid.statistics", "import echolm.record, echolm.attempt",
         "import grid.search.definition, grid.search.folder, grid.search.study, grid.search.worker, grid.search.results, cluster.search",
-        command("--help"), command("grid", "list"), command("grid", "show", "demo", "--json"), command("launch", "--help"),
-        command("search", "--help"),
+        "import cluster.profile, cluster.code, cluster.forecast, cluster.slurm.check, cluster.slurm.places",
+        command("--help"), command("grid", "list"), command("cluster", "example"), command("grid", "show", "demo", "--json"),
+        command("launch", "--help"), command("search", "--help"),
     ],
 )  # fmt: skip
 def test_starting_and_listing_load_nothing_heavy(code: str) -> None:
