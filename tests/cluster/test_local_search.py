@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from launch_support import Shell, ended, until
@@ -26,17 +27,21 @@ def none_left(shell: Shell) -> Iterator[None]:
     assert not left, "workers that nobody waits for"
 
 
+def in_training(shell: Shell) -> list[dict[str, Any]]:
+    """Trials that a process runs now."""
+    return [trial for trial in shown(shell) if trial["state"] == "running"]
+
+
 def test_one_of_two_workers_is_killed_and_then_the_search_is_stopped_and_continued(shell: Shell) -> None:
-    shell.slow(0.3)
+    shell.slow(1.0)
     file = space_file(shell)
     going = shell.start("search", file, "--trials", 5, "--workers", 2)
-    until(lambda: [trial["epochs"] > 0 for trial in shown(shell)[:2]] == [True, True], "two trials with an epoch each")
-    first = record(shell, shown(shell)[0])
-    victim = holder(first)
+    until(lambda: len(runs := in_training(shell)) == 2 and min(trial["epochs"] for trial in runs) > 0, "two trials with an epoch each")
+    first = record(shell, in_training(shell)[0])
     assert len(workers(shell)) == 2
-    victim.kill()
+    holder(first).kill()
     until(lambda: len(first.attempts()) == 2 and len(first.history()) == 3, "another process continues the trial")
-    assert len(workers(shell)) == 2, "the worker was replaced"
+    until(lambda: len(workers(shell)) == 2 and [trial for trial in in_training(shell) if trial["trial"] > 1], "a further trial has begun")
 
     going.send_signal(signal.SIGINT)
     done = ended(going)
@@ -44,7 +49,7 @@ def test_one_of_two_workers_is_killed_and_then_the_search_is_stopped_and_continu
     assert "the same command continues" in done.err and "Traceback" not in done.err
     assert not workers(shell)
     between = shown(shell)
-    assert {trial["state"] for trial in between} >= {"complete", "interrupted"}
+    assert [trial for trial in between if trial["state"] == "interrupted"] and len(between) < 5
 
     shell.slow(0)
     done = shell("search", file, "--trials", 5, "--workers", 2, "--json")
