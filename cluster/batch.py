@@ -95,8 +95,13 @@ class Batch:
 
 
 def new_batch_path(workspace: Workspace, grid: str) -> Path:
-    """A folder name that sorts by time: ``grids/<grid>/jobs/<date>-<random>``."""
-    return workspace.grids / grid / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    """``grids/<grid>/jobs/<date>-<random>``."""
+    return workspace.grids / grid / "jobs" / new_batch_name()
+
+
+def new_batch_name() -> str:
+    """``<date>-<random>``: names sort by time."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
 
 
 def batches(workspace: Workspace, grid: str) -> list[Batch]:

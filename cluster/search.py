@@ -1,4 +1,4 @@
-"""Where the workers of a search run: processes of this machine, or a Ray cluster. One function, ``start_workers``.
+"""Where the workers of a search run: processes of this machine, SLURM jobs, or a Ray cluster. One function, ``start_workers``.
 
 A worker takes only the search's folder (grid/search/worker.py), so a place needs to know nothing of trials.
 """
@@ -15,6 +15,7 @@ class Workers:
     """What a search asks a place for: ``count`` workers of ``threads`` CPU threads, until ``trials`` trials in all.
 
     ``devices``: one entry a worker (``cpu``, ``cuda:0``), used in turn, where the place does not choose them itself.
+    ``profile``, ``gpus``: the site profile, and GPUs a worker, for SLURM.
     ``look``: called about once a second while the place waits for workers; returns how many trials have ended.
     """
 
@@ -24,11 +25,18 @@ class Workers:
     threads: int = 1
     devices: tuple[str, ...] = ("cpu",)
     look: Callable[[], int] = lambda: 0
+    profile: Path | None = None
+    gpus: int = 0
 
 
 def start_workers(on: str, workers: Workers) -> str:
     """Start workers in a place. ``local`` and ``ray`` return when nothing is left for them to do, with the name of the
-    signal that stopped them, or ''. Starting again continues. EchoLMError: no worker can work."""
+    signal that stopped them, or ''; ``slurm`` returns after submission. Starting again continues. EchoLMError: no worker
+    can work."""
+    if on == "slurm":
+        from cluster.slurm.search import run_slurm
+
+        return run_slurm(workers)
     if on == "ray":
         from cluster.ray_search import run_ray
 

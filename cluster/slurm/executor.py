@@ -48,9 +48,9 @@ class SlurmExecutor:
         units = units[: count * per_job]
         workspace = Workspace(job.workspace)
         batch = Batch(new_batch_path(workspace, job.grid), job.workspace, job.grid, units, job.resources, self.code, self.times)
-        parameters = script.parameters(batch, self.profile, self.exclude)
+        script.parameters(batch, self.profile, self.exclude)  # an impossible request is refused before anything is written
         batch.write(self.profile.work_dir)
-        return [self._submit(batch, array, parameters) for array in arrays]
+        return [self.submit(batch, array, Work(str(batch.path))) for array in arrays]
 
     def room(self, views: list[BatchView], limits: Limits) -> Room:
         """What SLURM takes now, after the jobs that this grid has there."""
@@ -68,13 +68,14 @@ class SlurmExecutor:
             executor.parameters["map_count"] = array.count
             return str(executor._make_submission_file_text(executor._submitit_command_str, ""))
 
-    def _submit(self, batch: Batch, array: Array, parameters: dict[str, Any]) -> str:
+    def submit(self, batch: Batch, array: Array, work: Callable[[int], str]) -> str:
+        """Submit one array of a batch, each task calling ``work``; its job id. EchoLMError: sbatch refuses."""
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         with _submitit_for(self.profile, batch) as executor:
-            executor.update_parameters(**parameters, array_parallelism=array.at_once)
+            executor.update_parameters(**script.parameters(batch, self.profile, self.exclude), array_parallelism=array.at_once)
             try:
-                jobs = executor.map_array(Work(str(batch.path)), range(array.count))
+                jobs = executor.map_array(work, range(array.count))
             except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
                 said = re.sub(r"\s+", " ", str(error)).strip()
                 raise EchoLMError(f"sbatch refused {array.count} jobs of {batch.path}: {said}; see: echolm cluster check PROFILE") from None

@@ -33,23 +33,26 @@ SHOWN = 20
 @click.command()
 @click.argument("space")
 @click.option("--trials", type=click.IntRange(1), help="How many trials in all; those of earlier commands count.")
-@click.option("--on", "where_to", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where trials run.")
-@click.option("--workers", type=click.IntRange(1), help="Trials at once.  [default: one per GPU, else the CPUs divided by --threads]")
+@click.option("--on", "where_to", type=click.Choice(["local", "slurm", "ray"]), default="local", show_default=True, help="Where trials run.")
+@click.option("--workers", type=click.IntRange(1), help="Trials at once.  [default: one per GPU here, else the CPUs divided by --threads]")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of a worker.")
+@click.option("--profile", type=click.Path(exists=True, dir_okay=False, path_type=Path), envvar="ECHOLM_PROFILE", show_envvar=True,
+              help="slurm: the site profile.")  # fmt: skip
+@click.option("--gpus", type=click.IntRange(0, 1), default=0, show_default=True, help="slurm: GPUs of each worker.")
 @click.option("--show", is_flag=True, help="Run nothing: print what was found so far, also while the search runs.")
 @click.option("--grid", "grid_file", type=click.Path(dir_okay=False, path_type=Path),
               help="Write a grid file that runs the best trial with several seeds.")  # fmt: skip
 @as_json
 @click.pass_obj
 def search(
-    workspace: Workspace, space: str, trials: int | None, where_to: str, workers: int | None, threads: int, show: bool,
-    grid_file: Path | None, as_json: bool,
+    workspace: Workspace, space: str, trials: int | None, where_to: str, workers: int | None, threads: int, profile: Path | None,
+    gpus: int, show: bool, grid_file: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Search the free fields of a run by its validation metric.
 
     SPACE is the path of a YAML file (its format: grid/search/definition.py), or the name of a space that comes with
     EchoLM: demo. Trials never read the test split. Ctrl-C stops with checkpoints; the same command continues to
-    --trials in all, and a higher number adds trials.
+    --trials in all, and a higher number adds trials. On SLURM the command submits workers and returns.
 
     \b
     Exit status: 0 all trials have ended and one is complete, 1 not so, 130 or 143 stopped by SIGINT or SIGTERM.
@@ -65,7 +68,8 @@ def search(
     elif trials is None:
         raise click.UsageError("--trials says how many trials in all; or --show to print what was found so far")
     else:
-        folder, stopped = _run(workspace, space, trials, where_to, workers, threads, quiet=as_json)
+        place = {"on": where_to, "count": workers, "threads": threads, "profile": profile, "gpus": gpus}
+        folder, stopped = _run(workspace, space, trials, place, quiet=as_json)
     study = Study(read_search(folder), folder)
     status = _print(space, study, folder, grid_file, stopped, as_json)
     if stopped:
@@ -73,7 +77,7 @@ def search(
     sys.exit(0 if show else status)
 
 
-def _run(workspace: Workspace, space: str, trials: int, on: str, count: int | None, threads: int, quiet: bool) -> tuple[Path, str]:
+def _run(workspace: Workspace, space: str, trials: int, place: dict[str, Any], quiet: bool) -> tuple[Path, str]:
     """Run the trials that are missing: the search's folder, and the name of the signal that stopped it or ''."""
     from cluster.search import Workers, start_workers
     from grid.search.definition import load_search
@@ -84,11 +88,12 @@ def _run(workspace: Workspace, space: str, trials: int, on: str, count: int | No
     _check(found, workspace)
     folder = start_search(found, workspace)
     progress = Progress(Study(found, folder, make=True), folder, trials)
-    devices = _devices()
-    count = count or (len(devices) if devices != ["cpu"] else max(1, len(os.sched_getaffinity(0)) // threads))
+    devices, threads = _devices(), place["threads"]
+    count = place["count"] or (len(devices) if devices != ["cpu"] else max(1, len(os.sched_getaffinity(0)) // threads))
     if progress.left:
         click.echo(f"{found.name}: {found.metric.direction} {found.metric.name} of validation; {progress.left}", err=quiet)
-        stopped = start_workers(on, Workers(folder, trials, min(count, trials), threads, tuple(devices), progress))
+        asked = Workers(folder, trials, min(count, trials), threads, tuple(devices), progress, place["profile"], place["gpus"])
+        stopped = start_workers(place["on"], asked)
         return folder, stopped
     return folder, ""
 

@@ -1,10 +1,31 @@
-"""The lab for the tests of this folder. Other folders import the fixtures in the same way."""
+"""The lab for the tests of this folder, and a workspace whose grids run on it."""
+
+from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "cluster"))
 
+from launch_support import faulty_heads  # noqa: E402
+
+from tests.slurm.client import Slurm  # noqa: E402
 from tests.slurm.fixtures import lab, slurm  # noqa: E402
+from tests.slurm.site import Site  # noqa: E402
 
 __all__ = ["lab", "slurm"]
+
+
+@pytest.fixture
+def site(slurm: Slurm, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A workspace with the tiny store and a profile of the lab."""
+    healed = tmp_path / "always"
+    healed.touch()
+    monkeypatch.setenv("TEST_HEALED", str(healed))
+    found = Site(tmp_path, tiny / "store", slurm.settings)
+    found.profile()
+    with faulty_heads():
+        yield found

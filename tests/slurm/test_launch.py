@@ -5,28 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from launch_support import Reference, faulty_heads, result, until
+from launch_support import Reference, result, until
 
 from cluster.batch import batches
 from echolm.record import find_records
 from tests.slurm.client import Slurm
 from tests.slurm.site import BLANK, Site
-
-
-@pytest.fixture
-def site(slurm: Slurm, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """A workspace with the tiny store and a profile of the lab."""
-    healed = tmp_path / "always"
-    healed.touch()
-    monkeypatch.setenv("TEST_HEALED", str(healed))
-    found = Site(tmp_path, tiny / "store", slurm.settings)
-    found.profile()
-    with faulty_heads():
-        yield found
 
 
 @pytest.fixture(scope="session")
