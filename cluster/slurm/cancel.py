@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-
 from cluster.slurm.ledger import look
+from cluster.slurm.queue import scancel
 from echolm.errors import EchoLMError
 from echolm.workspace import Workspace
 
@@ -19,8 +18,6 @@ def cancel_jobs(workspace: Workspace, grid: str) -> list[str]:
         left = view.covered()
         if left and all((workspace.runs / cell / "cancelled").exists() for cell in left):
             over += sorted({job.array for job in view.alive})
-    if over:
-        done = subprocess.run(["scancel", *over], capture_output=True, text=True)
-        if done.returncode:
-            raise EchoLMError(f"scancel {' '.join(over)}: {done.stderr.strip()}; the cells are marked, and running ones stop at their next step")
+    if complaint := scancel(over):
+        raise EchoLMError(f"scancel {' '.join(over)}: {complaint}; the cells are marked, and running ones stop at their next step")
     return over

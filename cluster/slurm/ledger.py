@@ -10,7 +10,7 @@ from typing import Any
 
 from cluster.batch import Batch, batches, end_claim
 from cluster.failures import Failure, classify, note, noted
-from cluster.slurm.queue import QueuedJob, ask_sacct, ask_squeue
+from cluster.slurm.queue import QueuedJob, ask_sacct, ask_squeue, scancel
 from echolm.attempt import mark_cancelled
 from echolm.record import find_records
 from echolm.workspace import Workspace
@@ -106,7 +106,9 @@ def settle(workspace: Workspace, grid: str, views: Sequence[BatchView]) -> list[
             for claim in undone:
                 end_claim(claim["path"], failure.kind if failure else "interrupted")
         found += _left(workspace, view, known)
-        if not view.alive and view.jobs and all(job.state == "CANCELLED" for job in view.jobs.values()):
+        scancel("_".join(place) if len(view.places) > 1 else place[0] for place, job in view.jobs.items() if job.held)
+        own = {job for job, _ in known}  # what failed to start, and was cancelled here
+        if not view.alive and view.jobs and all(job.state == "CANCELLED" and "_".join(place) not in own for place, job in view.jobs.items()):
             _mark(workspace, _never_claimed(view))
     for failure in found:
         if failure.kind == "cancelled":
@@ -141,10 +143,11 @@ def _failure(workspace: Workspace, view: BatchView, place: Place, claims: Sequen
         return None
     log = _tail(view.batch.path / "logs", place)
     began = bool(claims) or any(_is_of(c["holder"], place) for own in view.batch.claims().values() for c in own)
-    kind = classify(state, began, log)
+    kind = "launch" if job and job.held else classify(state, began, log)
     cells = tuple(cell for unit in view.batch.units if unit.id in units for cell in unit.cells)
     if (name, cells) in known or (not claims and (began or kind not in ("launch", "cancelled") or not (state or log))):
         return None
+    state = "held by SLURM: launch failed" if job and job.held else state
     words = f"{state or 'SLURM does not know the job any more'}\n{log}"
     stood = min((record.place() for cell in cells for record in find_records(workspace.runs, cell)[:1]), default=(0, 0))
     return Failure(kind, name, view.batch.name, cells, job.node if job else "", words, stood)

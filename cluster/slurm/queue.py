@@ -18,6 +18,8 @@ from echolm.errors import EchoLMError
 ALIVE = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "STOPPED", "RESIZING",
          "SIGNALING", "STAGE_OUT", "SPECIAL_EXIT")  # fmt: skip
 """States of a job that will run, runs, or is about to be queued again."""
+HELD = "launch failed"
+"""How the reason begins for which SLURM holds a job that it could not start on its node: it will not run by itself."""
 _SQUEUE = "%F|%K|%T|%r|%N|%k|%j|%V|%A"
 
 
@@ -38,8 +40,13 @@ class QueuedJob:
 
     @property
     def alive(self) -> bool:
-        """Whether it waits or runs."""
-        return self.state in ALIVE
+        """Whether it waits or runs, or will by itself."""
+        return self.state in ALIVE and not self.held
+
+    @property
+    def held(self) -> bool:
+        """Whether SLURM holds it after a failed start, until somebody releases it."""
+        return self.state == "PENDING" and self.reason.startswith(HELD)
 
     def belongs(self, batch: str, name: str, since: float) -> bool:
         """Whether this is a job of that batch, and not another that got the same id."""
@@ -108,3 +115,10 @@ def _time(text: str) -> float:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
         return 0.0
+
+
+def scancel(jobs: Iterable[str]) -> str:
+    """Cancel jobs by id; what scancel complained of, or ''."""
+    ids = sorted(jobs)
+    done = _run(["scancel", *ids]) if ids else None
+    return done.stderr.strip() if done and done.returncode else ""

@@ -65,6 +65,7 @@ class Chaos:
         """A cell that trains under a running job, after a first epoch of this attempt; launches what is missing meanwhile."""
 
         def found() -> tuple[Cell, str] | str:
+            self.undrain()
             if set(self.site.states(self.grid)) == {"complete"}:
                 return "complete"
             running = self.site.jobs(self.grid, "RUNNING")
@@ -101,6 +102,13 @@ class Chaos:
             return record.summary() is not None or (self.attempts(cell) > before and record.state().name == "running")
 
         until(again, f"{cell.id[:8]} trains again (attempt {before} was struck)", RECOVERY_S)
+
+    def undrain(self) -> None:
+        """What an administrator does: SLURM drains a node on which a job could not be started."""
+        for line in self.site.slurm("sinfo", "-h", "-N", "-p", "main", "-o", "%N %T").splitlines():
+            node, state = line.split()
+            if state.startswith(("drain", "down")) and not state.endswith("*"):
+                self.site.slurm("scontrol", "update", f"nodename={node}", "state=resume")
 
     def node_of(self, job: str) -> str:
         """Where a job runs."""
@@ -139,6 +147,7 @@ def node_loss(chaos: Chaos, cell: Cell, job: str) -> None:
     chaos.site.faults.node_kill(node)
     until(lambda: chaos.site.slurm("sinfo", "-h", "-N", "-p", "main", "-n", node, "-o", "%T").strip().startswith("down"), f"{node} down")
     chaos.site.faults.node_up(node)
+    chaos.undrain()
 
 
 def freeze(chaos: Chaos, cell: Cell, job: str) -> None:
@@ -152,6 +161,7 @@ def freeze(chaos: Chaos, cell: Cell, job: str) -> None:
         for process in frozen:
             process.resume() if process.is_running() else None
         chaos.site.faults.node_thaw(node)
+    chaos.undrain()
     until(lambda: chaos.site.slurm("sinfo", "-h", "-N", "-p", "main", "-n", node, "-o", "%T").split("\n")[0] in ("idle", "mixed", "allocated"), f"{node} back")
 
 

@@ -73,3 +73,10 @@ def test_a_job_that_got_a_used_id_is_not_ours() -> None:
     assert no_comment.belongs("batch-1", "echolm-demo", 1000.0)
     assert not no_comment.belongs("batch-1", "echolm-demo", 9000.0), "submitted before the batch was"
     assert not QueuedJob("41", "0", "RUNNING", "", "", "", "someone", 1000.0, "sacct").belongs("batch-1", "echolm-demo", 1000.0)
+
+
+def test_a_job_that_slurm_holds_after_a_failed_start_does_not_count_as_alive() -> None:
+    held = QueuedJob("41", "0", "PENDING", "launch failed requeued held", "", "b", "n", 0.0, "squeue")
+    assert held.held and not held.alive
+    by_its_user = QueuedJob("41", "0", "PENDING", "JobHeldUser", "", "b", "n", 0.0, "squeue")
+    assert by_its_user.alive and not by_its_user.held
