@@ -82,7 +82,7 @@ class Shell:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ECHOLM_", "MLFLOW_"))}
         return kept | {
             "ECHOLM_WORKSPACE": str(self.workspace.root), "ECHOLM_PLUGINS": "faulty_heads", "TEST_DELAY": str(self.root / "delay"),
-            "TEST_HEALED": str(self.healed), "PYTHONPATH": str(HERE),
+            "TEST_HEALED": str(self.healed), "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")])),
         }  # fmt: skip
 
     def start(self, *words: str | Path, **options: Any) -> subprocess.Popen[str]:
