@@ -33,9 +33,9 @@ class Supervision:
         self._halt()
 
     @property
-    def waits(self) -> bool:
-        """Whether a unit waits."""
-        return bool(self._waiting)
+    def waits(self) -> int:
+        """How many units wait."""
+        return len(self._waiting)
 
     def next(self) -> Unit:
         """Take the unit that waits longest."""
