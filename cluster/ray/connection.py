@@ -41,17 +41,19 @@ def _own() -> Iterator[None]:
     """A cluster of this machine."""
     if not any(name in os.environ for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # for the life of this process: Ray keeps the first one it sees
-    folder = tempfile.mkdtemp(prefix="echolm-ray-", dir=_short())
+    with _folder() as folder, _initialised("local", folder, include_dashboard=False, _temp_dir=folder):
+        yield
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[str]:
+    """A folder for the time of a connection; where sockets are, whose whole paths may have 107 characters."""
+    short = "/tmp" if len(tempfile.gettempdir()) > 25 and os.access("/tmp", os.W_OK) else None
+    folder = tempfile.mkdtemp(prefix="echolm-ray-", dir=short)
     try:
-        with _initialised("local", include_dashboard=False, _temp_dir=folder, _node_ip_address="127.0.0.1"):
-            yield
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _short() -> str | None:
-    """A folder for sockets, whose whole paths may have 107 characters."""
-    return "/tmp" if len(tempfile.gettempdir()) > 25 and os.access("/tmp", os.W_OK) else None
 
 
 @contextlib.contextmanager
@@ -60,7 +62,7 @@ def _foreign(address: str) -> Iterator[None]:
     where = read_address(Path(address)) if Path(address).exists() else {"address": address}
     if token := where.get("token"):
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token))
-    with _initialised(where["address"]):
+    with _folder() as folder, _initialised(where["address"], folder):
         yield
 
 
@@ -76,11 +78,12 @@ def read_address(path: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _initialised(address: str, **options: Any) -> Iterator[None]:
-    """``ray.init`` and ``ray.shutdown``. Ray's workers import from the driver's current folder: it is an empty one then."""
+def _initialised(address: str, folder: str, **options: Any) -> Iterator[None]:
+    """``ray.init`` and ``ray.shutdown``. Ray's workers would import from the folder one types the command in, so that is
+    ``folder`` for a moment."""
     import ray
 
-    with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):
+    with contextlib.chdir(folder):
         try:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", namespace="echolm", **options)
         except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
