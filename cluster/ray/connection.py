@@ -20,8 +20,9 @@ from echolm.errors import EchoLMError
 
 
 @contextlib.contextmanager
-def connected(address: str | None) -> Iterator[None]:
+def connected(address: str | None, **own: Any) -> Iterator[None]:
     """Ray is there in the block. Where this process is connected already, that connection is used and left as it is.
+    ``own``: what ``ray.init`` is told of a cluster of this machine, ``num_cpus`` and the like.
 
     EchoLMError when there is no cluster at the address, or it does not let us in.
     """
@@ -32,16 +33,16 @@ def connected(address: str | None) -> Iterator[None]:
         return
     address = address or os.environ.get("RAY_ADDRESS") or None
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    with _foreign(address) if address else _own():
+    with _foreign(address) if address else _own(own):
         yield
 
 
 @contextlib.contextmanager
-def _own() -> Iterator[None]:
+def _own(options: dict[str, Any]) -> Iterator[None]:
     """A cluster of this machine."""
     if not any(name in os.environ for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # for the life of this process: Ray keeps the first one it sees
-    with _folder() as folder, _initialised("local", folder, include_dashboard=False, _temp_dir=folder):
+    with _folder() as folder, _initialised("local", folder, include_dashboard=False, _temp_dir=folder, **options):
         yield
 
 
