@@ -1,8 +1,8 @@
 """The local executor: a supervised pool of warm workers on this machine, one per GPU or CPU slot.
 
-A worker that dies costs its unit one attempt; it is replaced and the unit is started again, ``Limits.restarts`` times
-without a new epoch in between. SIGINT or SIGTERM stops the workers at their next optimiser step, with checkpoints; a
-second one kills them. Killing the launcher stops them too: their standard input ends.
+A worker that dies costs its unit one attempt; it is replaced and the unit is started again (``cluster.supervision``).
+SIGINT or SIGTERM stops the workers at their next optimiser step, with checkpoints; a second one kills them. Killing the
+launcher stops them too: their standard input ends.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from cluster.supervision import Supervision
 from echolm.errors import EchoLMError
 from echolm.liveness import HEARTBEAT_S, PATIENCE_S
 from grid.plan import Job, Limits, Report, Unit
@@ -30,20 +31,22 @@ POLL_S = 0.2
 class LocalExecutor:
     """Runs a job's units in worker processes and returns when all have ended or a signal stopped them.
 
-    ``devices``: one entry a slot (``cpu``, ``cuda:0``), used in turn. ``stopped`` names the signal that ended a launch.
+    ``devices``: one entry a slot (``cpu``, ``cuda:0``), used in turn. ``stopped`` names the signal that ended a launch;
+    ``halted`` is the sentence that says why units were not started: the same error had ended several cells.
     """
 
     def __init__(self, devices: list[str], patience_s: float = PATIENCE_S, heartbeat_s: float = HEARTBEAT_S) -> None:
         self._devices = devices
         self._times = {"patience_s": patience_s, "heartbeat_s": heartbeat_s}
-        self.stopped = ""
+        self.stopped = self.halted = ""
 
     def launch(self, job: Job, limits: Limits, report: Callable[[Report], None]) -> list[str]:
         """See ``grid.plan.Executor``. Returns the process ids that were started.
 
         EchoLMError: workers end before they are ready, in every slot.
         """
-        pool = _Pool(job, limits, report, self._devices, self._times)
+        units = Supervision(job, limits, report)
+        pool = _Pool(units, limits, self._devices, self._times)
         before = {number: signal.signal(number, pool.note) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             pool.run()
@@ -51,7 +54,7 @@ class LocalExecutor:
             pool.close()
             for number, handler in before.items():
                 signal.signal(number, handler)
-        self.stopped = pool.stopped
+            self.stopped, self.halted = pool.stopped, units.halted
         return pool.started
 
 
@@ -93,16 +96,10 @@ class _Worker:
 
 
 class _Pool:
-    """The supervision of one launch: slots, what waits, and what has ended."""
+    """The supervision of one launch: slots, their workers, and signals."""
 
-    def __init__(
-        self, job: Job, limits: Limits, report: Callable[[Report], None], devices: list[str], times: dict[str, float]
-    ) -> None:
-        self._job, self._limits, self._report, self._devices, self._times = job, limits, report, devices, times
-        self._waiting = deque(job.units)
-        self._ended: set[str] = set()
-        self._epochs: Counter[str] = Counter()
-        self._deaths: Counter[str] = Counter()
+    def __init__(self, units: Supervision, limits: Limits, devices: list[str], times: dict[str, float]) -> None:
+        self._units, self._job, self._limits, self._devices, self._times = units, units.job, limits, devices, times
         self._false_starts: Counter[int] = Counter()
         self._workers: dict[int, _Worker] = {}
         self._selector = selectors.DefaultSelector()
@@ -128,7 +125,7 @@ class _Pool:
                 self._hear(key.data, self._workers[key.data])
             self._obey()
             self._assign()
-        if self._waiting:
+        if self._units.waits:
             raise EchoLMError(f"no worker starts: {_last_line(self._log)}; see {self._log}")
 
     def close(self) -> None:
@@ -147,14 +144,14 @@ class _Pool:
     def _assign(self) -> None:
         """Give waiting units to slots that are free, with a new worker where there is none."""
         for slot in range(self._limits.slots):
-            if not self._waiting or self._signals:
+            if not self._units.waits or self._signals:
                 return
             worker = self._workers.get(slot)
             if worker is None and self._false_starts[slot] <= self._limits.restarts:
                 worker = self._start(slot)
             if worker and worker.unit is None:
-                unit = self._waiting.popleft()
-                worker.give(unit, [cell for cell in unit.cells if cell not in self._ended])
+                unit = self._units.next()
+                worker.give(unit, self._units.left(unit))
 
     def _start(self, slot: int) -> _Worker:
         resources = self._job.resources
@@ -178,17 +175,8 @@ class _Pool:
                 worker.ready, self._false_starts[slot] = True, 0
             elif event == "idle":
                 worker.unit = None
-            elif event != "ended" or line["state"] != "interrupted" or self._signals:
-                self._pass_on(worker, Report(event, cell, line))
-
-    def _pass_on(self, worker: _Worker, report: Report) -> None:
-        """Report an epoch, a smaller micro-batch, or how a cell ended. A new epoch clears its unit of earlier deaths."""
-        if report.event == "ended":
-            self._ended.add(report.cell)
-        elif report.event == "epoch" and report.facts["epoch"] > self._epochs[report.cell] and worker.unit:
-            self._epochs[report.cell] = report.facts["epoch"]
-            self._deaths[worker.unit.id] = 0
-        self._report(report)
+            elif worker.unit and (event != "ended" or line["state"] != "interrupted" or self._signals):
+                self._units.hear(worker.unit, Report(event, cell, line))
 
     def _bury(self, slot: int, worker: _Worker) -> None:
         """A worker's output ended: it died, or a signal that was not the launcher's stopped it. Its unit waits again."""
@@ -200,24 +188,8 @@ class _Pool:
         if not worker.ready:
             self._false_starts[slot] += 1
             self._log = worker.log
-        elif unit:
-            self._deaths[unit.id] += 1
         if unit and not self._signals:
-            self._put_back(unit, {"status": status, "log": str(worker.log)})
-
-    def _put_back(self, unit: Unit, facts: dict[str, Any]) -> None:
-        """Let a unit wait again, or give it up. Cells of a cohort that would be given up get one more try, alone."""
-        left = [cell for cell in unit.cells if cell not in self._ended]
-        within = self._deaths[unit.id] <= self._limits.restarts
-        again = within or len(left) > 1
-        for cell in left:
-            self._report(Report("died", cell, {**facts, "again": again, "deaths": self._deaths[unit.id]}))
-        if left and within:
-            self._waiting.appendleft(unit)
-        elif again:
-            for cell in reversed(left):
-                self._deaths[cell] = self._limits.restarts
-                self._waiting.appendleft(Unit((cell,)))
+            self._units.died(unit, {"status": status, "log": str(worker.log)}, within=None if worker.ready else True)
 
     def _obey(self) -> None:
         """Act on signals since the last call: the first asks the workers to checkpoint and stop, the next kills them."""
@@ -225,7 +197,7 @@ class _Pool:
             return
         for worker in self._workers.values():
             worker.process.kill() if self._obeyed else worker.process.terminate()
-        self._waiting.clear()
+        self._units.clear()
         self._obeyed = len(self._signals)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +52,15 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
             phantom(root / "source", videos=24, seed=0)
             prepare("echonet-dynamic", root / "source", root / "store", workers=1, progress=False)
     return root
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[str]:
+    """The address of a Ray cluster of this machine, with four CPUs, that this process is connected to. It takes a while to
+    start, so there is one for all tests."""
+    import ray
+
+    from cluster.ray.connection import connected
+
+    with connected(None, num_cpus=4, num_gpus=0):
+        yield ray.get_runtime_context().gcs_address

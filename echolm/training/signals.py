@@ -1,5 +1,8 @@
 """Signals that ask a run to stop at its next optimiser step: SIGTERM (schedulers), SIGUSR1 and SIGUSR2 (warnings
-before a time limit or preemption), SIGINT (Ctrl-C; a second one ends the process at once)."""
+before a time limit or preemption), SIGINT (Ctrl-C; a second one ends the process at once).
+
+Python delivers them to the main thread alone; where runs are trained in another one, ``ask_to_stop`` stands in for them.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,30 @@ from types import FrameType, TracebackType
 from typing import Any
 
 WATCHED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
+_entered: list[Signals] = []
+
+
+def ask_to_stop(name: str) -> None:
+    """As if the signal ``name`` had come: for every run that is being trained in this process, from any thread."""
+    for signals in list(_entered):
+        signals.received = signals.received or name
 
 
 class Signals:
-    """While entered (in the main thread), ``received`` names the first watched signal that arrived."""
+    """While entered, ``received`` names the first watched signal that arrived (in the main thread), or was asked for."""
 
     def __init__(self) -> None:
         self.received = ""
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Signals:
+        _entered.append(self)
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._note) for number in WATCHED}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        _entered.remove(self)
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

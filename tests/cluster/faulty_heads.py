@@ -1,7 +1,8 @@
 """Heads in which something goes wrong, as a plugin: ``ECHOLM_PLUGINS=faulty_heads``.
 
 Each is the MLP behind one module. The file ``TEST_DELAY`` holds the seconds that ``slow`` takes for a training step,
-and may change at any time. While the file ``TEST_HEALED`` is there, nothing goes wrong.
+and may change at any time. While the file ``TEST_HEALED`` is there, nothing goes wrong. ``greedy`` and ``hungry`` have
+memory for two samples at once, on the GPU and on the host.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 class Faulty(Head):
     """The MLP of width 16 after ``act``."""
 
-    act: ClassVar[Callable[[], Any]]
+    act: ClassVar[Callable[[int], Any]]
 
     def build(self, width: int, outputs: tuple[int, ...]) -> nn.Module:
         """B x width -> B x *outputs."""
@@ -32,28 +33,42 @@ class Faulty(Head):
         return nn.Sequential(Before(type(self).act), MLP(width=16).build(width, outputs))
 
 
-def sleep() -> None:
+def sleep(samples: int) -> None:
     """Take a while."""
     began = time.monotonic()
     while time.monotonic() - began < _delay():
         time.sleep(0.02)
 
 
-def fail() -> None:
+def fail(samples: int) -> None:
     """Raise, until it is healed."""
     if not _healed():
         raise RuntimeError("this head is broken")
 
 
-def die() -> None:
+def die(samples: int) -> None:
     """End the process without a word, until it is healed."""
     if not _healed():
         os.abort()
 
 
-def gorge() -> None:
-    """Take 3 GB of memory, until it is healed."""
-    if not _healed():
+def exhaust(samples: int) -> None:
+    """Raise what torch raises when a GPU's memory is used up, until it is healed."""
+    if samples > 2 and not _healed():
+        import torch
+
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def gorge(samples: int) -> None:
+    """Raise what Python raises when memory is used up, until it is healed."""
+    if samples > 2 and not _healed():
+        bytearray(1 << 62)
+
+
+def devour(samples: int) -> None:
+    """Take 3 GB of memory with more than two samples, until it is healed: more than SLURM gave."""
+    if samples > 2 and not _healed():
         _EATEN.append(b"x" * 3_000_000_000)
 
 
@@ -89,14 +104,28 @@ class Dies(Faulty):
     name: Literal["dies"] = "dies"
 
 
+class Greedy(Faulty):
+    """Exhausts the GPU's memory with more than two samples."""
+
+    act = staticmethod(exhaust)
+    name: Literal["greedy"] = "greedy"
+
+
 class Hungry(Faulty):
-    """Takes memory in each step."""
+    """Exhausts the host's memory with more than two samples."""
 
     act = staticmethod(gorge)
     name: Literal["hungry"] = "hungry"
 
 
+class Glutton(Faulty):
+    """Takes more memory than the job has, with more than two samples."""
+
+    act = staticmethod(devour)
+    name: Literal["glutton"] = "glutton"
+
+
 _EATEN: list[bytes] = []
-ALL = (Slow, Fails, Dies, Hungry)
+ALL = (Slow, Fails, Dies, Greedy, Hungry, Glutton)
 for _cls in ALL:
     HEADS.register(_cls)

@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 
 class Before(nn.Module):
-    """Calls ``act`` in each training step."""
+    """Calls ``act`` with the number of samples in each training step."""
 
-    def __init__(self, act: Callable[[], Any]) -> None:
+    def __init__(self, act: Callable[[int], Any]) -> None:
         super().__init__()
         self.act = act
 
     def forward(self, x: Tensor) -> Tensor:
         """x, after the call."""
         if self.training:
-            self.act()
+            self.act(len(x))
         return x

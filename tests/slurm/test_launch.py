@@ -154,10 +154,11 @@ def test_queued_jobs_run_the_code_that_was_submitted(site: Site, slurm: Slurm) -
 def test_out_of_memory_by_slurms_own_hand_is_tried_again_with_half_the_micro_batch(site: Site) -> None:
     if not site.settings.cgroups:
         pytest.skip("this machine's cgroups do not let SLURM enforce memory; see tests/slurm/README.md")
-    grid = site.grid({"head": ["hungry"]}, **BLANK, epochs=1)
+    grid = site.grid({"head": ["glutton"]}, **BLANK, epochs=1)
     site.profile(memory_gb=1.5)
     assert site.submit(grid).status == 0
     until(lambda: not site.jobs(grid), "the job is gone")
     done = site.submit(grid)
     assert "out-of-memory; 1 cell again with half the micro-batch" in done.err and "submitted 1 cell" in done.out, done
     assert batches(site.workspace, "toy")[-1].resources.micro_batch == 2, "half of a batch of 5"
+    until(lambda: set(site.states(grid)) == {"complete"}, "complete")

@@ -1,0 +1,100 @@
+"""A connection to a Ray cluster: one that runs, or one of this machine's own that ends with the connection.
+
+Ray 2.60 asks for a token. A cluster of our own gets one in this process's environment, so that nothing is written to the
+user's home; for a cluster that runs, the token is the user's (RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token), or the one that lies
+beside the address that ``echolm cluster ray-on-slurm`` wrote.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from echolm.errors import EchoLMError
+
+
+@contextlib.contextmanager
+def connected(address: str | None, **own: Any) -> Iterator[None]:
+    """Ray is there in the block. Where this process is connected already, that connection is used and left as it is.
+    ``own``: what ``ray.init`` is told of a cluster of this machine, ``num_cpus`` and the like.
+
+    EchoLMError when there is no cluster at the address, or it does not let us in.
+    """
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    address = address or os.environ.get("RAY_ADDRESS") or None
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    with _foreign(address) if address else _own(own):
+        yield
+
+
+@contextlib.contextmanager
+def _own(options: dict[str, Any]) -> Iterator[None]:
+    """A cluster of this machine."""
+    if not any(name in os.environ for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # for the life of this process: Ray keeps the first one it sees
+    with _folder() as folder, _initialised("local", folder, include_dashboard=False, _temp_dir=folder, **options):
+        yield
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[str]:
+    """A folder for the time of a connection; where sockets are, whose whole paths may have 107 characters."""
+    short = "/tmp" if len(tempfile.gettempdir()) > 25 and os.access("/tmp", os.W_OK) else None
+    folder = tempfile.mkdtemp(prefix="echolm-ray-", dir=short)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _foreign(address: str) -> Iterator[None]:
+    """A cluster that runs."""
+    where = read_address(Path(address)) if Path(address).exists() else {"address": address}
+    if token := where.get("token"):
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token))
+    with _folder() as folder, _initialised(where["address"], folder):
+        yield
+
+
+def read_address(path: Path) -> dict[str, Any]:
+    """``address`` and ``token`` (a path) of the file that ``ray-on-slurm`` wrote, or of its folder."""
+    from echolm.record import read_json
+
+    file = path / "address" if path.is_dir() else path
+    try:
+        return read_json(file, "address")
+    except FileNotFoundError:
+        raise EchoLMError(f"{file}: is not there; the cluster has not started yet, or this is not a folder of ray-on-slurm") from None
+
+
+@contextlib.contextmanager
+def _initialised(address: str, folder: str, **options: Any) -> Iterator[None]:
+    """``ray.init`` and ``ray.shutdown``. Ray's workers would import from the folder one types the command in, so that is
+    ``folder`` for a moment."""
+    import ray
+
+    with contextlib.chdir(folder):
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR", namespace="echolm", **options)
+        except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+            raise EchoLMError(f"no connection to Ray at {address}: {_first_line(error)}") from None
+    ray._private.worker._worker_logs_enabled = False  # else it prints a worker's death to standard output
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

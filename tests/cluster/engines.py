@@ -1,0 +1,78 @@
+"""The executors that the conformance suite runs, each in a way that suits a test: how it is made, and how one waits for it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from launch_support import Shell, until
+
+from cluster.local import LocalExecutor
+from grid.definition import Cell, load_grid
+from grid.plan import Executor, Job, Limits, Report, Resources, Unit, save_cells, to_run
+
+
+@dataclass
+class Engine:
+    """One executor. ``returns``: whether its launch returns at once, and units go on without it."""
+
+    name: str
+    executor: Executor
+    shell: Shell
+    variables: dict[str, str]
+    """Of the environment that workers of this process inherit."""
+    returns: bool = False
+    reports: list[Report] = field(default_factory=list)
+
+    def launch(
+        self, grid: Path, units: Sequence[Sequence[Cell]] | None = None, slots: int = 2, meanwhile: Callable[[], Any] | None = None,
+        **resources: Any,
+    ) -> None:
+        """Launch the cells of a grid, each alone unless told otherwise, and wait until nothing runs any more. ``meanwhile``
+        is done in another thread: launches that stay want the main one."""
+        save_cells(load_grid(str(grid)), self.shell.workspace)
+        units = units or [[cell] for cell in self.shell.cells(grid)]
+        job = Job(self.shell.workspace.root, grid.stem, tuple(Unit(tuple(c.id for c in unit)) for unit in units), Resources(**resources))
+        errors: list[BaseException] = []
+        other = threading.Thread(target=_keep(meanwhile or (lambda: None), errors))
+        other.start()
+        with mock.patch.dict(os.environ, self.variables):
+            self.executor.launch(job, Limits(slots), self.reports.append)
+        other.join()
+        if errors:
+            raise errors[0]
+        if self.returns:
+            until(lambda: not any(to_run(s) or s.state.name == "running" for s in self.shell.standings(grid)), "all cells have ended")
+
+    @property
+    def halted(self) -> str:
+        """The sentence with which it stopped starting units."""
+        return str(getattr(self.executor, "halted", ""))
+
+
+def _keep(act: Callable[[], Any], errors: list[BaseException]) -> Callable[[], None]:
+    def run() -> None:
+        try:
+            act()
+        except BaseException as error:
+            errors.append(error)
+
+    return run
+
+
+@pytest.fixture(params=["local", "ray"])
+def engine(request: pytest.FixtureRequest, shell: Shell) -> Engine:
+    """Each executor in turn, in the workspace of ``shell``."""
+    variables = {name: value for name, value in shell.environment().items() if name.startswith(("TEST_", "ECHOLM_PLUGINS"))}
+    if request.param == "local":
+        return Engine("local", LocalExecutor(["cpu"]), shell, variables)
+    from cluster.ray.executor import RayExecutor
+
+    request.getfixturevalue("ray_cluster")
+    return Engine("ray", RayExecutor(environment=variables), shell, variables)
