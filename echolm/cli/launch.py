@@ -23,6 +23,8 @@ from echolm.errors import EchoLMError
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
+    from cluster.local import LocalExecutor
+    from cluster.ray.executor import RayExecutor
     from grid.definition import Cell, Grid
     from grid.plan import Report, Standing, Unit
 
@@ -44,6 +46,7 @@ class How:
     watch: bool
     every: float
     budget_gpu_hours: float | None
+    ray_address: str | None
 
     def request(self) -> Request:
         """The part that SLURM is asked for."""
@@ -67,8 +70,9 @@ def compute_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--ranks", type=click.IntRange(1), default=1, show_default=True, help="slurm, ray: processes that train one unit, without GPUs."),
         click.option("--gpus", type=click.IntRange(0), default=0, show_default=True, help="slurm, ray: GPUs for one unit, one rank each, over as many nodes as it takes."),
         click.option("--slots", type=click.IntRange(1), help="Workers or jobs at once.  [default: one per GPU, else the CPUs divided by --threads; slurm: the profile's]"),
+        click.option("--ray-address", metavar="ADDRESS", help="ray: a cluster, as host:port or the file that ray-on-slurm wrote.  [default: RAY_ADDRESS, else one of this machine]"),
         click.option("--profile", type=click.Path(exists=True, dir_okay=False, path_type=Path), envvar="ECHOLM_PROFILE", show_envvar=True, help="slurm: the site profile."),
-        click.option("--on", type=click.Choice(["local", "slurm"]), default="local", show_default=True, help="Where jobs run."),
+        click.option("--on", type=click.Choice(["local", "slurm", "ray"]), default="local", show_default=True, help="Where jobs run."),
     ):
         command = option(command)
     return command
@@ -124,32 +128,44 @@ def _run_here(workspace: Workspace, grid_name: str, grid: Grid, cells: list[Cell
     tell(blocked(before))
     planned = units(todo)
     click.echo(f"{grid.name}: {counts(before)}; running {len(todo)} in {counted(len(planned), 'unit')}", err=facts is not None)
-    stopped = _run_local(workspace, grid.name, planned, [s.cell for s in todo], how) if planned else ""
+    stopped, halted = _execute(workspace, grid.name, planned, [s.cell for s in todo], how) if planned else ("", "")
     after = survey(cells, workspace)
     collected = stopped or how.no_collect or _collect(grid.name, after, quiet=facts is not None)
     if facts is None:
         click.echo(f"{grid.name}: {counts(after)}")
     else:
-        print_json({"grid": grid.name, **facts, "states": states(after), "stopped": stopped or None})
+        print_json({"grid": grid.name, **facts, "states": states(after), "stopped": stopped or halted or None})
     tell([f"stopped by {stopped}; checkpoints are written"] if stopped else [])
+    tell([halted] if halted else [])
     tell(remedies(grid_name, after, launching=True))
     if stopped:
         return 128 + Signals[stopped]
     return 0 if collected and all(s.state.name == "complete" for s in after) else 1
 
 
-def _run_local(workspace: Workspace, grid: str, planned: list[Unit], cells: list[Cell], how: How) -> str:
-    """Run units on this machine with a progress display; the name of the signal that stopped it, or ''."""
-    from cluster.local import LocalExecutor
+def _execute(workspace: Workspace, grid: str, planned: list[Unit], cells: list[Cell], how: How) -> tuple[str, str]:
+    """Run units with a progress display. The name of the signal that stopped it, and why units were not started, or ''."""
     from grid.plan import Job, Limits, Resources
 
-    devices, threads = _devices(), how.threads or 1
-    slots = how.slots or (len(devices) if devices != ["cpu"] else max(1, len(os.sched_getaffinity(0)) // threads))
-    executor = LocalExecutor(devices)
-    resources = Resources(threads=threads, micro_batch=how.micro_batch)
+    threads = how.threads or 1
+    ranks = how.gpus or how.ranks
+    if how.on == "ray":
+        from cluster.ray.executor import RayExecutor
+
+        executor: LocalExecutor | RayExecutor = RayExecutor(how.ray_address)
+        slots = how.slots or 0
+    else:
+        from cluster.local import LocalExecutor
+
+        if ranks > 1:
+            raise EchoLMError("--on local trains a unit in one process; for several: torchrun -m echolm.cli train CELL, or --on slurm, --on ray")
+        devices = _devices()
+        executor = LocalExecutor(devices)
+        slots = how.slots or (len(devices) if devices != ["cpu"] else max(1, len(os.sched_getaffinity(0)) // threads))
+    needs = Resources(gpus=how.gpus if how.on == "ray" else 0, ranks=ranks, threads=threads, micro_batch=how.micro_batch)
     with contextlib.closing(Progress(cells)) as progress:
-        executor.launch(Job(workspace.root, grid, tuple(planned), resources), Limits(slots), progress)
-    return executor.stopped
+        executor.launch(Job(workspace.root, grid, tuple(planned), needs), Limits(slots), progress)
+    return executor.stopped, executor.halted
 
 
 def _devices() -> list[str]:
@@ -204,7 +220,7 @@ class Progress:
             self._say(report.cell, "smaller", f"out of memory; again with micro-batches of {facts['micro_batch']}")
         else:
             then = "it starts again" if facts["again"] else f"given up after {facts['deaths']} times; its log: {facts['log']}"
-            self._say(report.cell, "worker died", f"{_how(facts['status'])}; {then}")
+            self._say(report.cell, "worker died", f"{facts.get('how') or _how(facts['status'])}; {then}")
 
     def close(self) -> None:
         """Remove the bar."""
