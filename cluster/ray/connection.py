@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cluster.ray.node import is_here, start_node
 from echolm.errors import EchoLMError
 
 
@@ -63,8 +64,21 @@ def _foreign(address: str) -> Iterator[None]:
     where = read_address(Path(address)) if Path(address).exists() else {"address": address}
     if token := where.get("token"):
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token))
-    with _folder() as folder, _initialised(where["address"], folder):
+    with _folder() as folder, _joined(where["address"]), _initialised(where["address"], folder):
         yield
+
+
+@contextlib.contextmanager
+def _joined(address: str) -> Iterator[None]:
+    """A driver talks to a node of the cluster on its own machine. Where there is none (a login node), this machine joins
+    for the time, with nothing to offer."""
+    node = None if ":" not in address or is_here(address) else start_node(address, log=False, **{"num-cpus": 0, "num-gpus": 0})
+    try:
+        yield
+    finally:
+        if node:
+            node.terminate()
+            node.wait()
 
 
 def read_address(path: Path) -> dict[str, Any]:
