@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from launch_support import Reference, result, until
 
-from cluster.batch import batches
+from cluster.batch import Batch, batches, new_batch_path
 from echolm.record import find_records
+from grid.definition import load_grid
+from grid.plan import Unit, save_cells
 from tests.slurm.client import Slurm
 from tests.slurm.site import BLANK, Site
 
@@ -162,3 +165,44 @@ def test_out_of_memory_by_slurms_own_hand_is_tried_again_with_half_the_micro_bat
     assert "out-of-memory; 1 cell again with half the micro-batch" in done.err and "submitted 1 cell" in done.out, done
     assert batches(site.workspace, "toy")[-1].resources.micro_batch == 2, "half of a batch of 5"
     until(lambda: set(site.states(grid)) == {"complete"}, "complete")
+
+
+def test_arrays_keep_to_the_sites_limits_and_the_rest_waits_for_the_next_launch(site: Site, slurm: Slurm) -> None:
+    slurm.configure(restart=True, MaxArraySize="3")
+    site.profile(units_per_job=1, jobs_at_once=4, submit_limit=5)
+    grid = site.grid({"head": ["slow"], "seed": list(range(6))}, **BLANK, epochs=1)
+    site.slow(5)
+    done = site.submit(grid)
+    assert done.status == 0 and "2 arrays" in done.out, done
+    [batch] = batches(site.workspace, "toy")
+    assert sorted((array["count"], array["at_once"]) for array in batch.submitted()) == [(2, 2), (3, 2)]
+    assert "submitted" not in site.submit(grid).out, "no further job may be queued"
+    site.slow(0)
+    site.finish(grid)
+    assert site.attempts(grid) == [1] * 6
+
+
+def test_a_job_that_got_a_used_id_is_nobody_of_ours(site: Site, slurm: Slurm) -> None:
+    grid = site.grid({"head": ["mlp"]}, **BLANK, epochs=1)
+    foreign = slurm.sbatch("sleep 300")
+    save_cells(load_grid(str(grid)), site.workspace)
+    old = Batch(new_batch_path(site.workspace, "toy"), site.workspace.root, "toy", tuple(Unit((cell.id,)) for cell in site.cells(grid)))
+    old.write()
+    old.note_submitted(foreign, 1, 1)
+    assert "submitted 1 cell" in site.submit(grid).out, "the foreign job covers nothing"
+    until(lambda: set(site.states(grid)) == {"complete"}, "complete")
+    assert slurm.state(foreign) == "RUNNING"
+
+
+def test_corrupt_data_are_a_failure_of_their_cells_with_class_and_file(site: Site, tiny: Path) -> None:
+    store = site.workspace.store("tiny")
+    store.unlink()
+    shutil.copytree(tiny / "store", store)
+    frames = store / "frames.bin"
+    os.truncate(frames, frames.stat().st_size // 2)
+    grid = site.grid({"head": ["mlp"]}, epochs=1)
+    assert site.submit(grid).status == 0
+    until(lambda: set(site.states(grid)) == {"failed"}, "failed")
+    [standing] = site.standings(grid)
+    assert standing.state.evidence["class"] == "data" and "frames.bin" in standing.state.evidence["error"]
+    assert "submitted" not in site.submit(grid).out, "it waits for retry"
