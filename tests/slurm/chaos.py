@@ -110,6 +110,10 @@ class Chaos:
             if state.startswith(("drain", "down")) and not state.endswith("*"):
                 self.site.slurm("scontrol", "update", f"nodename={node}", "state=resume")
 
+    def node_state(self, node: str) -> str:
+        """In sinfo's long words; with ``*`` when it does not answer."""
+        return self.site.slurm("sinfo", "-h", "-N", "-p", "main", "-n", node, "-o", "%T").strip()
+
     def node_of(self, job: str) -> str:
         """Where a job runs."""
         return self.site.slurm("squeue", "-h", "-j", job, "-o", "%N").strip()
@@ -145,7 +149,8 @@ def node_loss(chaos: Chaos, cell: Cell, job: str) -> None:
     """The node dies, and comes back when SLURM has noticed."""
     node = chaos.node_of(job)
     chaos.site.faults.node_kill(node)
-    until(lambda: chaos.site.slurm("sinfo", "-h", "-N", "-p", "main", "-n", node, "-o", "%T").strip().startswith("down"), f"{node} down")
+    until(lambda: chaos.node_state(node).startswith("down") or "*" in chaos.node_state(node), f"{node} down or not responding")
+    until(lambda: chaos.node_of(job) != node, f"job {job} taken from {node}")
     chaos.site.faults.node_up(node)
     chaos.undrain()
 
@@ -162,7 +167,7 @@ def freeze(chaos: Chaos, cell: Cell, job: str) -> None:
             process.resume() if process.is_running() else None
         chaos.site.faults.node_thaw(node)
     chaos.undrain()
-    until(lambda: chaos.site.slurm("sinfo", "-h", "-N", "-p", "main", "-n", node, "-o", "%T").split("\n")[0] in ("idle", "mixed", "allocated"), f"{node} back")
+    until(lambda: chaos.undrain() or chaos.node_state(node) in ("idle", "mixed", "allocated"), f"{node} back")
 
 
 def _preempt(chaos: Chaos, cell: Cell, job: str, warned: bool) -> None:
