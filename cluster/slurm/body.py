@@ -94,9 +94,10 @@ class Job:
         return None
 
     def _waiting(self) -> list[Unit]:
-        """Units that no job has done."""
-        claims = self.batch.claims()
-        return [unit for unit in self.batch.units if unit.id not in claims or claims[unit.id][-1]["over"] != "done"]
+        """Units that no job has done; first the one that an earlier start of this job had."""
+        claims, job = self.batch.claims(), os.environ.get("SLURM_JOB_ID", "")
+        left = [unit for unit in self.batch.units if unit.id not in claims or claims[unit.id][-1]["over"] != "done"]
+        return sorted(left, key=lambda unit: not (unit.id in claims and job and claims[unit.id][-1]["holder"].get("slurm_job") == job))
 
 
 class Left:

@@ -33,9 +33,9 @@ CLEAR = "\x1b[H\x1b[2J"
 @as_json
 @click.pass_obj
 def status(workspace: Workspace, grid_name: str, where: tuple[str, ...], show_all: bool, watch: bool, every: float, as_json: bool) -> None:
-    """Count cells by state; list those that run or stopped, with epoch, time left, loss, and their SLURM job.
+    """Count cells by state; list those that run or stopped.
 
-    GRID is a name from 'echolm grid list' or the path of a YAML file. What is missing (data, weights) is named, with
+    Each with its epoch, time left, validation loss, speed and SLURM job. GRID is a name from 'echolm grid list' or the path of a YAML file. What is missing (data, weights) is named, with
     the command that gets it. --json lists every cell; with --watch, a document a look.
     """
     from grid.definition import load_grid

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from echolm.cli.options import as_json, program
-from echolm.errors import EchoLMError
+from echolm.errors import EchoLMError, StorageError
 from echolm.record import cell_state, write_atomic
 from echolm.registry import suggest
 from echolm.workspace import Workspace
@@ -85,6 +85,8 @@ def _print_or_write(text: str, out: Path | None) -> None:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(out, text.encode())
+    except StorageError:
+        raise
     except OSError as error:
         raise EchoLMError(f"{out}: cannot be written: {error.strerror or error}") from error
     click.echo(f"wrote {out}", err=True)

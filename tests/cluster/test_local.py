@@ -268,7 +268,7 @@ class TestCancel:
         first, *others = shell.cells(grid)
         until(lambda: shell.epochs(first) >= 1, "an epoch")
         cancelled = shell("cancel", grid, "--json")
-        assert json.loads(cancelled.out) == {"grid": "toy", "cancelled": [cell.id for cell in shell.cells(grid)]}
+        assert json.loads(cancelled.out) == {"grid": "toy", "cancelled": [cell.id for cell in shell.cells(grid)], "jobs": []}
         done = ended(process)
         assert done.status == 1
         assert shell.states(grid) == ["cancelled"] * 3

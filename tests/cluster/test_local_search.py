@@ -49,7 +49,7 @@ def test_one_of_two_workers_is_killed_and_then_the_search_is_stopped_and_continu
     assert "the same command continues" in done.err and "Traceback" not in done.err
     assert not workers(shell)
     between = shown(shell)
-    assert [trial for trial in between if trial["state"] == "interrupted"] and len(between) < 5
+    assert [trial for trial in between if trial["state"] != "complete"] and len(between) <= 5
 
     shell.slow(0)
     done = shell("search", file, "--trials", 5, "--workers", 2, "--json")

@@ -247,7 +247,7 @@ class TestFullDisk:
             patch.setattr(os, "write", lambda file, content: write(file, content[:10]))
             with pytest.raises(StorageError, match="events.jsonl: cannot be written: No space left"):
                 attempt.event("epoch", epoch=0)
-        attempt.event("epoch", epoch=1)
+        attempt.event("epoch", epoch=1, metrics={})
         attempt.release("failed")
         assert [event["event"] for event in record.events(1)] == ["epoch", "failed"]
         assert record.history()[0]["epoch"] == 1

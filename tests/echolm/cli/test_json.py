@@ -52,7 +52,7 @@ def test_logs(launched: Launched) -> None:
         (["collect", "GRID"], 3),
         (["launch", "GRID", "--dry-run"], 4),
         (["grid", "explain", "CELL"], 3),
-        (["cancel", "GRID", "--where", "head=mean"], 2),
+        (["cancel", "GRID", "--where", "head=mean"], 3),
         (["retry", "GRID", "--where", "head=mean"], 2),
         (["retry", "GRID", "--where", "head=mean", "--no-launch"], 2),
         (["train", "CELL"], 4),
