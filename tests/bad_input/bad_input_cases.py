@@ -336,7 +336,7 @@ PREDICTIONS = [
     Case("a DICOM clip of very many frames", dicom(VIDEO, NumberOfFrames=10**12), PREDICT,
         ("Error: {source}/Videos/{sample}.avi: its field NumberOfFrames is 1000000000000, but its pixels, ",)),
     Case("a clip that is not there", remove(VIDEO), PREDICT,
-        ("Error: Invalid value for 'CLIP|FOLDER': Path '{source}/Videos/{sample}.avi' does not exist.",), 2),
+        ("Error: Invalid value for 'CLIP': Path '{source}/Videos/{sample}.avi' does not exist.",), 2),
     Case("a frame beyond the end of a clip", steps(), PREDICT.replace("12", "9000"),
         ("Error: {source}/Videos/{sample}.avi: has no frame 9000; it holds",)),
     Case("a frame before the beginning of a clip", steps(), PREDICT.replace("12", "-12"),
