@@ -11,6 +11,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,13 +28,13 @@ def connected(address: str | None, **own: Any) -> Iterator[None]:
 
     EchoLMError when there is no cluster at the address, or it does not let us in.
     """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
 
     if ray.is_initialized():
         yield
         return
     address = address or os.environ.get("RAY_ADDRESS") or None
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     with _foreign(address) if address else _own(own):
         yield
 
@@ -62,17 +63,31 @@ def _folder() -> Iterator[str]:
 def _foreign(address: str) -> Iterator[None]:
     """A cluster that runs."""
     where = read_address(Path(address)) if Path(address).exists() else {"address": address}
+    _check(where["address"])
     if token := where.get("token"):
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token))
     with _folder() as folder, _joined(where["address"]), _initialised(where["address"], folder):
         yield
 
 
+def _check(address: str) -> None:
+    """EchoLMError when nobody listens at host:port: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if address == "auto":
+        return
+    if not host or not port.isdecimal() or "/" in host:
+        raise EchoLMError(f"Ray address {address!r}: valid is HOST:PORT of the head node, auto, or the file of ray-on-slurm")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise EchoLMError(f"no Ray cluster at {address}: {error.strerror or error}") from None
+
+
 @contextlib.contextmanager
 def _joined(address: str) -> Iterator[None]:
     """A driver talks to a node of the cluster on its own machine. Where there is none (a login node), this machine joins
     for the time, with nothing to offer."""
-    node = None if ":" not in address or is_here(address) else start_node(address, log=False, **{"num-cpus": 0, "num-gpus": 0})
+    node = None if address == "auto" or is_here(address) else start_node(address, log=False, **{"num-cpus": 0, "num-gpus": 0})
     try:
         yield
     finally:
@@ -102,7 +117,8 @@ def _initialised(address: str, folder: str, **options: Any) -> Iterator[None]:
         try:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", namespace="echolm", **options)
         except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-            raise EchoLMError(f"no connection to Ray at {address}: {_first_line(error)}") from None
+            hint = "" if address == "local" else "; is it a Ray of this version, and the token the cluster's (RAY_AUTH_TOKEN_PATH)?"
+            raise EchoLMError(f"no connection to Ray at {address}: {_first_line(error)}{hint}") from None
     ray._private.worker._worker_logs_enabled = False  # else it prints a worker's death to standard output
     try:
         yield

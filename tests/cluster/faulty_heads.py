@@ -2,7 +2,7 @@
 
 Each is the MLP behind one module. The file ``TEST_DELAY`` holds the seconds that ``slow`` takes for a training step,
 and may change at any time. While the file ``TEST_HEALED`` is there, nothing goes wrong. ``greedy`` and ``hungry`` have
-memory for two samples at once, on the GPU and on the host.
+memory for two samples at once, on the GPU and on the host; ``glutton`` takes the host's memory for more.
 """
 
 from __future__ import annotations
@@ -66,6 +66,14 @@ def gorge(samples: int) -> None:
         bytearray(1 << 62)
 
 
+def devour(samples: int) -> None:
+    """Fill the memory of the host, up to 4 GB, with more than two samples."""
+    held = []
+    while samples > 2 and len(held) < 80:
+        held.append(bytearray(os.urandom(1) * 50_000_000))
+        time.sleep(0.05)
+
+
 def _delay() -> float:
     try:
         return float(Path(os.environ["TEST_DELAY"]).read_text() or 0)
@@ -112,6 +120,13 @@ class Hungry(Faulty):
     name: Literal["hungry"] = "hungry"
 
 
-ALL = (Slow, Fails, Dies, Greedy, Hungry)
+class Glutton(Faulty):
+    """Really takes the host's memory, with more than two samples."""
+
+    act = staticmethod(devour)
+    name: Literal["glutton"] = "glutton"
+
+
+ALL = (Slow, Fails, Dies, Greedy, Hungry, Glutton)
 for _cls in ALL:
     HEADS.register(_cls)
