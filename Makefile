@@ -7,12 +7,17 @@ CONSTRAINTS ?= $(if $(shell command -v nvidia-smi),,-c constraints/cpu.txt)
 WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-cluster check bench clean
 demo: $(VENV)/installed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/demo.sh
 
 test: check
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests
+
+# The real SLURM (and Ray on it): installs Debian packages and needs root.
+test-cluster: $(VENV)/installed
+	@$(BIN)/python -m tests.slurm.lab needs
+	ECHOLM_TEST_SYSTEM=1 $(BIN)/python -m pytest -v $(wildcard tests/slurm tests/ray)
 
 check: $(VENV)/installed
 	$(BIN)/ruff check echolm grid cluster tests

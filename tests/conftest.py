@@ -5,11 +5,38 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before the first import of torch, and for every process that tests start
+
+
+CLUSTER = ("tests/slurm/", "tests/ray/")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """``--dist loadfile``: a worker takes a whole file, and one worker takes all of the cluster's, since there is one SLURM lab."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "cluster" if nodeid.startswith(CLUSTER) else super()._split_scope(nodeid)
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the SLURM lab: skipped where system tests are, and timed without their wait for the lab."""
+    skip = pytest.mark.skip(reason="installs and starts SLURM; set ECHOLM_TEST_SYSTEM=1 to run it")
+    for item in items:
+        if "slurm" in getattr(item, "fixturenames", ()):
+            if os.environ.get("ECHOLM_TEST_SYSTEM") != "1":
+                item.add_marker(skip)
+            if not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(300, func_only=True))
 
 
 @pytest.fixture(scope="session")
