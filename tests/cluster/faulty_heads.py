@@ -2,7 +2,7 @@
 
 Each is the MLP behind one module. The file ``TEST_DELAY`` holds the seconds that ``slow`` takes for a training step,
 and may change at any time. While the file ``TEST_HEALED`` is there, nothing goes wrong. ``greedy`` and ``hungry`` have
-memory for two samples at once, on the GPU and on the host; ``glutton`` takes the host's memory for more.
+memory for two samples at once, on the GPU and on the host.
 """
 
 from __future__ import annotations
@@ -67,11 +67,10 @@ def gorge(samples: int) -> None:
 
 
 def devour(samples: int) -> None:
-    """Fill the memory of the host, up to 4 GB, with more than two samples."""
-    held = []
-    while samples > 2 and len(held) < 80:
-        held.append(bytearray(os.urandom(1) * 50_000_000))
-        time.sleep(0.05)
+    """Take 3 GB of memory with more than two samples, until it is healed: more than SLURM gave, or Ray's node has."""
+    if samples > 2 and not _healed():
+        _EATEN.append(b"x" * 3_000_000_000)
+        time.sleep(2)  # SLURM kills at once, Ray looks now and then
 
 
 def _delay() -> float:
@@ -121,12 +120,13 @@ class Hungry(Faulty):
 
 
 class Glutton(Faulty):
-    """Really takes the host's memory, with more than two samples."""
+    """Takes more memory than there is for it, with more than two samples."""
 
     act = staticmethod(devour)
     name: Literal["glutton"] = "glutton"
 
 
+_EATEN: list[bytes] = []
 ALL = (Slow, Fails, Dies, Greedy, Hungry, Glutton)
 for _cls in ALL:
     HEADS.register(_cls)
