@@ -65,7 +65,9 @@ def _foreign(address: str) -> Iterator[None]:
     where = read_address(Path(address)) if Path(address).exists() else {"address": address}
     _check(where["address"])
     if token := where.get("token"):
-        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token))
+        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+            os.environ.pop(name, None)  # the mode is read when Ray is imported; with a token alone, it is set anew
+        os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
     with _folder() as folder, _joined(where["address"]), _initialised(where["address"], folder):
         yield
 
