@@ -1,8 +1,8 @@
 """A connection to a Ray cluster: one that runs, or one of this machine's own that ends with the connection.
 
 Ray 2.60 asks for a token. A cluster of our own gets one in this process's environment, so that nothing is written to the
-user's home; for a cluster that runs, the token is the user's (RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token), or the one that lies
-beside the address that ``echolm cluster ray-on-slurm`` wrote.
+user's home; for a cluster that runs, the token is the one that lies beside the address that ``echolm cluster ray-on-slurm``
+wrote, or the user's: RAY_AUTH_TOKEN_PATH, or RAY_AUTH_MODE=token for ~/.ray/auth_token, which Ray sends to no address unasked.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,8 @@ from typing import Any
 
 from cluster.ray.node import is_here, start_node
 from echolm.errors import EchoLMError
+
+TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
 @contextlib.contextmanager
@@ -29,9 +32,7 @@ def connected(address: str | None, **own: Any) -> Iterator[None]:
     EchoLMError when there is no cluster at the address, or it does not let us in.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    import ray
-
-    if ray.is_initialized():
+    if "ray" in sys.modules and sys.modules["ray"].is_initialized():
         yield
         return
     address = address or os.environ.get("RAY_ADDRESS") or None
@@ -42,7 +43,7 @@ def connected(address: str | None, **own: Any) -> Iterator[None]:
 @contextlib.contextmanager
 def _own(options: dict[str, Any]) -> Iterator[None]:
     """A cluster of this machine."""
-    if not any(name in os.environ for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
+    if not any(name in os.environ for name in ("RAY_AUTH_MODE", *TOKENS)):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # for the life of this process: Ray keeps the first one it sees
     with _folder() as folder, _initialised("local", folder, include_dashboard=False, _temp_dir=folder, **options):
         yield
@@ -65,9 +66,10 @@ def _foreign(address: str) -> Iterator[None]:
     where = read_address(Path(address)) if Path(address).exists() else {"address": address}
     _check(where["address"])
     if token := where.get("token"):
-        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
-            os.environ.pop(name, None)  # the mode is read when Ray is imported; with a token alone, it is set anew
+        os.environ.pop("RAY_AUTH_TOKEN", None)  # Ray would take that one
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
+    if token or any(name in os.environ for name in TOKENS):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # read when Ray is imported
     with _folder() as folder, _joined(where["address"]), _initialised(where["address"], folder):
         yield
 
@@ -119,7 +121,7 @@ def _initialised(address: str, folder: str, **options: Any) -> Iterator[None]:
         try:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", namespace="echolm", **options)
         except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-            hint = "" if address == "local" else "; is it a Ray of this version, and the token the cluster's (RAY_AUTH_TOKEN_PATH)?"
+            hint = "" if address == "local" else "; is it a Ray of this version, and the token the cluster's (RAY_AUTH_MODE=token, RAY_AUTH_TOKEN_PATH)?"
             raise EchoLMError(f"no connection to Ray at {address}: {_first_line(error)}{hint}") from None
     ray._private.worker._worker_logs_enabled = False  # else it prints a worker's death to standard output
     try:
