@@ -1,6 +1,7 @@
 """``python -m cluster.ray.allocation FOLDER``: one node of a Ray cluster, as a task of a SLURM job. See ``cluster.ray.on_slurm``.
 
-The first task starts the head and writes its address, the others join. All end when SLURM ends them, or any of them does.
+The first task starts the head, the others join it (``head`` in the folder says where); then the first writes ``address``. All
+end when SLURM ends them, or any of them does.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,22 +44,40 @@ def main(folder: Path) -> int:
 
 @contextlib.contextmanager
 def _head(folder: Path, asked: threading.Event) -> Iterator[subprocess.Popen[bytes]]:
-    """The head node, and the file with its address while it runs."""
+    """The head node, and the file with its address while all nodes are there."""
     sessions = Path(tempfile.mkdtemp(prefix="echolm-ray-", dir="/tmp"))
     with _running(start_head(sessions, **limits()), sessions) as process:
         address = _appeared(sessions / "ray_current_cluster", process, asked).read_text()
         content = {"address": address, "token": str(folder / "token"), "job": os.environ.get("SLURM_JOB_ID", ""), "sessions": str(sessions)}
-        write_atomic(folder / "address", json.dumps(content).encode())
+        write_atomic(folder / "head", json.dumps(content).encode())
+        counting = [sys.executable, "-m", "cluster.ray.allocation", str(folder), os.environ.get("SLURM_NNODES", "1")]
+        with subprocess.Popen(counting) as others:
+            while others.poll() is None and process.poll() is None and not asked.wait(0.2):
+                pass
+            others.terminate()
+        if others.returncode == 0:
+            (folder / "head").rename(folder / "address")
         try:
             yield process
         finally:
             (folder / "address").unlink(missing_ok=True)
 
 
+def count(folder: Path, nodes: int) -> None:
+    """Return when so many nodes have joined."""
+    import ray
+
+    from cluster.ray.connection import connected
+
+    with connected(str(folder / "head")):
+        while sum(node["Alive"] for node in ray.nodes()) < nodes:
+            time.sleep(0.2)
+
+
 @contextlib.contextmanager
 def _other(folder: Path, asked: threading.Event) -> Iterator[subprocess.Popen[bytes]]:
     """A node that joins the head."""
-    found = read_json(_appeared(folder / "address", None, asked), "address", "sessions")
+    found = read_json(_appeared(folder / "head", None, asked), "address", "sessions")
     with _running(start_node(found["address"], **limits()), Path(found["sessions"])) as process:
         yield process
 
@@ -98,4 +118,4 @@ def limits() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1])) if len(sys.argv) == 2 else count(Path(sys.argv[1]), int(sys.argv[2])))

@@ -3,7 +3,8 @@
 ``<folder>``, which login and compute nodes see and only its owner may read::
 
     job.sh      what sbatch ran                     log         what the nodes said
-    token       whoever has it may use the cluster  address     host:port of the head and where the token is, while it runs
+    token       whoever has it may use the cluster  address     host:port of the head and where the token is, while all nodes
+                                                                are there
 
 Ports are the system's choice and the token is the job's own, so clusters of several users share nodes without collision.
 """
