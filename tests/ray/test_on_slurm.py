@@ -21,7 +21,12 @@ from tests.slurm.fixtures import lab, slurm
 from tests.slurm.site import BLANK, Site
 
 __all__ = ["lab", "slurm"]
-NODES = "import ray; from cluster.ray.connection import connected\nwith connected({!r}): print(sum(node['Alive'] for node in ray.nodes()))"
+NODES = """
+from cluster.ray.connection import connected
+with connected({!r}):
+    import ray
+    print(sum(node["Alive"] for node in ray.nodes()))
+"""
 
 
 @pytest.fixture
