@@ -50,11 +50,12 @@ def allocation(profile: Profile, nodes: int, minutes: int | None, cpus: int | No
 
 def script(folder: Path, profile: Profile, wanted: Allocation) -> str:
     """The sbatch script."""
-    gpus = profile.gpu_request(wanted.gpus)
+    gpus, has = profile.gpu_request(wanted.gpus), profile.has
+    memory = int(has.memory_gb_per_node * 1024 * wanted.cpus / has.cpus_per_node)  # the CPUs' share of the node's
     options = {
         "job-name": "echolm-ray", "comment": folder.name, "partition": profile.partition, "account": profile.account, "qos": profile.qos,
         "constraint": profile.constraint, "exclude": ",".join(profile.exclude), "nodes": wanted.nodes, "ntasks-per-node": 1,
-        "cpus-per-task": wanted.cpus, "mem": f"{profile.memory_gb * 1024:.0f}M" if profile.memory_gb else None, "time": wanted.minutes,
+        "cpus-per-task": wanted.cpus, "mem": f"{memory}M", "time": wanted.minutes,
         "chdir": folder, "output": folder / "log", "export": "ALL", "no-requeue": True, **dict([gpus] if gpus else []), **profile.extra,
     }  # fmt: skip
     variables = {
@@ -65,7 +66,7 @@ def script(folder: Path, profile: Profile, wanted: Allocation) -> str:
         "#!/bin/bash",
         *(f"#SBATCH --{name}" + ("" if value is True else f"={shlex.quote(str(value))}") for name, value in options.items() if value),
         *profile.setup,
-        *(f"export {name}={shlex.quote(str(value))}" for name, value in variables.items()),
+        *(f"export {name}={shlex.quote(str(value))}" for name, value in variables.items() if value),
         f"exec srun --kill-on-bad-exit=1 --export=ALL {shlex.join([*profile.command, '-m', 'cluster.ray.allocation', str(folder)])}",
         "",
     ])  # fmt: skip

@@ -36,10 +36,11 @@ def engine(ray_cluster: str, shell: Shell) -> Engine:
     return ray_engine(shell)
 
 
-def start(shell: Shell, grid: Path, address: str, **variables: str | None) -> subprocess.Popen[str]:
-    """A launch with two slots in a process of its own. ``variables`` of its environment; None: without it."""
+def start(shell: Shell, grid: Path, address: str, before: tuple[str, ...] = (), **variables: str | None) -> subprocess.Popen[str]:
+    """A launch with two slots in a process of its own. ``before``: words before the command; ``variables`` of its
+    environment, None: without it."""
     save_cells(load_grid(str(grid)), shell.workspace)
-    words = [sys.executable, str(Path(__file__).with_name("driver.py")), str(shell.workspace.root), grid.stem, address, "2"]
+    words = [*before, sys.executable, str(Path(__file__).with_name("driver.py")), str(shell.workspace.root), grid.stem, address, "2"]
     words += [cell.id for cell in shell.cells(grid)]
     environment = {name: value for name, value in (shell.environment() | variables).items() if value is not None}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
@@ -80,6 +81,17 @@ STOPS: list[tuple[str, Callable[[subprocess.Popen[str]], None], int]] = [
     ("SIGTERM", lambda process: process.terminate(), 143),
     ("SIGKILL", lambda process: process.kill(), -9),
 ]
+
+
+def test_the_command_says_what_happens(ray_cluster: str, shell: Shell) -> None:
+    kinds = [{"label": f"{head} {seed}", "set": {"head": head, "seed": seed}} for head, seed in (("mean", 0), ("dies", 0), *(("fails", n) for n in range(4)))]
+    grid = shell.grid({"kind of cell": kinds}, epochs=1, **BLANK)
+    done = shell("launch", grid, "--on", "ray", "--ray-address", ray_cluster, "--slots", "1", "--no-collect")
+    assert done.status == 1
+    assert done.out.splitlines()[-1] == "toy: 6 cells: 1 complete, 1 interrupted, 3 failed, 1 pending"
+    assert len(re.findall(r"worker died .*its process on [\d.]+ is gone; it starts again", done.err)) == 2
+    assert re.search(r"given up after 3 times; its log: .*/workers/ray-0.log", done.err)
+    assert re.search(r"the same error ended 3 cells .* and nothing more is started: RuntimeError: this head is broken", done.err)
 
 
 class TestStopping:
@@ -204,11 +216,22 @@ class TestConnections:
             pass
 
     def test_another_token_is_refused(self, ray_cluster: str, shell: Shell) -> None:
-        process = start(shell, shell.grid({"head": ["mean"]}, epochs=1, **BLANK), ray_cluster, RAY_AUTH_TOKEN="0" * 64)
+        process = start(shell, shell.grid({"head": ["mean"]}, epochs=1, **BLANK), ray_cluster, RAY_AUTH_TOKEN="0" * 64, RAY_NUM_REDIS_GET_RETRIES="2")
         done = ended(process)
         assert done.status == 1
         [*_, last] = done.err.splitlines()
         assert re.search(r"EchoLMError: no connection to Ray at .*the token the cluster's", last), done.err
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="a machine of its own for a process needs root")
+    def test_a_machine_without_a_node_joins_for_the_time(self, ray_cluster: str, shell: Shell) -> None:
+        """A login node: a process that sees no other processes finds no node of Ray."""
+        grid = shell.grid({"head": ["mean"]}, epochs=1, **BLANK)
+        process = start(shell, grid, ray_cluster, before=("unshare", "--pid", "--fork", "--mount-proc", "--kill-child"))
+        done = ended(process)
+        assert (done.status, done.err) == (0, "")
+        assert shell.states(grid) == ["complete"]
+        nodes = [(node["Alive"], node["Resources"].get("CPU", 0)) for node in ray.nodes()]
+        assert [alive for alive, _ in nodes].count(False) and [cpus for alive, cpus in nodes if alive] == [4], "it has left"
 
     def test_a_cluster_of_this_machine_leaves_nothing_behind(self, shell: Shell) -> None:
         """No token in the home, no session in the temporary folder, nothing on standard output; and the folder one
