@@ -63,8 +63,8 @@ def _head(folder: Path, asked: threading.Event) -> Iterator[subprocess.Popen[byt
             (folder / "address").unlink(missing_ok=True)
 
 
-def count(folder: Path, nodes: int) -> None:
-    """Return when so many nodes have joined."""
+def count(folder: Path, nodes: int) -> int:
+    """Return, with 0, when so many nodes have joined."""
     import ray
 
     from cluster.ray.connection import connected
@@ -72,6 +72,7 @@ def count(folder: Path, nodes: int) -> None:
     with connected(str(folder / "head")):
         while sum(node["Alive"] for node in ray.nodes()) < nodes:
             time.sleep(0.2)
+    return 0
 
 
 @contextlib.contextmanager

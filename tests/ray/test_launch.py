@@ -84,11 +84,12 @@ STOPS: list[tuple[str, Callable[[subprocess.Popen[str]], None], int]] = [
 
 
 def test_the_command_says_what_happens(ray_cluster: str, shell: Shell) -> None:
-    kinds = [{"label": f"{head} {seed}", "set": {"head": head, "seed": seed}} for head, seed in (("mean", 0), ("dies", 0), *(("fails", n) for n in range(4)))]
+    pairs = [("mean", 0), ("dies", 0), *(("fails", seed) for seed in range(4))]
+    kinds = [{"label": f"{head} {seed}", "set": {"head": head, "seed": seed}} for head, seed in pairs]
     grid = shell.grid({"kind of cell": kinds}, epochs=1, **BLANK)
     done = shell("launch", grid, "--on", "ray", "--ray-address", ray_cluster, "--slots", "1", "--no-collect")
     assert done.status == 1
-    assert done.out.splitlines()[-1] == "toy: 6 cells: 1 complete, 1 interrupted, 3 failed, 1 pending"
+    assert done.out.splitlines()[-1] == "toy: 6 cells: 1 complete, 3 failed, 1 interrupted, 1 pending"
     assert len(re.findall(r"worker died .*its process on [\d.]+ is gone; it starts again", done.err)) == 2
     assert re.search(r"given up after 3 times; its log: .*/workers/ray-0.log", done.err)
     assert re.search(r"the same error ended 3 cells .* and nothing more is started: RuntimeError: this head is broken", done.err)
