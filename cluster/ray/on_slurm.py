@@ -66,6 +66,7 @@ def script(folder: Path, profile: Profile, wanted: Allocation) -> str:
         "#!/bin/bash",
         *(f"#SBATCH --{name}" + ("" if value is True else f"={shlex.quote(str(value))}") for name, value in options.items() if value),
         *profile.setup,
+        "unset RAY_ADDRESS RAY_AUTH_TOKEN  # of another cluster",
         *(f"export {name}={shlex.quote(str(value))}" for name, value in variables.items() if value),
         f"exec srun --kill-on-bad-exit=1 --export=ALL {shlex.join([*profile.command, '-m', 'cluster.ray.allocation', str(folder)])}",
         "",
