@@ -45,13 +45,13 @@ def _own(options: dict[str, Any]) -> Iterator[None]:
     """A cluster of this machine."""
     if not any(name in os.environ for name in ("RAY_AUTH_MODE", *TOKENS)):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # for the life of this process: Ray keeps the first one it sees
-    with _folder() as folder, _initialised("local", folder, include_dashboard=False, _temp_dir=folder, **options):
+    with _folder() as folder, _initialised("local", include_dashboard=False, _temp_dir=folder, **options):
         yield
 
 
 @contextlib.contextmanager
 def _folder() -> Iterator[str]:
-    """A folder for the time of a connection; where sockets are, whose whole paths may have 107 characters."""
+    """A folder for Ray's sessions, for a while. It holds sockets, whose whole paths may have 107 characters."""
     short = "/tmp" if len(tempfile.gettempdir()) > 25 and os.access("/tmp", os.W_OK) else None
     folder = tempfile.mkdtemp(prefix="echolm-ray-", dir=short)
     try:
@@ -70,7 +70,7 @@ def _foreign(address: str) -> Iterator[None]:
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
     if token or any(name in os.environ for name in TOKENS):
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # read when Ray is imported
-    with _folder() as folder, _joined(where["address"]), _initialised(where["address"], folder):
+    with _joined(where["address"]), _initialised(where["address"]):
         yield
 
 
@@ -91,11 +91,14 @@ def _check(address: str) -> None:
 def _joined(address: str) -> Iterator[None]:
     """A driver talks to a node of the cluster on its own machine. Where there is none (a login node), this machine joins
     for the time, with nothing to offer."""
-    node = None if address == "auto" or is_here(address) else start_node(address, log=False, **{"num-cpus": 0, "num-gpus": 0})
-    try:
+    if address == "auto" or is_here(address):
         yield
-    finally:
-        if node:
+        return
+    with _folder() as folder:
+        node = start_node(address, log=False, **{"num-cpus": 0, "num-gpus": 0, "temp-dir": folder})
+        try:
+            yield
+        finally:
             node.terminate()
             node.wait()
 
@@ -112,12 +115,12 @@ def read_address(path: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _initialised(address: str, folder: str, **options: Any) -> Iterator[None]:
-    """``ray.init`` and ``ray.shutdown``. Ray's workers would import from the folder one types the command in, so that is
-    ``folder`` for a moment."""
+def _initialised(address: str, **options: Any) -> Iterator[None]:
+    """``ray.init`` and ``ray.shutdown``. Ray's workers would import from the folder one types the command in, and its
+    processes would stay there: for a moment that is the root."""
     import ray
 
-    with contextlib.chdir(folder):
+    with contextlib.chdir("/"):
         try:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", namespace="echolm", **options)
         except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +36,16 @@ TOKENS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 def engine(ray_cluster: str, shell: Shell) -> Engine:
     """Ray, in the workspace of ``shell``."""
     return ray_engine(shell)
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A TMPDIR, short enough for Ray's sockets. Nothing of Ray may be left in it (torch leaves a folder)."""
+    found = Path(tempfile.mkdtemp(prefix="e-", dir="/tmp"))
+    yield found
+    left = [path for path in found.rglob("*") if "ray" in path.name]
+    shutil.rmtree(found)
+    assert not left
 
 
 def start(shell: Shell, grid: Path, address: str, before: tuple[str, ...] = (), **variables: str | None) -> subprocess.Popen[str]:
@@ -224,24 +236,23 @@ class TestConnections:
         assert re.search(r"EchoLMError: no connection to Ray at .*the token the cluster's", last), done.err
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="a machine of its own for a process needs root")
-    def test_a_machine_without_a_node_joins_for_the_time(self, ray_cluster: str, shell: Shell) -> None:
+    def test_a_machine_without_a_node_joins_for_the_time(self, ray_cluster: str, shell: Shell, temporary: Path) -> None:
         """A login node: a process that sees no other processes finds no node of Ray."""
         grid = shell.grid({"head": ["mean"]}, epochs=1, **BLANK)
-        process = start(shell, grid, ray_cluster, before=("unshare", "--pid", "--fork", "--mount-proc", "--kill-child"))
-        done = ended(process)
+        before = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+        done = ended(start(shell, grid, ray_cluster, before, TMPDIR=str(temporary)))
         assert (done.status, done.err) == (0, "")
         assert shell.states(grid) == ["complete"]
         nodes = [(node["Alive"], node["Resources"].get("CPU", 0)) for node in ray.nodes()]
         assert [alive for alive, _ in nodes].count(False) and [cpus for alive, cpus in nodes if alive] == [4], "it has left"
 
-    def test_a_cluster_of_this_machine_leaves_nothing_behind(self, shell: Shell) -> None:
+    def test_a_cluster_of_this_machine_leaves_nothing_behind(self, shell: Shell, temporary: Path) -> None:
         """No token in the home, no session in the temporary folder, nothing on standard output; and the folder one
         launches from does not matter."""
         for name in ("cluster", "torch", "grid", "json"):
             (shell.root / f"{name}.py").write_text("raise SystemExit('the wrong module')")
-        home, temporary = shell.root / "home", shell.root / "tmp"
+        home = shell.root / "home"
         home.mkdir()
-        temporary.mkdir()
         grid = shell.grid({"head": ["mean", "dies"]}, epochs=1, **BLANK)
         done = ended(start(shell, grid, "", HOME=str(home), TMPDIR=str(temporary), **dict.fromkeys(TOKENS, None)))
         assert (done.status, done.err) == (0, "")
@@ -250,4 +261,4 @@ class TestConnections:
         assert shell.states(grid) == ["complete", "interrupted"]
         log = next(report["log"] for report in reports if report["event"] == "died")
         assert "faulty_heads.py" in Path(log).read_text(), "where it died"
-        assert not [*home.rglob("*")] and not [*temporary.rglob("*")]
+        assert not [*home.rglob("*")]
