@@ -23,6 +23,7 @@ from launch_support import Reference, Shell, ended, result, until
 
 from cluster.failures import failures
 from cluster.ray.connection import connected
+from cluster.ray.executor import RayExecutor
 from cluster.ray.node import start_node
 from echolm.errors import EchoLMError
 from grid.definition import load_grid
@@ -203,6 +204,13 @@ class TestNodes:
         noted = failures(shell.workspace, "toy")
         assert [failure.kind for failure in noted] == ["out-of-memory"] * len(smaller), "the next launch knows, too"
         assert "memory" in noted[0].evidence and noted[0].cells == (shell.cells(grid)[0].id,)
+
+
+def test_processes_that_cannot_start_are_an_error_and_end_the_launch(engine: Engine, shell: Shell) -> None:
+    (shell.root / "cluster.py").write_text("raise ImportError('this is not the package')")
+    engine.executor = RayExecutor(environment={"PYTHONPATH": str(shell.root)})
+    with pytest.raises(EchoLMError, match=r"no worker starts: .*ImportError: this is not the package; see .*ray-0.log"):
+        engine.launch(shell.grid({"head": ["mean"]}, epochs=1, **BLANK), slots=1)
 
 
 class TestConnections:
