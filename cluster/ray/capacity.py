@@ -41,5 +41,9 @@ def _ranks(node: dict[str, Any], needs: Resources) -> int:
 
 def _words(resources: dict[str, Any]) -> str:
     cpus, gpus, memory = (resources.get(name, 0) for name in ("CPU", "GPU", "memory"))
-    parts = [f"{cpus:g} CPUs", f"{gpus:g} GPUs" if gpus else "", f"{memory / 1e9:.0f} GB" if memory else ""]
+    parts = [_counted(cpus, "CPU"), _counted(gpus, "GPU") if gpus else "", f"{memory / 1e9:.0f} GB" if memory else ""]
     return ", ".join(part for part in parts if part)
+
+
+def _counted(number: float, noun: str) -> str:
+    return f"{number:g} {noun}{'' if number == 1 else 's'}"

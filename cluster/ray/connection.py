@@ -1,8 +1,8 @@
 """A connection to a Ray cluster: one that runs, or one of this machine's own that ends with the connection.
 
 Ray 2.60 asks for a token. A cluster of our own gets one in this process's environment, so that nothing is written to the
-user's home; for a cluster that runs, the token is the user's (RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token), or the one that lies
-beside the address that ``echolm cluster ray-on-slurm`` wrote.
+user's home; for a cluster that runs, the token is the one that lies beside the address that ``echolm cluster ray-on-slurm``
+wrote, or the user's: RAY_AUTH_TOKEN_PATH, or RAY_AUTH_MODE=token for ~/.ray/auth_token, which Ray sends to no address unasked.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import contextlib
 import os
 import secrets
 import shutil
+import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,8 @@ from typing import Any
 
 from cluster.ray.node import is_here, start_node
 from echolm.errors import EchoLMError
+
+TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
 @contextlib.contextmanager
@@ -27,13 +31,11 @@ def connected(address: str | None, **own: Any) -> Iterator[None]:
 
     EchoLMError when there is no cluster at the address, or it does not let us in.
     """
-    import ray
-
-    if ray.is_initialized():
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if "ray" in sys.modules and sys.modules["ray"].is_initialized():
         yield
         return
     address = address or os.environ.get("RAY_ADDRESS") or None
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     with _foreign(address) if address else _own(own):
         yield
 
@@ -41,15 +43,15 @@ def connected(address: str | None, **own: Any) -> Iterator[None]:
 @contextlib.contextmanager
 def _own(options: dict[str, Any]) -> Iterator[None]:
     """A cluster of this machine."""
-    if not any(name in os.environ for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
+    if not any(name in os.environ for name in ("RAY_AUTH_MODE", *TOKENS)):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # for the life of this process: Ray keeps the first one it sees
-    with _folder() as folder, _initialised("local", folder, include_dashboard=False, _temp_dir=folder, **options):
+    with _folder() as folder, _initialised("local", include_dashboard=False, _temp_dir=folder, **options):
         yield
 
 
 @contextlib.contextmanager
 def _folder() -> Iterator[str]:
-    """A folder for the time of a connection; where sockets are, whose whole paths may have 107 characters."""
+    """A folder for Ray's sessions, for a while. It holds sockets, whose whole paths may have 107 characters."""
     short = "/tmp" if len(tempfile.gettempdir()) > 25 and os.access("/tmp", os.W_OK) else None
     folder = tempfile.mkdtemp(prefix="echolm-ray-", dir=short)
     try:
@@ -62,21 +64,41 @@ def _folder() -> Iterator[str]:
 def _foreign(address: str) -> Iterator[None]:
     """A cluster that runs."""
     where = read_address(Path(address)) if Path(address).exists() else {"address": address}
+    _check(where["address"])
     if token := where.get("token"):
-        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token))
-    with _folder() as folder, _joined(where["address"]), _initialised(where["address"], folder):
+        os.environ.pop("RAY_AUTH_TOKEN", None)  # Ray would take that one
+        os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
+    if token or any(name in os.environ for name in TOKENS):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # read when Ray is imported
+    with _joined(where["address"]), _initialised(where["address"]):
         yield
+
+
+def _check(address: str) -> None:
+    """EchoLMError when nobody listens at host:port: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if address == "auto":
+        return
+    if not host or not port.isdecimal() or "/" in host:
+        raise EchoLMError(f"Ray address {address!r}: valid is HOST:PORT of the head node, auto, or the file of ray-on-slurm")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise EchoLMError(f"no Ray cluster at {address}: {error.strerror or error}") from None
 
 
 @contextlib.contextmanager
 def _joined(address: str) -> Iterator[None]:
     """A driver talks to a node of the cluster on its own machine. Where there is none (a login node), this machine joins
     for the time, with nothing to offer."""
-    node = None if ":" not in address or is_here(address) else start_node(address, log=False, **{"num-cpus": 0, "num-gpus": 0})
-    try:
+    if address == "auto" or is_here(address):
         yield
-    finally:
-        if node:
+        return
+    with _folder() as folder:
+        node = start_node(address, log=False, **{"num-cpus": 0, "num-gpus": 0, "temp-dir": folder})
+        try:
+            yield
+        finally:
             node.terminate()
             node.wait()
 
@@ -93,16 +115,17 @@ def read_address(path: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _initialised(address: str, folder: str, **options: Any) -> Iterator[None]:
-    """``ray.init`` and ``ray.shutdown``. Ray's workers would import from the folder one types the command in, so that is
-    ``folder`` for a moment."""
+def _initialised(address: str, **options: Any) -> Iterator[None]:
+    """``ray.init`` and ``ray.shutdown``. Ray's workers would import from the folder one types the command in, and its
+    processes would stay there: for a moment that is the root."""
     import ray
 
-    with contextlib.chdir(folder):
+    with contextlib.chdir("/"):
         try:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", namespace="echolm", **options)
         except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-            raise EchoLMError(f"no connection to Ray at {address}: {_first_line(error)}") from None
+            hint = "" if address == "local" else "; is it a Ray of this version, and the token the cluster's (RAY_AUTH_MODE=token, RAY_AUTH_TOKEN_PATH)?"
+            raise EchoLMError(f"no connection to Ray at {address}: {_first_line(error)}{hint}") from None
     ray._private.worker._worker_logs_enabled = False  # else it prints a worker's death to standard output
     try:
         yield

@@ -33,6 +33,7 @@ class Gang:
         self._deadline = 0.0
         self._where: list[dict[str, Any]] = []
         self._streams: dict[Any, int] = {}
+        """What is waited for -> the rank that it is to come from."""
         self._group = _place(needs)
         actor = ray.remote(Rank)
         options = {**request(needs), "max_concurrency": 3, "runtime_env": {"env_vars": environment}}
@@ -82,9 +83,12 @@ class Gang:
 
         rank = self._streams[item]
         try:
-            news = ray.get(next(item))
+            news = ray.get(next(item) if isinstance(item, ray.ObjectRefGenerator) else item)
         except StopIteration:
             del self._streams[item]
+        except ray.exceptions.ActorUnavailableError:
+            del self._streams[item]
+            self._streams[self._actors[rank].over.remote()] = rank  # Ray answers when it knows what became of it
         except ray.exceptions.RayError as error:
             del self._streams[item]
             self._lose(rank, error)
@@ -92,6 +96,7 @@ class Gang:
             if news.event != "over":
                 return report(news)
             if news.facts["stopped"]:
+                self._streams.pop(item)
                 self.stopped = self.stopped or news.facts["stopped"]
                 self._deadline = self._deadline or time.monotonic() + GRACE_S
 

@@ -101,7 +101,7 @@ class Pool:
         for gang in self._busy():
             gang.hurry()
         gangs = {item: (slot, gang) for slot, gang in self._gangs.items() for item in gang.waits_for()}
-        if ray.wait([*gangs], timeout=POLL_S)[0]:
+        if gangs and ray.wait([*gangs], timeout=POLL_S)[0]:
             for item in ray.wait([*gangs], num_returns=len(gangs), timeout=0)[0]:
                 self._hear(*gangs[item], item)
         for slot, gang in list(self._gangs.items()):
@@ -109,6 +109,8 @@ class Pool:
                 self._settle(slot, gang)
 
     def _hear(self, slot: int, gang: Gang, item: Any) -> None:
+        if self._gangs.get(slot) is not gang:
+            return  # another of its ranks has ended it just now
         was = gang.ready
         gang.hear(item, lambda report: self._pass_on(gang, report))
         if gang.false_start:

@@ -103,6 +103,10 @@ class Rank:
         """Let its runs checkpoint and stop at their next step."""
         self._stopping = True
 
+    def over(self) -> Report:
+        """The answer to a launcher that had lost its connection to the reports: they are not sent again."""
+        return Report("over", "", {"stopped": "the connection to its process was lost"})
+
     def _work(self, news: queue.SimpleQueue[Report | BaseException], cells: Sequence[str], micro_batch: int | None, place: Place) -> None:
         """The thread of a unit."""
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from echolm.cli.options import as_json, counted, print_json
+from echolm.cli.ray_on_slurm import ray_on_slurm
 from echolm.workspace import Workspace
 
 COLOURS = {"error": "red", "warning": "yellow", "ok": "green"}
@@ -15,7 +16,7 @@ COLOURS = {"error": "red", "warning": "yellow", "ok": "green"}
 
 @click.group()
 def cluster() -> None:
-    """Describe a SLURM site in a profile; check it."""
+    """Describe a SLURM site in a profile; check it; start a Ray cluster there."""
 
 
 @cluster.command("example")
@@ -63,3 +64,6 @@ def check_profile(workspace: Workspace, profile_path: Path, as_json: bool) -> No
             click.echo(click.style(f"{finding.severity:<8}", fg=COLOURS[finding.severity]) + f" {finding.topic:<16} {finding.words()}")
         click.echo(f"{counted(errors, 'error')}, {counted(warnings, 'warning')}")
     sys.exit(1 if errors else 0)
+
+
+cluster.add_command(ray_on_slurm)

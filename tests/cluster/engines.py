@@ -69,10 +69,19 @@ def _keep(act: Callable[[], Any], errors: list[BaseException]) -> Callable[[], N
 @pytest.fixture(params=["local", "ray"])
 def engine(request: pytest.FixtureRequest, shell: Shell) -> Engine:
     """Each executor in turn, in the workspace of ``shell``."""
-    variables = {name: value for name, value in shell.environment().items() if name.startswith(("TEST_", "ECHOLM_PLUGINS"))}
     if request.param == "local":
-        return Engine("local", LocalExecutor(["cpu"]), shell, variables)
+        return Engine("local", LocalExecutor(["cpu"]), shell, variables(shell))
+    request.getfixturevalue("ray_cluster")
+    return ray_engine(shell)
+
+
+def ray_engine(shell: Shell) -> Engine:
+    """Ray, as this process is connected to it."""
     from cluster.ray.executor import RayExecutor
 
-    request.getfixturevalue("ray_cluster")
-    return Engine("ray", RayExecutor(environment=variables), shell, variables)
+    return Engine("ray", RayExecutor(environment=variables(shell)), shell, variables(shell))
+
+
+def variables(shell: Shell) -> dict[str, str]:
+    """What the faulty heads look at, in the workers."""
+    return {name: value for name, value in shell.environment().items() if name.startswith(("TEST_", "ECHOLM_PLUGINS"))}

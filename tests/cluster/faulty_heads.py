@@ -67,9 +67,10 @@ def gorge(samples: int) -> None:
 
 
 def devour(samples: int) -> None:
-    """Take 3 GB of memory with more than two samples, until it is healed: more than SLURM gave."""
+    """Take 3 GB of memory with more than two samples, until it is healed: more than SLURM gave, or Ray's node has."""
     if samples > 2 and not _healed():
         _EATEN.append(b"x" * 3_000_000_000)
+        time.sleep(2)  # SLURM kills at once, Ray looks now and then
 
 
 def _delay() -> float:
@@ -119,7 +120,7 @@ class Hungry(Faulty):
 
 
 class Glutton(Faulty):
-    """Takes more memory than the job has, with more than two samples."""
+    """Takes more memory than there is for it, with more than two samples."""
 
     act = staticmethod(devour)
     name: Literal["glutton"] = "glutton"

@@ -137,6 +137,10 @@ class Shell:
         """How many epochs a cell has behind it."""
         return max((len(record.history()) for record in find_records(self.workspace.runs, cell.id)), default=0)
 
+    def saved(self, cell: Cell) -> int:
+        """How many epochs of a cell its checkpoints remember: an epoch is told before its checkpoint is written."""
+        return max((record.place()[0] for record in find_records(self.workspace.runs, cell.id)), default=0)
+
     def workers(self) -> list[psutil.Process]:
         """The worker processes of this workspace that are there, whoever's children they are."""
         return [process for process in psutil.process_iter() if self._is_worker(process)]

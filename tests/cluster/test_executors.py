@@ -55,7 +55,7 @@ def test_a_killed_process_costs_an_attempt_and_a_cancelled_cell_stops(engine: En
     shell.slow(0.3)
 
     def disturb() -> None:
-        until(lambda: shell.epochs(killed) >= 1 and shell.epochs(cancelled) >= 1, "an epoch of both")
+        until(lambda: shell.saved(killed) >= 1 and shell.saved(cancelled) >= 1, "an epoch of both")
         mark_cancelled(shell.workspace.runs, waiting.id)
         mark_cancelled(shell.workspace.runs, cancelled.id)
         until(lambda: shell.record(cancelled).state().name == "cancelled", "the mark is obeyed")

@@ -1,0 +1,106 @@
+"""A Ray cluster inside a SLURM allocation: one job, a node of the cluster on each of its nodes, ended with the job.
+
+``<folder>``, which login and compute nodes see and only its owner may read::
+
+    job.sh      what sbatch ran                     log         what the nodes said
+    token       whoever has it may use the cluster  address     host:port of the head and where the token is, while all nodes
+                                                                are there
+
+Ports are the system's choice and the token is the job's own, so clusters of several users share nodes without collision.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shlex
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.profile import Profile
+from cluster.slurm.queue import ask_squeue
+from echolm.errors import EchoLMError
+from echolm.record import write_atomic, writing
+
+LOOK_S = 1.0
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """What one asks SLURM for: nodes, minutes, and CPUs and GPUs on each node."""
+
+    nodes: int
+    minutes: int
+    cpus: int
+    gpus: int
+
+
+def allocation(profile: Profile, nodes: int, minutes: int | None, cpus: int | None, gpus: int | None) -> Allocation:
+    """With the profile's values where nothing was asked for: whole nodes. EchoLMError when a node has less."""
+    has = profile.has
+    found = Allocation(nodes, minutes or profile.time_minutes, cpus or has.cpus_per_node, has.gpus_per_node if gpus is None else gpus)
+    for name, given, most in (("cpus", found.cpus, has.cpus_per_node), ("gpus", found.gpus, has.gpus_per_node), ("minutes", found.minutes, has.max_minutes)):
+        if most is not None and given > most:
+            raise EchoLMError(f"--{name} {given}: partition {profile.partition} has {most}; valid: up to {most}")
+    return found
+
+
+def script(folder: Path, profile: Profile, wanted: Allocation) -> str:
+    """The sbatch script."""
+    gpus, has = profile.gpu_request(wanted.gpus), profile.has
+    memory = int(has.memory_gb_per_node * 1024 * wanted.cpus / has.cpus_per_node)  # the CPUs' share of the node's
+    options = {
+        "job-name": "echolm-ray", "comment": folder.name, "partition": profile.partition, "account": profile.account, "qos": profile.qos,
+        "constraint": profile.constraint, "exclude": ",".join(profile.exclude), "nodes": wanted.nodes, "ntasks-per-node": 1,
+        "cpus-per-task": wanted.cpus, "mem": f"{memory}M", "time": wanted.minutes,
+        "chdir": folder, "output": folder / "log", "export": "ALL", "no-requeue": True, **dict([gpus] if gpus else []), **profile.extra,
+    }  # fmt: skip
+    variables = {
+        "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": folder / "token", "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", "SRUN_CPUS_PER_TASK": wanted.cpus,
+    }  # fmt: skip
+    return "\n".join([
+        "#!/bin/bash",
+        *(f"#SBATCH --{name}" + ("" if value is True else f"={shlex.quote(str(value))}") for name, value in options.items() if value),
+        *profile.setup,
+        "unset RAY_ADDRESS RAY_AUTH_TOKEN  # of another cluster",
+        *(f"export {name}={shlex.quote(str(value))}" for name, value in variables.items() if value),
+        f"exec srun --kill-on-bad-exit=1 --export=ALL {shlex.join([*profile.command, '-m', 'cluster.ray.allocation', str(folder)])}",
+        "",
+    ])  # fmt: skip
+
+
+def submit(folder: Path, profile: Profile, wanted: Allocation) -> str:
+    """Make ``folder`` and submit its job; the job's id. EchoLMError: sbatch refuses, with its words."""
+    with writing(folder):
+        folder.mkdir(parents=True, mode=0o700)
+        token = os.open(folder / "token", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        os.write(token, secrets.token_hex(32).encode())
+        os.close(token)
+    write_atomic(folder / "job.sh", script(folder, profile, wanted).encode())
+    try:
+        done = subprocess.run(["sbatch", "--parsable", str(folder / "job.sh")], capture_output=True, text=True, timeout=120)
+    except FileNotFoundError:
+        raise EchoLMError("sbatch is not there: this is not a login node of a SLURM cluster, or its module is not loaded") from None
+    except subprocess.TimeoutExpired:
+        raise EchoLMError("sbatch did not answer within 120 s; look for a job named echolm-ray in squeue before you try again") from None
+    job = done.stdout.strip().partition(";")[0]
+    if done.returncode or not job.isdecimal():
+        said = re.sub(r"\s+", " ", done.stderr or done.stdout).strip()
+        raise EchoLMError(f"sbatch refused {folder / 'job.sh'}: {said}; see: echolm cluster check PROFILE")
+    return job
+
+
+def wait(folder: Path, job: str) -> str:
+    """Wait until the cluster is there; its address. EchoLMError: the job has ended, with the end of its log."""
+    from cluster.ray.connection import read_address
+
+    while not (folder / "address").exists():
+        if not any(queued.array == job and queued.alive for queued in ask_squeue()):
+            log = (folder / "log").read_text(errors="replace").strip().splitlines() if (folder / "log").exists() else []
+            raise EchoLMError(f"job {job} ended before the cluster was there: {log[-1] if log else 'it wrote nothing'}; see {folder / 'log'}")
+        time.sleep(LOOK_S)
+    return str(read_address(folder)["address"])

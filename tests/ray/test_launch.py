@@ -1,0 +1,272 @@
+"""What a launch on Ray does that no other does, or that engines do in their own ways: ranks, signals, nodes, tokens."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest import mock
+
+import psutil
+import pytest
+import ray
+from engines import Engine, ray_engine
+from launch_support import Reference, Shell, ended, result, until
+
+from cluster.failures import failures
+from cluster.ray.connection import connected
+from cluster.ray.executor import RayExecutor
+from cluster.ray.node import start_node
+from echolm.errors import EchoLMError
+from grid.definition import load_grid
+from grid.plan import save_cells
+
+BLANK = {"encoder": "none", "trainable": "k0"}
+TOKENS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+
+
+@pytest.fixture
+def engine(ray_cluster: str, shell: Shell) -> Engine:
+    """Ray, in the workspace of ``shell``."""
+    return ray_engine(shell)
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A TMPDIR, short enough for Ray's sockets. Nothing of Ray may be left in it (torch leaves a folder)."""
+    found = Path(tempfile.mkdtemp(prefix="e-", dir="/tmp"))
+    yield found
+    left = [path for path in found.rglob("*") if "ray" in path.name]
+    shutil.rmtree(found)
+    assert not left
+
+
+def start(shell: Shell, grid: Path, address: str, before: tuple[str, ...] = (), **variables: str | None) -> subprocess.Popen[str]:
+    """A launch with two slots in a process of its own. ``before``: words before the command; ``variables`` of its
+    environment, None: without it."""
+    save_cells(load_grid(str(grid)), shell.workspace)
+    words = [*before, sys.executable, str(Path(__file__).with_name("driver.py")), str(shell.workspace.root), grid.stem, address, "2"]
+    words += [cell.id for cell in shell.cells(grid)]
+    environment = {name: value for name, value in (shell.environment() | variables).items() if value is not None}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+    return subprocess.Popen(words, env=environment, cwd=shell.root, start_new_session=True, text=True, **pipes)  # type: ignore[call-overload,no-any-return]
+
+
+class TestRanks:
+    """Several processes train one unit, placed by Ray."""
+
+    def test_two_ranks_give_what_one_gives_and_survive_the_loss_of_one(self, engine: Engine, shell: Shell, reference: Reference) -> None:
+        grid = shell.grid({"head": ["slow"]}, epochs=3, **BLANK)
+        [cell] = shell.cells(grid)
+        shell.slow(0.3)
+
+        def lose_a_rank() -> None:
+            until(lambda: shell.saved(cell) >= 1, "an epoch")
+            log = (shell.workspace.grids / "toy" / "workers" / "ray-0.1.log").read_text()
+            psutil.Process(int(re.findall(r"worker (\d+)", log)[-1])).kill()
+            shell.slow(0)
+
+        engine.launch(grid, meanwhile=lose_a_rank, ranks=2)
+        record = shell.record(cell)
+        assert [report.facts["how"] for report in engine.reports if report.event == "died"], engine.reports
+        assert record.attempts() == [1, 2]
+        assert record.events(1)[-1]["event"] == "interrupted", "the rank that was left stopped by itself"
+        started = [event for number in (1, 2) for event in record.events(number) if event["event"] == "started"]
+        assert [event["world"] for event in started] == [2, 2] and started[1]["epoch"] >= 1
+        assert record.summary()["metrics"] == pytest.approx(reference(cell)[0], rel=1e-3)  # type: ignore[index]
+
+
+def group(process: subprocess.Popen[str]) -> None:
+    """Ctrl-C on a terminal: SIGINT to the whole process group."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+STOPS: list[tuple[str, Callable[[subprocess.Popen[str]], None], int]] = [
+    ("Ctrl-C", group, 130),
+    ("SIGTERM", lambda process: process.terminate(), 143),
+    ("SIGKILL", lambda process: process.kill(), -9),
+]
+
+
+def test_the_command_says_what_happens(ray_cluster: str, shell: Shell) -> None:
+    pairs = [("mean", 8), ("dies", 9), *(("fails", seed) for seed in range(4))]
+    kinds = [{"label": f"{head} {seed}", "set": {"head": head, "seed": seed}} for head, seed in pairs]
+    grid = shell.grid({"kind of cell": kinds}, epochs=1, **BLANK)
+    done = shell("launch", grid, "--on", "ray", "--ray-address", ray_cluster, "--slots", "1", "--no-collect")
+    assert done.status == 1
+    assert done.out.splitlines()[-1] == "toy: 6 cells: 1 complete, 3 failed, 1 interrupted, 1 pending"
+    assert len(re.findall(r"worker died .*its process on [\d.]+ is gone; it starts again", done.err)) == 2
+    assert re.search(r"given up after 3 times; its log: .*/workers/ray-0.log", done.err)
+    assert re.search(r"the same error ended 3 cells .* and nothing more is started: RuntimeError: this head is broken", done.err)
+
+
+class TestStopping:
+    """Signals to the launcher; the workers belong to Ray."""
+
+    def test_a_launch_that_is_stopped_again_and_again_ends_as_if_undisturbed(self, ray_cluster: str, shell: Shell, reference: Reference) -> None:
+        grid = shell.grid({"head": ["slow"], "seed": [0, 1, 2]}, epochs=6, **BLANK)
+        first, second, third = shell.cells(grid)
+        shell.slow(0.7)
+        for number, (name, stop, status) in enumerate(STOPS):
+            process = start(shell, grid, ray_cluster)
+            until(lambda number=number: all(shell.trains(cell, number) for cell in (first, second)), f"both train before {name}")
+            workers = [shell.worker_of(cell) for cell in (first, second)]
+            stop(process)
+            done = ended(process)
+            assert (done.status, done.err) == (status, ""), name
+            until(lambda workers=workers: not any(worker.is_running() for worker in workers), f"no worker is left after {name}")
+            assert shell.states(grid) == ["interrupted", "interrupted", "pending"], name
+            for cell in (first, second) if status > 0 else ():
+                record = shell.record(cell)
+                assert record.events(record.attempts()[-1])[-1]["event"] == "interrupted", name
+                assert list(record.attempt_path(record.attempts()[-1]).glob("checkpoint-*.pt")), name
+        shell.slow(0)
+        done = ended(start(shell, grid, ray_cluster))
+        assert (done.status, done.err) == (0, "")
+        assert shell.attempts(grid) == [len(STOPS) + 1, len(STOPS) + 1, 1]
+        for cell in (first, second, third):
+            assert result(shell.record(cell)) == reference(cell)
+
+    def test_a_second_ctrl_c_does_not_wait(self, ray_cluster: str, shell: Shell) -> None:
+        shell.slow(0.1)
+        grid = shell.grid({"head": ["slow"]}, epochs=20, **BLANK)
+        [cell] = shell.cells(grid)
+        process = start(shell, grid, ray_cluster)
+        until(lambda: shell.epochs(cell) >= 1, "an epoch")
+        worker = shell.worker_of(cell)
+        worker.suspend()
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=2)
+        process.send_signal(signal.SIGINT)
+        assert ended(process).status == 130
+        until(lambda: not worker.is_running(), "the worker is gone")
+        assert shell.states(grid) == ["interrupted"]
+
+
+@contextmanager
+def node(address: str, memory_gb: int, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A further node, on this machine, that says it has so much memory: what asks for it runs there."""
+    with mock.patch.dict(os.environ, variables):
+        process = start_node(address, log=False, **{"num-cpus": 1, "num-gpus": 0, "memory": int(memory_gb * 1e9)})
+    try:
+        until(lambda: any(n["Alive"] and n["Resources"].get("memory", 0) == memory_gb * 1e9 for n in ray.nodes()), "the node is there")
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+class TestNodes:
+    """Nodes that are lost, or whose memory runs out."""
+
+    def test_a_unit_whose_node_dies_goes_on_elsewhere(self, engine: Engine, shell: Shell, reference: Reference, ray_cluster: str) -> None:
+        grid = shell.grid({"head": ["slow"]}, epochs=4, **BLANK)
+        [cell] = shell.cells(grid)
+        shell.slow(0.3)
+
+        def lose_the_node() -> None:
+            until(lambda: shell.saved(cell) >= 1, "an epoch")
+            with node(ray_cluster, 2000):
+                for process in [*psutil.Process(first.pid).children(recursive=True), psutil.Process(first.pid)]:
+                    process.kill()
+                shell.worker_of(cell).kill()
+                shell.slow(0)
+                until(lambda: shell.states(grid) == ["complete"], "it is complete")
+
+        with node(ray_cluster, 2000) as first:
+            engine.launch(grid, meanwhile=lose_the_node, memory_gb=1500)
+        [death] = [report.facts for report in engine.reports if report.event == "died"]
+        assert re.fullmatch(r"its node [\d.]+ is gone", death["how"]) and death["again"]
+        assert shell.attempts(grid) == [2]
+        assert shell.record(cell).events(2)[0]["epoch"] >= 1
+        assert result(shell.record(cell)) == reference(cell)
+
+    def test_a_unit_that_exhausts_its_node_is_tried_again_with_half_the_micro_batch(self, engine: Engine, shell: Shell, ray_cluster: str) -> None:
+        """Ray's own memory monitor kills the process; the limit is what is used now and 1.5 GB."""
+        grid = shell.grid({"head": ["glutton"]}, epochs=1, **BLANK)
+        memory = psutil.virtual_memory()
+        limit = (memory.total - memory.available + 1.5e9) / memory.total
+        with node(ray_cluster, 4000, RAY_memory_usage_threshold=f"{limit:.4f}"):
+            engine.launch(grid, memory_gb=3000)
+        assert shell.states(grid) == ["complete"]
+        smaller = [report.facts["micro_batch"] for report in engine.reports if report.event == "smaller"]
+        assert smaller[0] == 2, "half of 5"
+        assert all("ran out" in report.facts["how"] for report in engine.reports if report.event == "died")
+        noted = failures(shell.workspace, "toy")
+        assert [failure.kind for failure in noted] == ["out-of-memory"] * len(smaller), "the next launch knows, too"
+        assert "memory" in noted[0].evidence and noted[0].cells == (shell.cells(grid)[0].id,)
+
+
+def test_processes_that_cannot_start_are_an_error_and_end_the_launch(engine: Engine, shell: Shell) -> None:
+    (shell.root / "cluster.py").write_text("raise ImportError('this is not the package')")
+    engine.executor = RayExecutor(environment={"PYTHONPATH": str(shell.root)})
+    with pytest.raises(EchoLMError, match=r"no worker starts: .*ImportError: this is not the package; see .*ray-0.log"):
+        engine.launch(shell.grid({"head": ["mean"]}, epochs=1, **BLANK), slots=1)
+
+
+class TestConnections:
+    """Clusters that are not there, do not fit, or are this machine's own."""
+
+    @pytest.mark.parametrize(("needs", "message"), [
+        ({"threads": 64}, r"no room for 64 CPUs; its nodes are [\d.]+: 4 CPUs.*--threads"),
+        ({"gpus": 1}, r"no room for 1 CPU, 1 GPU"),
+        ({"ranks": 5}, r"no room for 5 ranks of 1 CPU"),
+    ])  # fmt: skip
+    def test_what_no_node_has_is_refused(self, engine: Engine, shell: Shell, needs: dict[str, int], message: str) -> None:
+        """Ray would wait for ever."""
+        with pytest.raises(EchoLMError, match=message):
+            engine.launch(shell.grid({"head": ["mean"]}, epochs=1, **BLANK), **needs)
+
+    @pytest.mark.parametrize(("address", "message"), [
+        ("127.0.0.1:1", "no Ray cluster at 127.0.0.1:1: Connection refused"),
+        ("ray://127.0.0.1:10001", "valid is HOST:PORT"),
+        (".", "address: is not there"),
+    ])  # fmt: skip
+    def test_an_address_without_a_cluster(self, monkeypatch: pytest.MonkeyPatch, address: str, message: str) -> None:
+        monkeypatch.setattr(ray, "is_initialized", lambda: False)
+        with pytest.raises(EchoLMError, match=message), connected(address):
+            pass
+
+    def test_another_token_is_refused(self, ray_cluster: str, shell: Shell) -> None:
+        process = start(shell, shell.grid({"head": ["mean"]}, epochs=1, **BLANK), ray_cluster, RAY_AUTH_TOKEN="0" * 64, RAY_NUM_REDIS_GET_RETRIES="2")
+        done = ended(process)
+        assert done.status == 1
+        [*_, last] = done.err.splitlines()
+        assert re.search(r"EchoLMError: no connection to Ray at .*the token the cluster's", last), done.err
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="a machine of its own for a process needs root")
+    def test_a_machine_without_a_node_joins_for_the_time(self, ray_cluster: str, shell: Shell, temporary: Path) -> None:
+        """A login node: a process that sees no other processes finds no node of Ray."""
+        grid = shell.grid({"head": ["mean"]}, epochs=1, **BLANK)
+        before = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+        done = ended(start(shell, grid, ray_cluster, before, TMPDIR=str(temporary)))
+        assert (done.status, done.err) == (0, "")
+        assert shell.states(grid) == ["complete"]
+        nodes = [(node["Alive"], node["Resources"].get("CPU", 0)) for node in ray.nodes()]
+        assert [alive for alive, _ in nodes].count(False) and [cpus for alive, cpus in nodes if alive] == [4], "it has left"
+
+    def test_a_cluster_of_this_machine_leaves_nothing_behind(self, shell: Shell, temporary: Path) -> None:
+        """No token in the home, no session in the temporary folder, nothing on standard output; and the folder one
+        launches from does not matter."""
+        for name in ("cluster", "torch", "grid", "json"):
+            (shell.root / f"{name}.py").write_text("raise SystemExit('the wrong module')")
+        home = shell.root / "home"
+        home.mkdir()
+        grid = shell.grid({"head": ["mean", "dies"]}, epochs=1, **BLANK)
+        done = ended(start(shell, grid, "", HOME=str(home), TMPDIR=str(temporary), **dict.fromkeys(TOKENS, None)))
+        assert (done.status, done.err) == (0, "")
+        reports = [json.loads(line) for line in done.out.splitlines()]
+        assert [report["again"] for report in reports if report["event"] == "died"] == [True, True, False]
+        assert shell.states(grid) == ["complete", "interrupted"]
+        log = next(report["log"] for report in reports if report["event"] == "died")
+        assert "faulty_heads.py" in Path(log).read_text(), "where it died"
+        assert not [*home.rglob("*")]
