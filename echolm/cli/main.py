@@ -15,6 +15,7 @@ from echolm.cli.data import data
 from echolm.cli.grid import grid
 from echolm.cli.launch import launch
 from echolm.cli.predict import predict
+from echolm.cli.report import report
 from echolm.cli.search import search
 from echolm.cli.status import status
 from echolm.cli.tables import tables
@@ -56,5 +57,5 @@ def main(ctx: click.Context, workspace: Path | None) -> None:
     ctx.obj = Workspace(workspace.absolute()) if workspace else Workspace.default()
 
 
-for command in (data, weights, grid, train, launch, status, logs, cancel, retry, collect, tables, predict, search, cluster):
+for command in (data, weights, grid, train, launch, status, logs, cancel, retry, collect, tables, report, predict, search, cluster):
     main.add_command(command)

@@ -42,7 +42,7 @@ def tables(
     from grid.tables.data import csv_text, plain
     from grid.tables.markdown import markdown
 
-    grid, results = _grid(workspace, grid_name)
+    grid, results = read_grid(workspace, grid_name)
     wanted = _wanted(grid, name, one=style == "csv" and not as_json)
     state = partial(cell_state, workspace.runs)
     built = [replace(build(grid, table, results, spread, state), program=program()) for table in wanted]
@@ -55,7 +55,7 @@ def tables(
     _print_or_write(text.rstrip("\n") + "\n", out)
 
 
-def _grid(workspace: Workspace, given: str) -> tuple[TableGrid, Path | None]:
+def read_grid(workspace: Workspace, given: str) -> tuple[TableGrid, Path | None]:
     """A grid as it was launched, else as its definition says; and its results, None when there cannot be any."""
     from grid.definition import load_grid, shipped_grids
     from grid.tables.launched import launched_grids, read_launched
