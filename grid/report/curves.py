@@ -29,12 +29,11 @@ def histories(content: Content) -> dict[str, History]:
     return found
 
 
-def curves(setting: Setting, found: Mapping[str, History], units: Mapping[str, str]) -> Markup | None:
-    """The diagrams of a setting; None without any history. ``units``: metric -> unit."""
+def curves(setting: Setting, found: Mapping[str, History], units: Mapping[str, str]) -> list[Markup]:
+    """The diagrams of a setting, a metric each. ``units``: metric -> unit."""
     seeds = [(run, found[run.cell]) for run in setting.runs if found.get(run.cell)]
     names = sorted({_name(key) for _, history in seeds for key in history}, key=lambda name: (name != "loss", name))
-    charts = [_chart(setting, name, seeds, units.get(name, "")) for name in names]
-    return tag("div", *charts, class_="charts") if charts else None
+    return [_chart(setting, name, seeds, units.get(name, "")) for name in names]
 
 
 def legend(seeds: Sequence[str]) -> Markup:
@@ -59,7 +58,7 @@ def _chart(setting: Setting, name: str, seeds: Sequence[tuple[Run, History]], un
                 pieces.append(axes.line(*history[key], stroke=colour(at), stroke_width=1.5, stroke_dasharray=dash, stroke_linecap="round"))
         pieces.append(_best(axes, run, history.get(keys[0]), at))
     title = f"{name}{f' ({unit})' if unit else ''}"
-    shown = ", ".join(keys) if name != "loss" else f"{', '.join(keys)}{'; logarithmic' if log else ''}"
+    shown = "by epoch, logarithmic" if log else "by epoch"
     figure = axes.drawn(f"{title} by epoch: {setting.name}", "epoch", pieces)
     return tag("figure", tag("figcaption", tag("b", title), " ", tag("small", shown)), figure)
 

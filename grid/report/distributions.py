@@ -9,7 +9,7 @@ import numpy as np
 from grid.report.content import Setting
 from grid.report.markup import Markup, join, link, scrolling, tag
 from grid.report.measures import Distribution, Measure
-from grid.report.svg import Axes, colour, spread_of, ticks
+from grid.report.svg import SLOTS, Axes, colour, spread_of, ticks
 
 Found = Mapping[str, Mapping[str, Sequence[Distribution]]]
 """Anchor of a setting -> measure -> its distributions by slot."""
@@ -31,15 +31,14 @@ def overview(settings: Sequence[Setting], measure: Measure, found: Found) -> Mar
                *(tag("th", f"mean {slot}".strip(), scope="col", class_="n") for slot in slots))  # fmt: skip
     body = [_row(setting, own, slots, low, high) for setting, own in rows]
     better = "higher is better" if measure.higher else "lower is better"
-    keys = [tag("span", tag("i", style=f"background:{colour(at)}"), slot, class_="key") for at, slot in enumerate(slots) if slot]
+    keys = [tag("span", tag("i", style=f"background:{colour(at, SLOTS)}"), slot, class_="key") for at, slot in enumerate(slots) if slot]
     caption = tag("caption", tag("b", measure.heading), f", {better}. ", join(keys))
     return scrolling(tag("table", caption, tag("thead", head), tag("tbody", *body), class_="boxes"), f"{measure.name} by setting")
 
 
-def histograms(setting: Setting, wanted: Sequence[Measure], found: Found) -> Markup | None:
+def histograms(setting: Setting, wanted: Sequence[Measure], found: Found) -> list[Markup]:
     """A histogram a measure over the setting's patients, its slots in one; on the grid's scale."""
-    charts = [_histogram(setting, measure, found) for measure in wanted if found.get(setting.anchor, {}).get(measure.name)]
-    return tag("div", *charts, class_="charts") if charts else None
+    return [_histogram(setting, measure, found) for measure in wanted if found.get(setting.anchor, {}).get(measure.name)]
 
 
 def _row(setting: Setting, own: Sequence[Distribution], slots: Sequence[str], low: float, high: float) -> Markup:
@@ -75,7 +74,7 @@ def _box(one: Distribution, lane: int, low: float, high: float) -> Markup:
         _stroke(f"M{at[2]} {_middle(lane) - 4}v8", 1.8, stroke="#fff"),
         _stroke("".join(outside), 3, stroke_linecap="round") if outside else None,
     ]
-    return tag("g", *pieces, stroke=colour(lane))
+    return tag("g", *pieces, stroke=colour(lane, SLOTS))
 
 
 def _middle(lane: int) -> float:
@@ -97,12 +96,12 @@ def _histogram(setting: Setting, measure: Measure, found: Found) -> Markup:
     everyone = [value for by in found.values() for one in by.get(measure.name, ()) for value in one.patients.tolist()]
     edges = np.linspace(*spread_of(everyone), BINS + 1)
     counts = [np.histogram(one.patients[np.isfinite(one.patients)], edges)[0] for one in own]
-    axes = Axes((edges[0], edges[-1]), (0, max(1, *(int(count.max()) for count in counts))), height=130)
+    axes = Axes((edges[0], edges[-1]), (0, max(1, *(int(count.max()) for count in counts))), height=140)
     pieces = [_steps(axes, edges, count, at) for at, count in enumerate(counts)]
     for at, one in enumerate(own):
         for mean in one.seeds.values():
             x = f"{axes.x_at(mean):.1f}"
-            pieces.append(tag("path", d=f"M{x} {axes.y_at(0):.1f}v6", stroke=colour(at), stroke_width=2))
+            pieces.append(tag("path", d=f"M{x} {axes.y_at(0):.1f}v6", stroke=colour(at, SLOTS), stroke_width=2))
     means = ", ".join(f"{one.slot} {one.mean:.2f}".strip() for one in own)
     title = f"{measure.heading} of {len(own[0].patients)} patients: {setting.name}"
     return tag("figure", tag("figcaption", tag("b", measure.heading), " ", tag("small", f"mean {means}")), axes.drawn(title, "", pieces))
@@ -113,4 +112,4 @@ def _steps(axes: Axes, edges: np.ndarray, counts: np.ndarray, at: int) -> Markup
     path = [f"M{axes.x_at(edges[0]):.1f} {base:.1f}"]
     for count, right in zip(counts.tolist(), edges[1:].tolist(), strict=True):
         path.append(f"V{axes.y_at(count):.1f}H{axes.x_at(right):.1f}")
-    return tag("path", d="".join([*path, f"V{base:.1f}"]), fill=colour(at), fill_opacity=0.25, stroke=colour(at), stroke_width=1.2)
+    return tag("path", d="".join([*path, f"V{base:.1f}"]), fill=colour(at, SLOTS), fill_opacity=0.25, stroke=colour(at, SLOTS), stroke_width=1.2)

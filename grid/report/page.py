@@ -109,7 +109,7 @@ def _settings(content: Content, root: Path, folder: Path | None, frames: Frames 
         pictures = drawing.contours(setting, ranking, frames) if frames else None
         drawn += pictures is not None
         blocks.append(_setting(setting, [
-            curves(setting, history, units), histograms(setting, wanted, found), pictures, runs_table(setting, root, folder), _remarks(setting),
+            tag("div", *curves(setting, history, units), *histograms(setting, wanted, found), class_="charts"), pictures, runs_table(setting, root, folder), _remarks(setting),
         ]))  # fmt: skip
     seeds = max(([run.seed for run in setting.runs] for setting in content.settings), key=len, default=[])
     lead = [tag("p", "Cells that differ in the seed alone stand together."), curves_legend(seeds)]

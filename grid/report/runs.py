@@ -10,7 +10,7 @@ from grid.report.content import Run, Setting
 from grid.report.markup import Markup, plain_table, tag
 from grid.report.svg import colour
 
-HEADER = ("seed", "state", "cell", "run", "fingerprint", "commit", "device", "host", "seconds", "epochs", "best", "log")
+HEADER = ("seed", "state", "cell", "run", "commit", "device", "seconds", "epochs", "best", "fingerprint", "log")
 SHORT = 10
 """Characters of a commit and a fingerprint."""
 
@@ -18,7 +18,8 @@ SHORT = 10
 def runs_table(setting: Setting, root: Path, folder: Path | None) -> Markup:
     """``folder``: where the page will lie. Logs are links where it lies within the workspace ``root``, else paths in it."""
     rows = [_row(run, at, root, folder) for at, run in enumerate(setting.runs)]
-    kept = [at for at, name in enumerate(HEADER) if name != "log" or any(run.log for run in setting.runs)]
+    left_out = "fingerprint" if any(run.log for run in setting.runs) else "log"  # the log's path has the fingerprint
+    kept = [at for at, name in enumerate(HEADER) if name != left_out]
     shown = [[row[at] for at in kept] for row in rows]
     numbers = [kept.index(HEADER.index(name)) for name in ("seconds", "epochs", "best")]
     return plain_table([HEADER[at] for at in kept], shown, numbers=numbers, class_="runs")
@@ -30,8 +31,8 @@ def _row(run: Run, at: int, root: Path, folder: Path | None) -> list[str]:
     best = "" if run.best_epoch is None else f"{run.best_epoch + 1:g}"
     return [
         seed, tag("b", state, class_=f"state {state}") if state != "complete" else state, _code(run.cell), _code(run.run_id),
-        _code(run.fingerprint), _code(run.commit), run.device, run.host, "" if run.seconds is None else f"{run.seconds:.1f}",
-        "" if run.epochs is None else f"{run.epochs:g}", best, _log(run.log, root, folder),
+        _code(run.commit), run.device + (f" on {run.host}" if run.host else ""), "" if run.seconds is None else f"{run.seconds:.1f}",
+        "" if run.epochs is None else f"{run.epochs:g}", best, _code(run.fingerprint), _log(run.log, root, folder),
     ]  # fmt: skip
 
 

@@ -29,12 +29,12 @@ code { padding: .05rem .3rem; overflow-wrap: anywhere; } pre { padding: .6rem; o
 small, .legend, .caption { color: #4d5566; font-size: .87rem; }
 .key { margin-right: .9rem; white-space: nowrap; } .key i { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .35em; }
 figure { margin: 0; } figcaption { line-height: 1.3; }
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); gap: .6rem 1.2rem; margin: .5rem 0; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 13.6rem), 1fr)); gap: .6rem 1rem; margin: .5rem 0; }
 .chart { width: 100%; max-width: 24rem; height: auto; display: block; } .chart text { font: 10.5px system-ui, "DejaVu Sans", sans-serif; fill: #4d5566; }
 .chart .grid line { stroke: #e4e7ee; } .chart .axis { fill: #7b8394; }
 .boxes td.scale, .boxes th.scale { width: 60%; min-width: 14rem; padding: 0 .9rem; vertical-align: middle; position: relative; }
 .boxes svg { display: block; width: 100%; overflow: visible; } .boxes { width: 100%; margin: .8rem 0 1.4rem; }
-.boxes thead th { position: sticky; top: 0; }
+.runs { font-size: .87rem; }
 .ticks { position: relative; display: block; height: 1.3em; } .ticks i { position: absolute; transform: translateX(-50%); font-style: normal; color: #4d5566; font-weight: 400; font-size: .85rem; }
 .setting { border-top: 1px solid #c3c9d6; padding-top: .2rem; margin-top: 1.6rem; } .setting:target { background: linear-gradient(#eef4fc, #fff 5rem); }
 .contours { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); gap: .6rem 1.2rem; margin: .5rem 0; }
@@ -44,7 +44,7 @@ svg.frames { position: absolute; }
 .state { font-weight: 600; } .state.failed { color: #b3261e; } .state.pending, .state.unknown { color: #4d5566; } .state.running, .state.interrupted { color: #8a5a00; }
 .failures .kind { color: #b3261e; margin-right: .5rem; } .failures li, .missing li { margin: .4rem 0; }
 details > summary { cursor: pointer; }
-@media (min-width: 62rem) { .scroll.free { overflow: visible; } }
+@media (min-width: 62rem) { .scroll:not(:has(.runs)) { overflow: visible; } .scroll:not(:has(.runs)) thead th { position: sticky; top: 2.35rem; z-index: 3; } }
 @media (max-width: 40rem) { body { padding: .8rem .8rem 4rem; font-size: 14px; } nav.parts { margin: .6rem -.8rem 0; padding: .45rem .8rem; } th, td { padding: .18rem .45rem; } .boxes tbody th { white-space: normal; min-width: 7rem; } }
 @media print { nav.parts, .skip { display: none; } body { max-width: none; font-size: 10pt; } figure, tr { break-inside: avoid; } h2, h3 { break-after: avoid; } .scroll { overflow: visible; } thead th { position: static; } .bar i, .key i { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from grid.report.markup import Markup, join, tag
 
 COLOURS = ("#1f6fb4", "#d1602a", "#2b8a4b", "#8b4fa8", "#a3781e", "#417f86")
-"""Of seeds and slots, in this order, then again from the first."""
-LEFT, RIGHT, TOP, BOTTOM = 42, 6, 8, 22
+"""Of seeds, in this order, then again from the first."""
+SLOTS = ("#00798c", "#b8336a", "#6a7283")
+"""Of slots, likewise."""
+LEFT, RIGHT, TOP, BOTTOM = 38, 6, 8, 20
 """Margins of a diagram."""
 
 
-def colour(index: int) -> str:
-    """The colour of the n-th thing."""
-    return COLOURS[index % len(COLOURS)]
+def colour(index: int, colours: Sequence[str] = COLOURS) -> str:
+    """The colour of the n-th seed, or of the n-th thing of other ``colours``."""
+    return colours[index % len(colours)]
 
 
 def ticks(low: float, high: float, about: int = 4) -> list[float]:
@@ -46,8 +48,8 @@ class Axes:
 
     x: tuple[float, float]
     y: tuple[float, float]
-    width: int = 300
-    height: int = 150
+    width: int = 240
+    height: int = 140
     log: bool = False
 
     def x_at(self, value: float) -> float:
@@ -84,7 +86,7 @@ class Axes:
             pieces += [tag("line", x1=LEFT, x2=right, y1=y, y2=y), tag("text", f"{value:g}", x=LEFT - 5, y=y, dy=".32em", text_anchor="end")]
         for value in ticks(*self.x):
             pieces.append(tag("text", f"{value:g}", x=_short(self.x_at(value)), y=bottom + 13, text_anchor="middle"))
-        pieces.append(tag("text", x_label, x=right, y=bottom - 4, text_anchor="end", class_="axis"))
+        pieces.append(tag("text", x_label, x=LEFT - 5, y=bottom + 13, text_anchor="end", class_="axis"))
         return tag("g", *pieces, class_="grid")
 
     def drawn(self, title: str, x_label: str, pieces: Sequence[Markup | None]) -> Markup:
