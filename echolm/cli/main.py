@@ -11,6 +11,7 @@ import click
 from echolm.cli.cells import cancel, logs, retry
 from echolm.cli.cluster import cluster
 from echolm.cli.collect import collect
+from echolm.cli.compare import compare, seeds_needed
 from echolm.cli.data import data
 from echolm.cli.grid import grid
 from echolm.cli.launch import launch
@@ -56,5 +57,5 @@ def main(ctx: click.Context, workspace: Path | None) -> None:
     ctx.obj = Workspace(workspace.absolute()) if workspace else Workspace.default()
 
 
-for command in (data, weights, grid, train, launch, status, logs, cancel, retry, collect, tables, predict, search, cluster):
+for command in (data, weights, grid, train, launch, status, logs, cancel, retry, collect, tables, compare, seeds_needed, predict, search, cluster):
     main.add_command(command)

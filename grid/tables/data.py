@@ -103,7 +103,7 @@ def _axes(table: Table, row: Row, column: ColumnDefinition) -> dict[str, str]:
 
 def _record(table: Table, row: Row, column: ColumnDefinition, value: Value) -> dict[str, Any]:
     number, published, verdict, standing = value.number, value.published, value.verdict, value.standing
-    own = [column.heading, column.metric, column.statistic, column.target, column.slot]
+    own: list[Any] = [column.heading, column.metric, column.statistic, column.target, column.slot]
     own += [number.estimate, number.spread, number.low, number.high] if number else [None] * 4
     own += [table.kind, *((number.label, number.patients, number.seeds) if number else ("", 0, 0))]
     sources = value.sources

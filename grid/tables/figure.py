@@ -30,7 +30,9 @@ BANDS = {
 }  # fmt: skip
 PANEL = (4.6, 3.4)
 """Width and height of a panel, inches."""
-SETTINGS = {
+ALONE = 6.4
+"""Width of a figure with one panel, inches."""
+SETTINGS: Any = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e6e8ee", "grid.linewidth": 0.7,
     "axes.edgecolor": "#5c6475", "svg.fonttype": "none", "svg.hashsalt": "echolm", "pdf.fonttype": 42,
 }  # fmt: skip
@@ -68,7 +70,8 @@ def _drawn(table: Table) -> Figure:
     panels = _panels(table, definition)
     across = min(len(panels), 2)
     down = -(-len(panels) // across)
-    drawn = Figure(figsize=(PANEL[0] * across, PANEL[1] * down + 0.6), layout="constrained")
+    wide = PANEL[0] * across if across > 1 else ALONE
+    drawn = Figure(figsize=(wide, PANEL[1] * down + 0.9), layout="constrained")
     axes = drawn.subplots(down, across, squeeze=False, sharey=True).ravel()
     lines = list(dict.fromkeys(_line_name(table, row, definition) for row in table.rows))
     places = _positions(table, definition)
@@ -161,7 +164,7 @@ def _legend(drawn: Figure, table: Table, lines: Sequence[str]) -> None:
         handles.append(Line2D([], [], color="#5c6475", linestyle=(0, (4, 2.5)), linewidth=1, marker="o", markersize=4, markerfacecolor="white", label=f"published ({table.published.paper}, {table.published.table})"))
     if any(value.diverged for value in table.values):
         handles.append(Line2D([], [], color="#b3261e", marker="x", linestyle="none", label="diverged run"))
-    drawn.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    drawn.legend(handles=handles, loc="outside lower left", ncols=2 if len(drawn.axes) > 1 else 1, frameon=False, fontsize=8)
     if any(value.synthetic for value in table.values):
         drawn.suptitle(f"{PHANTOM}: not comparable with the published numbers" if table.published else PHANTOM, fontsize=8, color="#8a4b00")
 

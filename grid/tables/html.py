@@ -19,7 +19,17 @@ from grid.tables.markdown import counts
 from grid.tables.missing import command, gaps
 from grid.tables.table import Row, Source, Table, Value
 from grid.tables.text import (
-    Note, has_paper, headed, marks, notes, number, one_outcome, paper_labels, paper_notes, published, verdict_notes,
+    Note,
+    has_paper,
+    headed,
+    marks,
+    notes,
+    number,
+    one_outcome,
+    paper_labels,
+    paper_notes,
+    published,
+    verdict_notes,
 )  # fmt: skip
 
 OUTCOMES = {"reproduced": "reproduced", "differs": "differs"}
@@ -113,7 +123,7 @@ def _card(table: Table, row: Row, column: ColumnDefinition, value: Value, folder
     if value.published:
         verdict = f" {value.verdict.text}" if value.verdict else ""
         yield f"<p>Published: {escape(published(value, column.digits))}.{escape(verdict)}</p>"
-    remarks = [*value.notes, *filter(None, [value.refused]), *(value.published.contradictions if value.published else ())]
+    remarks = [*value.notes, *filter(None, [value.refused]), *_own_notes(table, value)]
     yield from (f"<p>{escape(text)}</p>" for text in remarks)
     if value.missing:
         reasons = "; ".join(f"seed {item.seed}: {item.reason}" for item in value.missing)
@@ -141,16 +151,17 @@ def _paper(table: Table, row: Row, further: int) -> str:
         if value.verdict and not one_outcome(table):
             name = OUTCOMES.get(value.verdict.outcome, "open")
             text += f'<span class="verdict {name}" title="{escape(value.verdict.text)}">{value.verdict.outcome}</span>'
-        if value.published and value.published.contradictions:
-            text += f'<sup title="{escape(" · ".join(value.published.contradictions))}">n</sup>' if _own_notes(table, value) else ""
+        if own := _own_notes(table, value):
+            text += f'<sup title="{escape(" · ".join(own))}">n</sup>'
         cells.append(f"<td>{text}</td>")
     return f'<tr class="paper">{"".join(cells)}{"<td></td>" * further}</tr>'
 
 
-def _own_notes(table: Table, value: Value) -> bool:
-    """Whether the paper contradicts itself about this number, and not about all of them."""
+def _own_notes(table: Table, value: Value) -> list[str]:
+    """Where the paper contradicts itself about this number, and not about all of the table."""
     everywhere = {note.text for note in paper_notes(table) if not note.place}
-    return bool(value.published and set(value.published.contradictions) - everywhere)
+    found = value.published.contradictions if value.published else ()
+    return [f"On the published number: {text}." for text in found if text not in everywhere]
 
 
 def _list(head: str, lines: Sequence[Note], shown: bool) -> list[str]:

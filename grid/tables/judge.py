@@ -11,7 +11,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from grid.statistics import (
-    Diverged, Kind, Number, Resampled, Runs, Standing, Verdict, diverged, ours, resample, standings, theirs, verdict,
+    Diverged,
+    Kind,
+    Number,
+    Resampled,
+    Runs,
+    Standing,
+    Verdict,
+    diverged,
+    ours,
+    resample,
+    standings,
+    theirs,
+    verdict,
 )  # fmt: skip
 from grid.statistics.kinds import Interval
 from grid.tables.definition import ColumnDefinition, TableDefinition
@@ -135,7 +147,7 @@ def _notes(value: Resampled, failed: Sequence[Diverged], digits: int) -> list[st
     seeds = {run.seed for run in failed}
     others = [own for seed, own in zip(value.runs.seeds, value.full.tolist(), strict=True) if seed not in seeds]
     without = f"; without: {np.mean(others):.{digits}f} from {len(others)} of {value.seeds} seeds" if others else ""
-    runs = "; ".join(f"{run}, {run.value:.{digits}f}" for run in failed)
+    runs = "; ".join(str(run) for run in failed)
     return [f"{runs}; counted in the number{without}"]
 
 

@@ -9,13 +9,23 @@ from grid.tables.markdown import counts
 from grid.tables.missing import command, gaps
 from grid.tables.table import Row, Table
 from grid.tables.text import (
-    Note, has_paper, headed, marks, notes, number, one_outcome, paper_labels, paper_notes, published, verdict_notes,
+    Note,
+    has_paper,
+    headed,
+    marks,
+    notes,
+    number,
+    one_outcome,
+    paper_labels,
+    paper_notes,
+    published,
+    verdict_notes,
 )  # fmt: skip
 
 SIGNS = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    "±": r"$\pm$", "†": r"$^\dagger$", "‡": r"$^\ddagger$", "*": r"$^*$", "\n": " ", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}",
+    "±": r"$\pm$", "†": r"$^\dagger$", "‡": r"$^\ddagger$", "*": r"$^*$", "\n": " ", '"': "''", "`": r"\textasciigrave{}",
 }  # fmt: skip
 """Signs that mean something else in LaTeX, or that its fonts lack."""
 
@@ -23,7 +33,7 @@ SIGNS = {
 def latex(table: Table) -> str:
     """A ``table`` with caption and label, and below it, as text, what is unusual and what is missing.
 
-    Needs ``\\usepackage{booktabs}`` and, for quotation marks in names, ``\\usepackage[T1]{fontenc}``.
+    Needs ``\\usepackage{booktabs}``.
     """
     further = counts(table)
     columns = "l" * len(table.axes) + "r" * (len(table.columns) + len(further))
@@ -39,13 +49,14 @@ def latex(table: Table) -> str:
 
 def document(tables: Sequence[Table]) -> str:
     """A whole document with some tables, to look at."""
-    head = [r"\documentclass{article}", r"\usepackage[T1]{fontenc}", r"\usepackage[margin=1.5cm]{geometry}", r"\usepackage{booktabs}"]
+    head = [r"\documentclass{article}", r"\usepackage[margin=1.5cm]{geometry}", r"\usepackage{booktabs}"]
     return "\n".join([*head, r"\begin{document}", *(latex(table) for table in tables), r"\end{document}"]) + "\n"
 
 
 def escape(text: str) -> str:
     """``text`` as LaTeX prints it; a sign that its usual fonts lack as its code, ``U+2603``."""
-    return "".join(SIGNS.get(sign) or (sign if sign.isprintable() and ord(sign) < 0x100 else f"U+{ord(sign):04X}") for sign in text)
+    shown = "".join(SIGNS.get(sign) or (sign if sign.isprintable() and ord(sign) < 0x100 else f"U+{ord(sign):04X}") for sign in text)
+    return shown.replace("--", "-{}-").replace("--", "-{}-")
 
 
 def _key(table: Table) -> str:

@@ -8,7 +8,17 @@ from grid.tables.caption import caption, span
 from grid.tables.missing import command, gaps
 from grid.tables.table import Row, Table, Value
 from grid.tables.text import (
-    Note, has_paper, headed, marks, notes, number, one_outcome, paper_labels, paper_notes, published, verdict_notes,
+    Note,
+    has_paper,
+    headed,
+    marks,
+    notes,
+    number,
+    one_outcome,
+    paper_labels,
+    paper_notes,
+    published,
+    verdict_notes,
 )  # fmt: skip
 
 
