@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from echolm.cli.options import as_json, print_json, program
-from echolm.cli.tables import read_grid
+from echolm.cli.tables import built_tables, open_grid
 from echolm.errors import EchoLMError
-from echolm.record import cell_state, write_atomic, writing
+from echolm.record import write_atomic, writing
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -36,13 +34,12 @@ def report(workspace: Workspace, grid_name: str, out: Path | None, no_frames: bo
     from grid.report.content import gather
     from grid.report.contours import Frames
     from grid.report.page import page
-    from grid.tables.build import build
 
-    grid, results = read_grid(workspace, grid_name)
+    grid, results = open_grid(workspace, grid_name)
     target = out or workspace.results(grid.name) / NAME
-    state = partial(cell_state, workspace.runs)
     content = gather(grid, results, workspace.root, _jobs(workspace, grid.name))
-    tables = [replace(build(grid, name, results, state=state), program=program()) for name in grid.tables]
+    inside = target.absolute().is_relative_to(workspace.root)  # a page elsewhere names logs, but does not lead to them
+    tables = built_tables(workspace, grid, results, list(grid.tables), with_logs=inside)
     frames = None if no_frames else Frames(workspace.store)
     text = page(content, tables, workspace.root, target.absolute().parent, frames, grid.typed, program())
     encoded = text.encode("utf-8", "backslashreplace")

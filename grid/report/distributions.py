@@ -102,9 +102,9 @@ def _histogram(setting: Setting, measure: Measure, found: Found) -> Markup:
         for mean in one.seeds.values():
             x = f"{axes.x_at(mean):.1f}"
             pieces.append(tag("path", d=f"M{x} {axes.y_at(0):.1f}v6", stroke=colour(at, SLOTS), stroke_width=2))
-    means = ", ".join(f"{one.slot} {one.mean:.2f}".strip() for one in own)
+    means = " · ".join(f"{one.slot} {one.mean:.2f}".strip() for one in own)
     title = f"{measure.heading} of {len(own[0].patients)} patients: {setting.name}"
-    return tag("figure", tag("figcaption", tag("b", measure.heading), " ", tag("small", f"mean {means}")), axes.drawn(title, "", pieces))
+    return tag("figure", tag("figcaption", tag("b", measure.heading), " ", tag("small", means)), axes.drawn(title, "", pieces))
 
 
 def _steps(axes: Axes, edges: np.ndarray, counts: np.ndarray, at: int) -> Markup:

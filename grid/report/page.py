@@ -20,7 +20,8 @@ from grid.report.measures import distributions, measures
 from grid.report.missing import missing_cells
 from grid.report.runs import runs_table
 from grid.report.style import CSS
-from grid.report.tables import table_html
+from grid.tables.html import html
+from grid.tables.html import style as tables_style
 from grid.tables.table import Table
 
 PARTS = {
@@ -43,7 +44,7 @@ def page(content: Content, tables: Sequence[Table], root: Path, folder: Path | N
     boxes = [overview(content.settings, measure, found) for measure in wanted]
     blocks = _settings(content, root, folder, frames, found, wanted)
     parts = {
-        "tables": _tables(content, tables),
+        "tables": _tables(content, tables, folder),
         "distributions": join([_DISTRIBUTIONS, *boxes]) if any(boxes) else tag("p", "No predictions with described columns were collected."),
         "settings": blocks,
         "cost": cost(content),
@@ -53,7 +54,7 @@ def page(content: Content, tables: Sequence[Table], root: Path, folder: Path | N
     sections = [section(f"report-{name}", PARTS[name], inner) for name, inner in parts.items()]
     title = f"{content.name}: report"
     head = [tag("meta", charset="utf-8"), tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            tag("meta", name="referrer", content="no-referrer"), tag("title", title), tag("style", Markup(CSS))]  # fmt: skip
+            tag("meta", name="referrer", content="no-referrer"), tag("title", title), tag("style", Markup(tables_style() + CSS))]  # fmt: skip
     body = [link("report-tables", "to the tables", class_="skip"), _header(content), _nav(), frames.hidden() if frames else None,
             tag("main", *sections), _footer(typed or content.name, program)]  # fmt: skip
     return f"<!DOCTYPE html>\n{tag('html', tag('head', *head), tag('body', *body, class_='echolm'), lang='en')}\n"
@@ -93,11 +94,11 @@ def _nav() -> Markup:
     return tag("nav", *(link(f"report-{name}", title) for name, title in PARTS.items()), class_="parts", aria_label="parts of the page")
 
 
-def _tables(content: Content, tables: Sequence[Table]) -> Markup:
+def _tables(content: Content, tables: Sequence[Table], folder: Path | None) -> Markup:
     if not tables:
         return tag("p", "The grid defines no tables.")
     inner = tag("nav", *(link(table.name, table.title) for table in tables), class_="inner", aria_label="tables")
-    return join([inner if len(tables) > 1 else None, *(table_html(table, content.anchors) for table in tables)])
+    return join([inner if len(tables) > 1 else None, *(Markup(html(table, folder, anchors=content.anchors)) for table in tables)])
 
 
 def _settings(content: Content, root: Path, folder: Path | None, frames: Frames | None, found, wanted) -> Markup:  # type: ignore[no-untyped-def]

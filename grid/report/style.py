@@ -3,10 +3,10 @@
 CSS = """
 :root { color-scheme: light; }
 html { scroll-padding-top: 3.2rem; }
-body { margin: 0 auto; max-width: 76rem; padding: 1.2rem 1.25rem 5rem; font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; color: #1d2330; background: #fff; }
+body.echolm { margin: 0 auto; max-width: 76rem; padding: 1.2rem 1.25rem 5rem; font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; color: #1d2330; background: #fff; }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .2rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.2rem; margin: 2.6rem 0 .5rem; border-bottom: 2px solid #1d2330; padding-bottom: .15rem; }
-h3 { font-size: 1.02rem; margin: 1.6rem 0 .4rem; overflow-wrap: anywhere; }
+.echolm h2 { font-size: 1.2rem; margin: 2.6rem 0 .5rem; border-bottom: 2px solid #1d2330; padding-bottom: .15rem; }
+h3, .echolm section section h2 { font-size: 1.02rem; margin: 1.6rem 0 .4rem; border: 0; overflow-wrap: anywhere; }
 p { margin: .4rem 0; max-width: 60rem; }
 a { color: #1b5fb0; text-decoration: none; }
 a:hover { text-decoration: underline; }
@@ -45,6 +45,9 @@ svg.frames { position: absolute; }
 .failures .kind { color: #b3261e; margin-right: .5rem; } .failures li, .missing li { margin: .4rem 0; }
 details > summary { cursor: pointer; }
 @media (min-width: 62rem) { .scroll:not(:has(.runs)) { overflow: visible; } .scroll:not(:has(.runs)) thead th { position: sticky; top: 2.35rem; z-index: 3; } }
-@media (max-width: 40rem) { body { padding: .8rem .8rem 4rem; font-size: 14px; } nav.parts { margin: .6rem -.8rem 0; padding: .45rem .8rem; } th, td { padding: .18rem .45rem; } .boxes tbody th { white-space: normal; min-width: 7rem; } }
+@media (max-width: 40rem) { body.echolm { padding: .8rem .8rem 4rem; font-size: 14px; } nav.parts { margin: .6rem -.8rem 0; padding: .45rem .8rem; } th, td { padding: .18rem .45rem; } .boxes tbody th { white-space: normal; min-width: 6.5rem; } .boxes td.scale, .boxes th.scale { min-width: 9rem; padding: 0 .5rem; } }
+@media (min-width: 62rem) { .echolm .numbers > thead th { position: sticky; top: 2.35rem; z-index: 3; } }
+@media (max-width: 62rem) { .echolm table.numbers { display: block; overflow-x: auto; } .echolm .numbers > thead th, .echolm .numbers > tbody > tr > * { padding-left: .45rem; padding-right: .45rem; }
+  .echolm .card { position: fixed; left: .5rem; right: .5rem; top: auto; bottom: .5rem; width: auto; max-width: none; max-height: 60vh; overflow: auto; } }
 @media print { nav.parts, .skip { display: none; } body { max-width: none; font-size: 10pt; } figure, tr { break-inside: avoid; } h2, h3 { break-after: avoid; } .scroll { overflow: visible; } thead th { position: static; } .bar i, .key i { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """
