@@ -45,8 +45,6 @@ def _code(text: str) -> Markup:
 def _log(log: str, root: Path, folder: Path | None) -> Markup:
     if not log:
         return Markup("")
-    code = tag("code", log)
-    inside = folder is not None and folder.absolute().is_relative_to(root.absolute())
-    if not inside or folder is None:
-        return code
-    return tag("a", code, href=quote(os.path.relpath(root / log, folder)))
+    if folder is None or not folder.absolute().is_relative_to(root.absolute()):
+        return tag("code", log)
+    return tag("a", f"attempt {Path(log).parent.name}", href=quote(os.path.relpath(root / log, folder)), title=log)

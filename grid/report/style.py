@@ -13,7 +13,7 @@ a:hover { text-decoration: underline; }
 a:focus-visible, summary:focus-visible, .scroll:focus-visible, pre:focus-visible { outline: 2px solid #1b5fb0; outline-offset: 1px; }
 .skip { position: absolute; left: -99rem; } .skip:focus { left: 1rem; top: .3rem; background: #fff; z-index: 9; }
 nav.parts { position: sticky; top: 0; z-index: 6; background: #fff; border-bottom: 1px solid #d5d9e2; margin: .8rem -1.25rem 0; padding: .45rem 1.25rem; display: flex; gap: .2rem 1.1rem; overflow-x: auto; white-space: nowrap; }
-nav.inner { display: flex; flex-wrap: wrap; gap: .1rem 1rem; font-size: .9rem; }
+nav.inner { display: flex; flex-wrap: wrap; gap: .1rem 1rem; font-size: .9rem; } .echolm nav.inner a { white-space: normal; margin: 0; }
 .facts { display: flex; flex-wrap: wrap; gap: .5rem; margin: .9rem 0 0; padding: 0; list-style: none; }
 .facts li { border: 1px solid #d5d9e2; border-radius: .5rem; padding: .35rem .8rem; } .facts b { font-size: 1.1rem; font-weight: 650; margin-right: .3rem; }
 .facts .bad { border-color: #c9372c; background: #fdf0ee; } .facts .note { background: #f5f7fa; }
@@ -22,7 +22,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding: .3rem 0; }
 th, td { text-align: left; font-weight: 400; padding: .18rem .7rem; white-space: nowrap; vertical-align: top; }
 thead th { font-weight: 600; border-bottom: 1px solid #1d2330; background: #fff; vertical-align: bottom; }
-tbody tr + tr > * { border-top: 1px solid #eceef3; }
+table:not(.numbers):not(.card table) tbody tr + tr > * { border-top: 1px solid #eceef3; }
 th.n, td.n { text-align: right; }
 code, pre { font: .88em ui-monospace, "DejaVu Sans Mono", monospace; background: #f1f3f7; border-radius: .25rem; }
 code { padding: .05rem .3rem; overflow-wrap: anywhere; } pre { padding: .6rem; overflow: auto; max-height: 24rem; }
