@@ -25,7 +25,7 @@ from grid.tables.text import (
 SIGNS = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    "±": r"$\pm$", "†": r"$^\dagger$", "‡": r"$^\ddagger$", "*": r"$^*$", "\n": " ", '"': "''", "`": r"\textasciigrave{}",
+    "±": r"$\pm$", "†": r"$^\dagger$", "‡": r"$^\ddagger$", "§": r"\S{}", "\n": " ", '"': "''", "`": r"\textasciigrave{}",
 }  # fmt: skip
 """Signs that mean something else in LaTeX, or that its fonts lack."""
 

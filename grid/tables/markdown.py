@@ -8,6 +8,7 @@ from grid.tables.caption import caption, span
 from grid.tables.missing import command, gaps
 from grid.tables.table import Row, Table, Value
 from grid.tables.text import (
+    INCOMPLETE_MARK,
     Note,
     has_paper,
     headed,
@@ -109,5 +110,5 @@ def _list(head: str, lines: Iterable[Note]) -> list[str]:
 def _missing(table: Table) -> list[str]:
     lines = [f"- {gap}; type: `{command(table, dict(gap.places), gap.remedy)}`" for gap in gaps(table)]
     incomplete = any(value.incomplete for value in table.values)
-    head = "Missing (values with * are incomplete):" if incomplete else "Missing:"
+    head = f"Missing (values with {INCOMPLETE_MARK} are incomplete):" if incomplete else "Missing:"
     return ["\n".join([head, *lines]), f"and then: `{command(table, {}, 'collect')}`"] if lines else []
