@@ -58,9 +58,9 @@ def compare(workspace: Workspace, grid_name: str, first: str, second: str, headi
 @as_json
 @click.pass_obj
 def seeds_needed(workspace: Workspace, grid_name: str, first: str, second: str, heading: str, power: float, as_json: bool) -> None:
-    """Say how many more seeds would decide whether two values of GRID differ.
+    """Say how many more seeds would decide a difference.
 
-    It prints the command that runs them. A and B name them by their labels, as in head=gcn,encoder=tiny-r3d,
+    It is that of two values of GRID, paired by patient; the command that runs them is printed. A and B name them by their labels, as in head=gcn,encoder=tiny-r3d,
     trainable=all (without a blank): all that differs within one is the seed.
     """
     from grid.statistics import seeds_needed as needed

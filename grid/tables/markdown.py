@@ -80,7 +80,8 @@ def _numbers(table: Table, row: Row) -> list[str]:
     texts = []
     for column, value in headed(table, row):
         text = number(value, column.digits)
-        texts.append((f"**{text}**" if value.bold else text + _blank(table)) + marks(table, value).ljust(_room(table)))
+        shown = f"**{text}**" if value.bold else text
+        texts.append((shown + marks(table, value)).ljust(len(text) + len(_blank(table)) + (2 if value.bold else 0) + _room(table)))
     return texts
 
 

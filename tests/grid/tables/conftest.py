@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -50,7 +51,7 @@ class Results:
     def run(self, cell: str, *, end: int = 0, patients: int = 24, **options: Any) -> pa.Table:
         """Add a run with predictions of ``patients`` patients; returns the predictions."""
         fingerprint = f"{cell}-{end}".ljust(64, "0")
-        table = options.get("table") or predictions(abs(hash((cell, end))) % 2**32, patients)
+        table = options.get("table") or predictions(zlib.crc32(f"{cell} {end}".encode()), patients)
         if options.get("predictions", True):
             path = self.folder / "predictions" / f"{fingerprint[:16]}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
