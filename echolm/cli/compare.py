@@ -37,9 +37,10 @@ def values(command: C) -> C:
 @as_json
 @click.pass_obj
 def compare(workspace: Workspace, grid_name: str, first: str, second: str, heading: str, margin: float | None, as_json: bool) -> None:
-    """Compare two values of GRID, paired by patient: the difference with its interval, p, and what cannot be claimed.
+    """Compare two values of GRID, paired by patient.
 
-    A and B name them by their labels, as in head=gcn,encoder=tiny-r3d,trainable=all: all that differs within one is the seed.
+    It prints the difference with its interval and p, and what cannot be claimed. A and B name them by their labels, as in head=gcn,encoder=tiny-r3d,
+    trainable=all (without a blank): all that differs within one is the seed.
     """
     from grid.statistics import compare as compared
 
@@ -57,9 +58,10 @@ def compare(workspace: Workspace, grid_name: str, first: str, second: str, headi
 @as_json
 @click.pass_obj
 def seeds_needed(workspace: Workspace, grid_name: str, first: str, second: str, heading: str, power: float, as_json: bool) -> None:
-    """How many more seeds would decide whether two values of GRID differ, and the command that runs them.
+    """Say how many more seeds would decide a difference.
 
-    A and B name them by their labels, as in head=gcn,encoder=tiny-r3d,trainable=all: all that differs within one is the seed.
+    It is that of two values of GRID, paired by patient; the command that runs them is printed. A and B name them by their labels, as in head=gcn,encoder=tiny-r3d,
+    trainable=all (without a blank): all that differs within one is the seed.
     """
     from grid.statistics import seeds_needed as needed
     from grid.tables.selection import launches

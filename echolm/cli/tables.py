@@ -29,8 +29,8 @@ SHORT = {"patients": "std-over-patients", "seeds": "std-over-seeds"}
 @click.command()
 @click.argument("grid_name", metavar="GRID")
 @click.option("--format", "style", type=click.Choice(FORMATS), default="md", show_default=True, help="Layout.")
-@click.option("--spread", metavar="KIND", default="", help="What the ± is: crossed-95, bootstrap-95, bootstrap-90, std-over-patients, "
-              "std-over-seeds, subset-draws-95.  [default: each table's own]")  # fmt: skip
+@click.option("--spread", metavar="KIND", default="", help="What the ± is: crossed-95, bootstrap-95, bootstrap-90, std-over-patients (or patients), "
+              "std-over-seeds (or seeds), subset-draws-95.  [default: each table's own]")  # fmt: skip
 @click.option("--table", "name", metavar="NAME", help="Only this table.")
 @click.option("--definition", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="A YAML file with a section 'tables': further tables of GRID.")  # fmt: skip
@@ -43,9 +43,9 @@ def tables(
     workspace: Workspace, grid_name: str, style: str, spread: str, name: str | None, definition: Path | None, out: Path | None,
     figures: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Print the tables of GRID from its collected runs: numbers with their ±, what is missing and how to fill it.
+    """Print the tables of GRID from its collected runs.
 
-    GRID is a name from 'echolm grid list', the name of a launched grid, or the path of a YAML file. Published numbers
+    Numbers with their ±, what is missing and how to fill it. GRID is a name from 'echolm grid list', the name of a launched grid, or the path of a YAML file. Published numbers
     stand below those of the runs where the grid names them, with a verdict on each.
     """
     from grid.tables.data import json_text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 from grid.tables.caption import caption
@@ -25,7 +26,9 @@ from grid.tables.text import (
 SIGNS = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    "±": r"$\pm$", "†": r"$^\dagger$", "‡": r"$^\ddagger$", "*": r"$^*$", "\n": " ", '"': "''", "`": r"\textasciigrave{}",
+    "±": r"$\pm$", "†": r"$^\dagger$", "‡": r"$^\ddagger$", "§": r"\S{}", "\n": " ", '"': "''", "`": r"\textasciigrave{}",
+    "²": "$^2$", "³": "$^3$", "°": r"$^\circ$", "µ": r"$\mu$", "·": r"$\cdot$", "×": r"$\times$", "≤": r"$\le$", "≥": r"$\ge$", "−": "$-$",
+    "–": "-", "…": r"\dots{}",
 }  # fmt: skip
 """Signs that mean something else in LaTeX, or that its fonts lack."""
 
@@ -55,8 +58,14 @@ def document(tables: Sequence[Table]) -> str:
 
 def escape(text: str) -> str:
     """``text`` as LaTeX prints it; a sign that its usual fonts lack as its code, ``U+2603``."""
-    shown = "".join(SIGNS.get(sign) or (sign if sign.isprintable() and ord(sign) < 0x100 else f"U+{ord(sign):04X}") for sign in text)
+    shown = "".join(SIGNS.get(sign) or (sign if _is_common(sign) else f"U+{ord(sign):04X}") for sign in text)
     return shown.replace("--", "-{}-").replace("--", "-{}-")
+
+
+def _is_common(sign: str) -> bool:
+    """Whether LaTeX's first fonts have it: ASCII, and the accented letters of Western Europe."""
+    accented = ord(sign) < 0x100 and sign.isalpha() and (bool(unicodedata.decomposition(sign)) or sign in "ßæøåÆØÅ")
+    return (sign.isascii() and sign.isprintable()) or (accented and sign not in "ªº")
 
 
 def _key(table: Table) -> str:

@@ -8,6 +8,7 @@ from grid.tables.caption import caption, span
 from grid.tables.missing import command, gaps
 from grid.tables.table import Row, Table, Value
 from grid.tables.text import (
+    INCOMPLETE_MARK,
     Note,
     has_paper,
     headed,
@@ -79,7 +80,8 @@ def _numbers(table: Table, row: Row) -> list[str]:
     texts = []
     for column, value in headed(table, row):
         text = number(value, column.digits)
-        texts.append((f"**{text}**" if value.bold else text + _blank(table)) + marks(table, value).ljust(_room(table)))
+        shown = f"**{text}**" if value.bold else text
+        texts.append((shown + marks(table, value)).ljust(len(text) + len(_blank(table)) + (2 if value.bold else 0) + _room(table)))
     return texts
 
 
@@ -109,5 +111,5 @@ def _list(head: str, lines: Iterable[Note]) -> list[str]:
 def _missing(table: Table) -> list[str]:
     lines = [f"- {gap}; type: `{command(table, dict(gap.places), gap.remedy)}`" for gap in gaps(table)]
     incomplete = any(value.incomplete for value in table.values)
-    head = "Missing (values with * are incomplete):" if incomplete else "Missing:"
+    head = f"Missing (values with {INCOMPLETE_MARK} are incomplete):" if incomplete else "Missing:"
     return ["\n".join([head, *lines]), f"and then: `{command(table, {}, 'collect')}`"] if lines else []

@@ -14,7 +14,8 @@ PHANTOM = "synthetic data (phantom)"
 PAPER = "paper"
 """What marks a line with published numbers."""
 
-INCOMPLETE_MARK, DIVERGED_MARK, PATIENTS_MARK = "*", "†", "‡"
+INCOMPLETE_MARK, DIVERGED_MARK, PATIENTS_MARK = "§", "†", "‡"
+"""Signs that mean nothing in Markdown, so that they can stand behind bold text."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def published(value: Value, digits: int) -> str:
 
 
 def marks(table: Table, value: Value) -> str:
-    """``*`` incomplete, ``†`` with a diverged run, ``‡`` an interval over patients only among others."""
+    """``§`` incomplete, ``†`` with a diverged run, ``‡`` an interval over patients only among others."""
     found = [
         (INCOMPLETE_MARK, value.incomplete),
         (DIVERGED_MARK, bool(value.diverged)),
