@@ -13,10 +13,10 @@ from grid.report.contours import Frames
 from grid.report.cost import cost, duration
 from grid.report.curves import curves, histories
 from grid.report.curves import legend as curves_legend
-from grid.report.distributions import histograms, overview
+from grid.report.distributions import Found, histograms, overview
 from grid.report.failures import failures
 from grid.report.markup import Markup, join, link, section, tag
-from grid.report.measures import distributions, measures
+from grid.report.measures import Measure, distributions, measures
 from grid.report.missing import missing_cells
 from grid.report.runs import runs_table
 from grid.report.style import CSS
@@ -101,7 +101,9 @@ def _tables(content: Content, tables: Sequence[Table], folder: Path | None) -> M
     return join([inner if len(tables) > 1 else None, *(Markup(html(table, folder, anchors=content.anchors)) for table in tables)])
 
 
-def _settings(content: Content, root: Path, folder: Path | None, frames: Frames | None, found, wanted) -> Markup:  # type: ignore[no-untyped-def]
+def _settings(
+    content: Content, root: Path, folder: Path | None, frames: Frames | None, found: Found, wanted: Sequence[Measure]
+) -> Markup:
     history = histories(content)
     units = {measure.name: measure.unit for measure in wanted}
     ranking = wanted[0] if wanted else None

@@ -23,12 +23,17 @@ PROBE = """
 <script>
 window.errors = [];
 addEventListener("error", event => errors.push(String(event.message || event.target)), true);
-addEventListener("load", async () => {
+const pictures = [];
+addEventListener("DOMContentLoaded", () => {  // the load event waits for pictures that are there by now
+  for (const one of document.querySelectorAll("image")) {
+    const copy = new Image(); copy.src = one.getAttribute("href"); copy.style.position = "absolute"; copy.style.opacity = 0; copy.style.width = "1px";
+    pictures.push(copy); document.body.append(copy);
+  }
+});
+addEventListener("load", () => {
   const all = selector => [...document.querySelectorAll(selector)];
   const hrefs = [...all("a[href^='#']"), ...all("use")].map(one => one.getAttribute("href") || one.getAttribute("xlink:href"));
-  const pictures = all("image").map(one => one.getAttribute("href"));
-  let decoded = 0;
-  for (const source of pictures) { const image = new Image(); image.src = source; await image.decode().then(() => decoded++, () => 0); }
+  const decoded = pictures.filter(one => one.complete && one.naturalWidth > 0).length;
   const summary = document.querySelector("td summary"), link = document.querySelector("td .card a");
   summary.focus(); const focused = document.activeElement === summary; summary.click();
   const opened = summary.parentElement.open && link.getClientRects().length > 0;
