@@ -96,7 +96,7 @@ def _histogram(setting: Setting, measure: Measure, found: Found) -> Markup:
     everyone = [value for by in found.values() for one in by.get(measure.name, ()) for value in one.patients.tolist()]
     edges = np.linspace(*spread_of(everyone), BINS + 1)
     counts = [np.histogram(one.patients[np.isfinite(one.patients)], edges)[0] for one in own]
-    axes = Axes((edges[0], edges[-1]), (0, max(1, *(int(count.max()) for count in counts))), height=140)
+    axes = Axes((edges[0], edges[-1]), (0, max(4, *(int(count.max()) for count in counts))), height=140)
     pieces = [_steps(axes, edges, count, at) for at, count in enumerate(counts)]
     for at, one in enumerate(own):
         for mean in one.seeds.values():

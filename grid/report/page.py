@@ -10,7 +10,7 @@ from pathlib import Path
 from grid.report import contours as drawing
 from grid.report.content import Content, Setting
 from grid.report.contours import Frames
-from grid.report.cost import cost, duration
+from grid.report.cost import cost, duration, parts
 from grid.report.curves import curves, histories
 from grid.report.curves import legend as curves_legend
 from grid.report.distributions import Found, histograms, overview
@@ -71,7 +71,7 @@ def _header(content: Content) -> Markup:
     counts = Counter(run.state or "not collected" for run in content.runs)
     facts = [tag("li", tag("b", str(count)), state, class_="bad" if state == "failed" else None) for state, count in counts.items()]
     facts.insert(0, tag("li", tag("b", str(len(content.runs))), f"cells in {len(content.settings)} settings"))
-    if seconds := sum(run.seconds or 0.0 for run in runs):
+    if seconds := sum(part.seconds for part in parts(content.runs).values()):
         facts.append(tag("li", tag("b", duration(seconds)), "of computing"))
     if runs and all(run.synthetic for run in runs):
         facts.append(tag("li", "all data synthetic (phantom)", class_="note"))

@@ -86,7 +86,7 @@ class Axes:
             pieces += [tag("line", x1=LEFT, x2=right, y1=y, y2=y), tag("text", f"{value:g}", x=LEFT - 5, y=y, dy=".32em", text_anchor="end")]
         for value in ticks(*self.x):
             pieces.append(tag("text", f"{value:g}", x=_short(self.x_at(value)), y=bottom + 13, text_anchor="middle"))
-        pieces.append(tag("text", x_label, x=LEFT - 5, y=bottom + 13, text_anchor="end", class_="axis"))
+        pieces.append(tag("text", x_label, x=LEFT - 10, y=bottom + 13, text_anchor="end", class_="axis"))
         return tag("g", *pieces, class_="grid")
 
     def drawn(self, title: str, x_label: str, pieces: Sequence[Markup | None]) -> Markup:

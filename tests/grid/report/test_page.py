@@ -222,7 +222,7 @@ def test_from_the_collected_files_alone(copy: Any, text: str) -> None:
     assert "The run records are not at hand" in seen.text and "Contours are left out: " in seen.text
     assert "no clip store here" in seen.text and "data:image" not in page and "log.txt" not in page
     for name in ("Distributions", "Cost"):
-        between = r"(?<= )" + name + r" (Each|6 runs) .*? (Settings Cells|Failures )"
+        between = r"(?<= )" + name + r" (Each|6 runs took) .*? (Settings Cells|Failures )"
         assert [found.group() for found in [re.search(between, one.text) for one in (seen, before)] if found], name
     boxes = [re.findall(r'<table class="boxes">.*?</table>', one, re.DOTALL) for one in (page, text)]
     assert boxes[0] == boxes[1]
