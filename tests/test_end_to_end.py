@@ -99,7 +99,7 @@ def test_from_data_to_the_table_and_a_picture(tmp_path: Path) -> None:
     assert status["states"] == {"complete": 5}
     assert json.loads(echolm("collect", "--json"))["collected"]["whole"]["runs"] == 5
 
-    shown = list(csv.DictReader(io.StringIO(echolm("tables", "whole", "--format", "csv"))))
+    shown = list(csv.DictReader(io.StringIO(echolm("tables", "whole", "--format", "csv", "--spread", "std-over-patients"))))
     assert len(shown) == 3 * 2, "heads x columns"
     for line in shown:
         cells = [cell for cell in status["cells"] if cell["coordinates"]["head"] == line["head"]]

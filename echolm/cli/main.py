@@ -11,10 +11,12 @@ import click
 from echolm.cli.cells import cancel, logs, retry
 from echolm.cli.cluster import cluster
 from echolm.cli.collect import collect
+from echolm.cli.compare import compare, seeds_needed
 from echolm.cli.data import data
 from echolm.cli.grid import grid
 from echolm.cli.launch import launch
 from echolm.cli.predict import predict
+from echolm.cli.report import report
 from echolm.cli.search import search
 from echolm.cli.status import status
 from echolm.cli.tables import tables
@@ -61,5 +63,9 @@ def main(ctx: click.Context, workspace: Path | None) -> None:
     ctx.obj = Workspace(workspace.absolute()) if workspace else Workspace.default()
 
 
-for command in (data, weights, grid, train, launch, status, logs, cancel, retry, collect, tables, predict, search, cluster):
+GROUPS = (
+    data, weights, grid, train, launch, status, logs, cancel, retry, collect, tables, report, compare, seeds_needed, predict, search,
+    cluster,
+)  # fmt: skip
+for command in GROUPS:
     main.add_command(command)

@@ -2,89 +2,155 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
 from echolm.cli.options import as_json, program
 from echolm.errors import EchoLMError, StorageError
-from echolm.record import cell_state, write_atomic
+from echolm.record import RunRecord, cell_state, write_atomic
 from echolm.registry import suggest
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
     from grid.tables.definition import TableGrid
+    from grid.tables.table import Table
+
+
+FORMATS = ("md", "latex", "csv", "parquet", "html")
+SHORT = {"patients": "std-over-patients", "seeds": "std-over-seeds"}
+"""Further names of two kinds of ±."""
 
 
 @click.command()
 @click.argument("grid_name", metavar="GRID")
-@click.option("--format", "style", type=click.Choice(["md", "csv"]), default="md", show_default=True, help="Layout.")
-@click.option("--spread", type=click.Choice(["patients", "seeds"]), default="patients", show_default=True,
-              help="What the ± is over.")  # fmt: skip
+@click.option("--format", "style", type=click.Choice(FORMATS), default="md", show_default=True, help="Layout.")
+@click.option("--spread", metavar="KIND", default="", help="What the ± is: crossed-95, bootstrap-95, bootstrap-90, std-over-patients (or patients), "
+              "std-over-seeds (or seeds), subset-draws-95.  [default: each table's own]")  # fmt: skip
 @click.option("--table", "name", metavar="NAME", help="Only this table.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file.")
+@click.option("--definition", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="A YAML file with a section 'tables': further tables of GRID.")  # fmt: skip
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path),
+              help="Write to a file; beside it FILE.json with the runs, seeds, commits and logs behind each number.")  # fmt: skip
+@click.option("--figures", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Draw the figures of GRID into DIR, as SVG and PDF.")
 @as_json
 @click.pass_obj
 def tables(
-    workspace: Workspace, grid_name: str, style: str, spread: Literal["patients", "seeds"], name: str | None,
-    out: Path | None, as_json: bool,
+    workspace: Workspace, grid_name: str, style: str, spread: str, name: str | None, definition: Path | None, out: Path | None,
+    figures: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Print the tables of GRID from its collected runs: mean ± spread, what is missing and how to fill it.
+    """Print the tables of GRID from its collected runs.
 
-    GRID is a name from 'echolm grid list', the name of a launched grid, or the path of a YAML file. Published numbers
-    stand below those of the runs where the grid names them.
+    Numbers with their ±, what is missing and how to fill it. GRID is a name from 'echolm grid list', the name of a launched grid, or the path of a YAML file. Published numbers
+    stand below those of the runs where the grid names them, with a verdict on each.
     """
-    from grid.tables.build import build
-    from grid.tables.data import csv_text, plain
-    from grid.tables.markdown import markdown
+    from grid.tables.data import json_text
 
-    grid, results = _grid(workspace, grid_name)
-    wanted = _wanted(grid, name, one=style == "csv" and not as_json)
-    state = partial(cell_state, workspace.runs)
-    built = [replace(build(grid, table, results, spread, state), program=program()) for table in wanted]
+    grid, results = open_grid(workspace, grid_name)
+    grid = _with_tables(grid, definition)
+    built = built_tables(workspace, grid, results, _wanted(grid, name), spread)
+    if figures is not None:
+        _draw(built, figures)
+    text = json_text(grid.name, built)
     if as_json:
-        content = {"grid": grid.name, "tables": [plain(table) for table in built]}
-        text = json.dumps(content, indent=1, ensure_ascii=False)
-    else:
-        render = {"md": markdown, "csv": csv_text}[style]
-        text = "\n".join(render(table) for table in built)
-    _print_or_write(text.rstrip("\n") + "\n", out)
+        _print_or_write(text.encode(), out)
+    elif figures is None or out is not None:
+        _print_or_write(_rendered(style, grid, built, out), out)
+        if out is not None and style != "html":
+            _print_or_write(text.encode(), out.with_name(f"{out.name}.json"))
 
 
-def _grid(workspace: Workspace, given: str) -> tuple[TableGrid, Path | None]:
-    """A grid as it was launched, else as its definition says; and its results, None when there cannot be any."""
+def built_tables(
+    workspace: Workspace, grid: TableGrid, results: Path | None, wanted: Sequence[str], spread: str = "", with_logs: bool = True
+) -> list[Table]:
+    """Tables of a grid, with why runs are missing and (``with_logs``) where logs are, as far as this workspace knows."""
+    from grid.tables.build import build
+
+    kind = SHORT.get(spread, spread)
+    state, logs = partial(cell_state, workspace.runs), partial(_logs, workspace.runs) if with_logs else None
+    return [replace(build(grid, table, results, kind, state, logs), program=program()) for table in wanted]
+
+
+def _logs(runs: Path, cell: str, fingerprint: str) -> list[str]:
+    """The log files of a run, by attempt."""
+    record = RunRecord.at(runs, cell, fingerprint)
+    found = [record.attempt_path(attempt) / "log.txt" for attempt in record.attempts()]
+    return [str(path) for path in found if path.is_file()]
+
+
+def _rendered(style: str, grid: TableGrid, built: Sequence[Table], out: Path | None) -> bytes:
+    """The tables in one of ``FORMATS``."""
+    from grid.tables import data, html, latex, markdown
+
+    if style == "parquet":
+        if out is None:
+            raise EchoLMError("--format parquet is not text; add --out FILE.parquet")
+        return data.parquet(built)
+    if style == "csv":
+        return data.csv_text(built).encode()
+    if style == "html":
+        return html.page(grid.title or grid.name, built, out.absolute().parent if out else None).encode()
+    render = {"md": markdown.markdown, "latex": latex.latex}[style]
+    return ("\n".join(render(table) for table in built).rstrip("\n") + "\n").encode()
+
+
+def _draw(built: Sequence[Table], folder: Path) -> None:
+    from grid.tables.figure import save
+
+    drawn = [table for table in built if table.figure]
+    if not drawn:
+        raise EchoLMError(f"--figures: no table of {', '.join(table.name for table in built)} has a section 'figure'")
+    folder.mkdir(parents=True, exist_ok=True)
+    for table in drawn:
+        for path in save(table, folder):
+            click.echo(f"wrote {path}", err=True)
+
+
+def open_grid(workspace: Workspace, given: str) -> tuple[TableGrid, Path | None]:
+    """A grid as it was launched, else as its definition says; and its results, None when there cannot be any.
+
+    The tables of a grid that came with EchoLM are those of this EchoLM, whenever it was launched.
+    """
     from grid.definition import load_grid, shipped_grids
+    from grid.tables.further import with_current
     from grid.tables.launched import launched_grids, read_launched
 
     name = Path(given).stem if given.endswith((".yaml", ".yml")) else given
     results = workspace.results(name)
     if name in launched_grids(workspace.grids) or (name == given and name not in shipped_grids()):
-        return read_launched(workspace.grids, name), results
+        grid = read_launched(workspace.grids, name)
+        shipped = None if grid.path else shipped_grids().get(name)
+        return with_current(grid, shipped) if shipped else grid, results
     return load_grid(given), results if results.exists() else None
 
 
-def _wanted(grid: TableGrid, name: str | None, one: bool) -> list[str]:
-    """The tables to print; EchoLMError when there is none, or more than one where ``one`` is asked for."""
+def _with_tables(grid: TableGrid, definition: Path | None) -> TableGrid:
+    """The grid with the further tables of a file, which stand in the place of those of the same name."""
+    from grid.tables.further import with_tables
+
+    return grid if definition is None else with_tables(grid, definition)
+
+
+def _wanted(grid: TableGrid, name: str | None) -> list[str]:
+    """The tables to print; EchoLMError when there is none."""
     if not grid.tables:
         raise EchoLMError(f"grid {grid.name} defines no tables; add a section 'tables' to its file and launch it again")
     if name is not None and name not in grid.tables:
         raise EchoLMError(f"grid {grid.name} has no table {name!r}; {suggest(name, grid.tables)}")
-    if name is None and one and len(grid.tables) > 1:
-        raise EchoLMError(f"--format csv prints one table; add --table NAME; valid: {', '.join(grid.tables)}")
     return [name] if name else list(grid.tables)
 
 
-def _print_or_write(text: str, out: Path | None) -> None:
+def _print_or_write(content: bytes, out: Path | None) -> None:
     if out is None:
-        click.echo(text, nl=False)
+        click.echo(content, nl=False)
         return
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(out, text.encode())
+        write_atomic(out, content)
     except StorageError:
         raise
     except OSError as error:

@@ -21,7 +21,6 @@ The way of a number::
 ``planning``                  ``seeds_needed``: how many more seeds would decide a difference
 ``published``                 ``verdict`` on a published number by a printed ``RULE``
 ``divergence``                ``diverged``: runs that failed to train
-``unaligned``                 std over patients or seeds of runs that need not share their patients
 ============================  =====================================================================================
 """
 
@@ -46,7 +45,6 @@ from grid.statistics.resampling import RESAMPLES, Resampled, resample
 from grid.statistics.rows import Rows, Runs, align
 from grid.statistics.standing import Standing, bold_caption, holm, standings
 from grid.statistics.subsets import SubsetTInterval
-from grid.statistics.unaligned import OVER_PATIENTS, OVER_SEEDS, Spread, Values, patient_means, std_over_patients, std_over_seeds
 
 DEFAULT_KIND = "crossed-95"
 
@@ -87,11 +85,11 @@ def statistic(label: str, **options: Any) -> Statistic:
 
 
 __all__ = [
-    "DEFAULT_KIND", "FEWEST_SEEDS", "KINDS", "OVER_PATIENTS", "OVER_SEEDS", "PATIENTS_ONLY", "RESAMPLES", "RULE", "STATISTICS",
+    "DEFAULT_KIND", "FEWEST_SEEDS", "KINDS", "PATIENTS_ONLY", "RESAMPLES", "RULE", "STATISTICS",
     "Accuracy", "Additive", "Auc", "BalancedAccuracy", "Bias", "Comparison", "CrossedBootstrap", "Diverged", "F1", "General",
     "Kind", "MacroAuc", "MacroF1", "Mae", "Mean", "Median", "Number", "Ours", "PatientBootstrap", "Pearson", "PooledDice",
-    "R2", "Resampled", "Rmse", "Rows", "Runs", "SeedsNeeded", "Spearman", "Spread", "Standing", "Statistic", "Std",
-    "StdOverPatients", "StdOverSeeds", "SubsetTInterval", "Theirs", "Uncertainty", "Values", "Verdict", "align",
-    "bold_caption", "compare", "crossed", "crossed_difference", "diverged", "holm", "kind", "ours", "patient_means", "resample",
-    "seeds_needed", "standings", "statistic", "std_over_patients", "std_over_seeds", "theirs", "verdict",
+    "R2", "Resampled", "Rmse", "Rows", "Runs", "SeedsNeeded", "Spearman", "Standing", "Statistic", "Std",
+    "StdOverPatients", "StdOverSeeds", "SubsetTInterval", "Theirs", "Uncertainty", "Verdict", "align",
+    "bold_caption", "compare", "crossed", "crossed_difference", "diverged", "holm", "kind", "ours", "resample",
+    "seeds_needed", "standings", "statistic", "theirs", "verdict",
 ]  # fmt: skip

@@ -3,56 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+from typing import Any
 
 from echolm.errors import EchoLMError
 from echolm.registry import suggest
-from grid.statistics import OVER_PATIENTS, OVER_SEEDS, std_over_patients, std_over_seeds
+from grid.statistics import Runs, align, kind
 from grid.tables.definition import ColumnDefinition, TableCell, TableDefinition, TableGrid
-from grid.tables.group import group
+from grid.tables.group import group, members
+from grid.tables.judge import Draft, judged
 from grid.tables.missing import missing
 from grid.tables.published import Published, find, published_numbers
-from grid.tables.results import RUNS_FILE, newest_runs, predictions_path, read_columns
-from grid.tables.table import Row, Table, Value
+from grid.tables.results import RUNS_FILE, newest_runs, predictions_path
+from grid.tables.select import Predictions, data_names
+from grid.tables.table import Missing, Row, Source, Table
 
-SpreadName = Literal["patients", "seeds"]
-SPREADS = {"patients": (std_over_patients, OVER_PATIENTS), "seeds": (std_over_seeds, OVER_SEEDS)}
+State = Callable[[str], str]
+Logs = Callable[[str, str], Sequence[str]]
 
 
 def build(
-    grid: TableGrid, name: str, results: Path | None, spread: SpreadName = "patients", state: Callable[[str], str] | None = None
+    grid: TableGrid, name: str, results: Path | None, spread: str = "", state: State | None = None, logs: Logs | None = None
 ) -> Table:
     """The table ``name`` of a grid from ``results``, the folder that was collected (None: nothing was run yet).
 
-    Seeds without a run are missing, not an error; ``state``, cell id -> state of a run, tells why where the records are
-    at hand. EchoLMError when nothing was collected, the table is unknown, its
-    axes do not tell its cells apart, or the predictions lack one of its columns.
+    ``spread``: the kind of ±, by name; "": the table's own. Seeds without a run are missing, not an error; ``state``, cell
+    id -> state of a run, tells why where the records are at hand, and ``logs``, (cell id, fingerprint) -> paths, where the
+    logs are. Runs that cannot be averaged (of different test samples) make no number, and the value says why.
+    EchoLMError when nothing was collected, the table is unknown, its axes do not tell its cells apart, the predictions lack
+    one of its columns, or the kind of ± does not exist for one of its statistics.
     """
     if name not in grid.tables:
         raise EchoLMError(f"grid {grid.name} has no table {name!r}; {suggest(name, grid.tables)}")
     if results is not None and not (results / RUNS_FILE).exists():
         raise EchoLMError(f"{results / RUNS_FILE}: is not there; type: echolm collect {grid.name}")
     definition, rows = grid.tables[name], group(grid, name)
-    runs = newest_runs(results) if results else {}
-    builder = _Builder(definition, results or Path(), runs, spread, _published(grid, name), state)
+    used = kind(spread or definition.spread)
+    drafts = _Drafts(definition, results, _published(grid, name), state, logs)
+    pending = [[drafts.draft(labels, *pair) for pair in zip(definition.columns, cells, strict=True)] for labels, cells in rows.items()]
+    try:
+        values = judged(definition, list(rows), pending, used)
+    except EchoLMError as error:
+        raise EchoLMError(f"table {name} of grid {grid.name}: {error}") from None
     return Table(
         grid=grid.name,
         name=name,
         title=definition.title,
         axes=definition.rows,
         columns=definition.columns,
-        rows=tuple(Row(labels, builder.values(cells)) for labels, cells in rows.items()),
-        kind=SPREADS[spread][1],
+        rows=tuple(Row(*pair) for pair in zip(rows, values, strict=True)),
+        kind=used.name,
         published=definition.published,
+        figure=definition.figure,
+        where=_where(grid, name),
         typed=grid.typed,
-        whole_grid=len(grid.tables) == 1 and all(name in cell.tables for cell in grid.cells),
     )
+
+
+def _where(grid: TableGrid, name: str) -> tuple[str, ...]:
+    """The conditions by which a command selects the table's cells; none for all cells of the grid."""
+    conditions = tuple(f"{axis}={','.join(labels)}" for axis, labels in grid.tables[name].cells.items())
+    if conditions or len(members(grid, name)) == len(grid.cells):
+        return conditions
+    return (f"table={name}",)
 
 
 def _published(grid: TableGrid, name: str) -> list[Published]:
@@ -64,62 +78,61 @@ def _published(grid: TableGrid, name: str) -> list[Published]:
 
 
 @dataclass
-class _Run:
-    """A run with its patients and values of one column."""
+class _Drafts:
+    """Reads the places of a table, one by one."""
 
-    seed: str
-    cell: str
-    stored: dict[str, Any]
-    patients: np.ndarray
-    values: np.ndarray
-
-
-@dataclass
-class _Builder:
     definition: TableDefinition
-    results: Path
-    runs: Mapping[str, list[dict[str, Any]]]
-    spread: SpreadName
+    results: Path | None
     published: list[Published]
-    state: Callable[[str], str] | None
-    _tables: dict[Path, pa.Table] = field(default_factory=dict)
+    state: State | None
+    logs: Logs | None
 
-    def values(self, cells: Sequence[Mapping[str, TableCell]]) -> tuple[Value, ...]:
-        """A row's values from the cells of each column, by seed."""
-        self._tables.clear()
-        return tuple(self._value(*pair) for pair in zip(self.definition.columns, cells, strict=True))
+    def __post_init__(self) -> None:
+        self._runs = newest_runs(self.results) if self.results else {}
+        self._data = data_names(self.results / RUNS_FILE) if self.results else {}
+        self._predictions = Predictions(self.definition.columns)
 
-    def _value(self, column: ColumnDefinition, cells: Mapping[str, TableCell]) -> Value:
-        found, absent, notes = [], [], []
+    def draft(self, labels: Sequence[str], column: ColumnDefinition, cells: Mapping[str, TableCell]) -> Draft:
+        """A place from its cells by seed: what was found, and what is missing."""
+        found: dict[str, dict[str, Any]] = {}
+        absent: list[Missing] = []
+        notes: list[str] = []
         for seed, cell in cells.items():
-            stored = self.runs.get(cell.id, [])
-            path = predictions_path(self.results, stored[0]["fingerprint"]) if stored else None
-            if path is None or not path.exists():
-                found_state = self.state(cell.id) if self.state else ""
-                absent.append(missing(seed, cell.id, found_state, collected=path is not None))
-                continue
-            found.append(_Run(seed, cell.id, stored[0], *_select(self._test_rows(path), column, path)))
-            if len(stored) > 1:
-                notes.append(f"seed {seed}: {len(stored)} runs with different fingerprints; the newest is used")
-        by_seed = {run.seed: (run.patients, run.values) for run in found if len(run.values)}
-        return Value(
-            number=SPREADS[self.spread][0](by_seed) if by_seed else None,
-            seeds=tuple(run.seed for run in found),
-            cells=tuple(run.cell for run in found),
-            runs=tuple(run.stored["run_id"] for run in found),
+            stored = self._runs.get(cell.id, [])
+            if stored and self._path(stored[0]).exists():
+                found[seed] = stored[0]
+                if len(stored) > 1:
+                    notes.append(f"seed {seed}: {len(stored)} runs with different fingerprints; the newest is used")
+            else:
+                absent.append(missing(seed, cell.id, self.state(cell.id) if self.state else "", collected=bool(stored)))
+        notes += [f"seed {seed}: {run['problem']}" for seed, run in found.items() if run["problem"]]
+        name = ", ".join([*labels, *column.where.values()])
+        runs, refused = self._aligned(name, column, found)
+        return Draft(
+            runs=runs,
+            refused=refused,
+            sources=tuple(self._source(seed, run) for seed, run in found.items()),
             missing=tuple(absent),
-            synthetic=any(run.stored["synthetic"] for run in found),
-            notes=(*notes, *_unusual(found)),
+            synthetic=any(run["synthetic"] for run in found.values()),
+            data=frozenset(self._data.get(run["run_id"], "") for run in found.values()),
+            notes=tuple(notes),
             published=self._find(column, cells),
         )
 
-    def _test_rows(self, path: Path) -> pa.Table:
-        """The test split's rows of a run; a row of the table reads each file once."""
-        if path not in self._tables:
-            metrics = dict.fromkeys(column.metric for column in self.definition.columns)
-            table = read_columns(path, ["patient", "split", "target", "slot", *metrics])
-            self._tables[path] = table.filter(pc.equal(table["split"], "test"))
-        return self._tables[path]
+    def _path(self, run: Mapping[str, Any]) -> Path:
+        return predictions_path(self.results or Path(), run["fingerprint"])
+
+    def _aligned(self, name: str, column: ColumnDefinition, found: Mapping[str, Mapping[str, Any]]) -> tuple[Runs | None, str]:
+        """The runs of a place with their rows, or why they make no number."""
+        rows = {seed: self._predictions.rows(self._path(run), column) for seed, run in found.items()}
+        try:
+            return (align(rows, name) if rows else None), ""
+        except EchoLMError as error:
+            return None, str(error)
+
+    def _source(self, seed: str, run: Mapping[str, Any]) -> Source:
+        logs = self.logs(run["cell"], run["fingerprint"]) if self.logs else ()
+        return Source(seed, run["cell"], run["run_id"], run["fingerprint"], run["commit"] or "", tuple(logs))
 
     def _find(self, column: ColumnDefinition, cells: Mapping[str, TableCell]) -> Published | None:
         """The published number for the coordinates that all cells of a value share."""
@@ -127,25 +140,3 @@ class _Builder:
             return None
         shared = set.intersection(*(set(cell.coordinates.items()) for cell in cells.values()))
         return find(self.published, self.definition.published, column, dict(shared))
-
-
-def _select(test: pa.Table, column: ColumnDefinition, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Patients and values of one column; a value that is not there is NaN."""
-    for name in ("target", "slot"):
-        if wanted := getattr(column, name):
-            test = test.filter(pc.equal(test[name], wanted))
-        elif len(there := sorted(filter(None, pc.unique(test[name]).to_pylist()))) > 1:
-            raise EchoLMError(f"column {column.heading!r}: name its {name}; {path} holds {', '.join(there)}")
-    values = test[column.metric].to_numpy(zero_copy_only=False).astype(np.float64)
-    return np.array(test["patient"].to_pylist(), dtype=str), values
-
-
-def _unusual(found: list[_Run]) -> list[str]:
-    """Runs that were collected with a problem, and seeds whose patients differ."""
-    notes = [f"seed {run.seed}: {run.stored['problem']}" for run in found if run.stored["problem"]]
-    patients = [set(run.patients.tolist()) for run in found]
-    for run, own in zip(found[1:], patients[1:], strict=True):
-        if own != patients[0]:
-            first = f"seed {found[0].seed} ({len(patients[0])} patients)"
-            notes.append(f"seed {run.seed} ({len(own)} patients) has other patients than {first}")
-    return notes

@@ -1,38 +1,41 @@
-"""What the numbers of a table are: the kind of ±, over how many patients and seeds, on which kind of data; and what
-the published numbers beside them are."""
+"""What the numbers of a table are: the kind of ±, over how many patients and seeds, on which kind of data, what is bold and
+what marks mean; and what the published numbers beside them are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from grid.statistics import OVER_PATIENTS
+from grid.statistics import KINDS, RULE, bold_caption
 from grid.tables.definition import PublishedSource
 from grid.tables.table import Table, Value
-
-PHANTOM = "synthetic data (phantom)"
-PAPER = "paper"
-"""What marks a line with published numbers."""
+from grid.tables.text import DIVERGED_MARK, INCOMPLETE_MARK, PAPER, PATIENTS_MARK, PHANTOM, labels_differ, one_outcome
 
 
 def caption(table: Table) -> str:
     """The text below the table."""
+    return " ".join(sentences(table))
+
+
+def sentences(table: Table) -> list[str]:
+    """The sentences of the caption."""
     filled = [value for value in table.values if value.seeds]
     parts = [*_ours(table, filled)] if filled else ["No run was collected yet."]
     if table.published and any(value.published for value in table.values):
         parts += _theirs(table, table.published, any(value.synthetic for value in filled))
-    return " ".join(filter(None, parts))
+        parts += _verdicts(table)
+    return [part for part in parts if part]
 
 
 def count(numbers: Iterable[int], noun: str) -> str:
-    """``24 patients``, ``1 seed``, ``2-3 seeds``."""
+    """``1,264 patients``, ``1 seed``, ``2-3 seeds``."""
     text = span(numbers)
     return f"{text} {noun}" if text == "1" else f"{text} {noun}s"
 
 
 def span(numbers: Iterable[int]) -> str:
-    """``24``, ``2-3``, ``0`` for no number."""
+    """``1,264``, ``2-3``, ``0`` for no number."""
     ordered = sorted(numbers) or [0]
-    return "-".join(str(number) for number in dict.fromkeys((ordered[0], ordered[-1])))
+    return "-".join(f"{number:,}" for number in dict.fromkeys((ordered[0], ordered[-1])))
 
 
 def listed(texts: Iterable[str]) -> str:
@@ -42,18 +45,26 @@ def listed(texts: Iterable[str]) -> str:
 
 
 def _ours(table: Table, filled: list[Value]) -> list[str]:
-    patients = count({value.number.patients for value in filled if value.number}, "patient")
-    return [_spread(table.kind, patients, {len(value.seeds) for value in filled}), "Test split.", _synthetic(table)]
+    numbers = [value.number for value in filled if value.number]
+    patients, seeds = ({getattr(number, name) for number in numbers} for name in ("patients", "seeds"))
+    kind = KINDS[table.kind].caption(count(patients, "patient"), count(seeds, "seed")) if numbers else ""
+    single = "A value with 1 seed has no ±." if table.kind == "std-over-seeds" and 1 in seeds and len(seeds) > 1 else ""
+    return [kind, single, "Test split.", _synthetic(table), _bold(filled), *_marks(table, filled)]
 
 
-def _spread(kind: str, patients: str, seeds: set[int]) -> str:
-    if kind == OVER_PATIENTS:
-        within = "," if seeds == {1} else " within each seed, averaged over"
-        return f"± is the standard deviation over {patients} (ddof 1){within} {count(seeds, 'seed')}."
-    if seeds == {1}:
-        return f"Mean over {patients}; 1 seed has no ± over seeds."
-    some = "; a row with 1 seed has no ±" if 1 in seeds else ""
-    return f"± is the standard deviation over {count(seeds - {1}, 'seed')} (ddof 1) of the mean over {patients}{some}."
+def _bold(filled: list[Value]) -> str:
+    if not any(value.bold for value in filled):
+        return ""
+    compared = [value.standing.comparison for value in filled if value.standing and value.standing.comparison]
+    return bold_caption(all(comparison.crossed for comparison in compared))
+
+
+def _marks(table: Table, filled: list[Value]) -> list[str]:
+    return [
+        f"{INCOMPLETE_MARK} some seeds are missing." if any(value.incomplete for value in filled) else "",
+        f"{DIVERGED_MARK} a run among its seeds diverged; see the notes." if any(value.diverged for value in filled) else "",
+        f"{PATIENTS_MARK} interval over patients only." if labels_differ(table) else "",
+    ]
 
 
 def _synthetic(table: Table) -> str:
@@ -75,6 +86,12 @@ def _theirs(table: Table, source: PublishedSource, synthetic: bool) -> list[str]
     if stand_ins:
         return [what, f"They are of {listed(stand_ins)} on patients, so not comparable."]
     return [what, f"Not comparable with {PHANTOM}." if synthetic else ""]
+
+
+def _verdicts(table: Table) -> list[str]:
+    """The rule, where it was used."""
+    used = any(value.verdict for value in table.values) and not one_outcome(table)
+    return [f"Beside each published number stands whether it was reproduced. {RULE}"] if used else []
 
 
 def _stand_ins(table: Table, source: PublishedSource) -> dict[str, str]:

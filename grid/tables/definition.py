@@ -1,31 +1,47 @@
-"""What a table shows: read from the section ``tables`` of a grid's YAML file. And the grid as a table needs it."""
+"""What a table shows: read from the section ``tables`` of a grid's YAML file, or from a file of its own. And the grid as a
+table needs it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pydantic import Field, field_validator, model_validator
 
+from echolm.errors import EchoLMError
 from echolm.registry import Frozen
+from grid.statistics import DEFAULT_KIND, Statistic, kind, statistic
 
 SEED = "seed"
 """The axis that is averaged over; cells that differ in it alone share one value."""
 
 
-class ColumnDefinition(Frozen):
-    """One column: a per-sample column of the predictions (``dice``, ``mke``) on the test split, of one slot and target.
+HIGHER = frozenset({
+    "dice", "r2", "pearson", "spearman", "accuracy", "f1", "macro f1", "balanced accuracy", "auc", "macro auc", "pooled dice",
+})  # fmt: skip
+LOWER = frozenset({"mke", "mae", "rmse", "squared_error"})
+"""Metrics and statistics that are better when higher, or lower; of others a column says so itself, or nothing is bold."""
 
-    ``slot`` and ``target`` may be left out where the predictions have one. ``where`` (axis -> label) restricts the
-    column to some cells of a row.
+
+class ColumnDefinition(Frozen):
+    """One column: a statistic of the predictions on the test split, of one slot and target.
+
+    ``metric`` is a per-sample column of the predictions (``dice``, ``mke``), ``statistic`` what is made of it over patients
+    (a label of ``grid.statistics.STATISTICS``); statistics of truth and prediction (``mae``, ``r2``, ``auc``) need no
+    ``metric``. ``options`` are the statistic's own (``positive: 1`` of ``f1``). ``slot`` and ``target`` may be left out where
+    the predictions have one. ``where`` (axis -> label) restricts the column to some cells of a row. ``better``: which
+    direction is, where the name of the metric does not tell.
     """
 
-    metric: str
+    metric: str = ""
+    statistic: str = "mean"
+    options: dict[str, str | float] = {}
     slot: str = ""
     target: str = ""
     where: dict[str, str] = {}
     label: str = ""
     digits: int = Field(default=2, ge=0, le=10)
+    better: Literal["higher", "lower", ""] = ""
 
     @field_validator("where")
     @classmethod
@@ -34,14 +50,51 @@ class ColumnDefinition(Frozen):
             raise ValueError("seed cannot tell columns apart: a table averages over seeds")
         return where
 
+    @model_validator(mode="after")
+    def _statistic_exists(self) -> ColumnDefinition:
+        try:
+            self.made()
+        except EchoLMError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    def made(self) -> Statistic:
+        """The statistic with its columns; EchoLMError when it does not exist or takes no such option."""
+        return statistic(self.statistic, **({"column": self.metric} if self.metric else {}), **self.options)
+
+    @property
+    def quantity(self) -> str:
+        """What published numbers call it: the metric, or the statistic where that reads truth and prediction."""
+        return self.metric or self.statistic
+
+    @property
+    def direction(self) -> Literal["higher", "lower", ""]:
+        """Which is better; "" where it is not known."""
+        name = self.quantity if self.statistic == "mean" else self.statistic
+        return self.better or ("higher" if name in HIGHER else "lower" if name in LOWER else "")
+
     @property
     def heading(self) -> str:
         """``label``, or the metric with its slot, target and labels of ``where``."""
-        return self.label or " ".join(filter(None, (*self.where.values(), self.metric, self.target, self.slot)))
+        shown = self.statistic if self.statistic != "mean" else ""
+        return self.label or " ".join(filter(None, (*self.where.values(), shown, self.metric, self.target, self.slot)))
 
     def takes(self, coordinates: Mapping[str, str]) -> bool:
         """Whether the cell at ``coordinates`` belongs to this column."""
         return all(coordinates.get(axis) == label for axis, label in self.where.items())
+
+
+class FigureDefinition(Frozen):
+    """How a table is drawn: a line a row, with a point a column; published numbers as dashed lines of the same colour.
+
+    ``x`` and ``y`` name the axes. ``scale``: headings of columns are numbers (``0.5%``) on a linear or logarithmic axis, or
+    words that stand side by side (``even``). ``panels``: an axis of ``rows``, each label of which is a panel of its own.
+    """
+
+    x: str
+    y: str
+    scale: Literal["even", "linear", "log"] = "even"
+    panels: str = ""
 
 
 class PublishedSource(Frozen):
@@ -62,7 +115,10 @@ class PublishedSource(Frozen):
 class TableDefinition(Frozen):
     """One table: a row for each combination of labels of the axes ``rows`` that the grid has.
 
-    Rows stand as their cells do in the grid; or, with ``order`` (axis of ``rows`` -> labels), sorted by it.
+    Rows stand as their cells do in the grid; or, with ``order`` (axis of ``rows`` -> labels), sorted by it. ``cells`` (axis
+    or ``table`` -> labels) says which cells are in it; left out: those that the grid's blocks list the table for.
+    ``spread`` names the kind of ± (``grid.statistics.KINDS``). ``baseline`` (axis -> label) are the cells whose network
+    looks at no image: a run that is no better has diverged. ``figure``: the table is drawn as well.
     """
 
     title: str
@@ -70,6 +126,18 @@ class TableDefinition(Frozen):
     columns: tuple[ColumnDefinition, ...] = Field(min_length=1)
     order: dict[str, tuple[str, ...]] = {}
     published: PublishedSource | None = None
+    spread: str = DEFAULT_KIND
+    cells: dict[str, tuple[str, ...]] = {}
+    baseline: dict[str, str] = {}
+    figure: FigureDefinition | None = None
+
+    @field_validator("spread")
+    @classmethod
+    def _spread_exists(cls, spread: str) -> str:
+        try:
+            return kind(spread).name
+        except EchoLMError as error:
+            raise ValueError(str(error)) from None
 
     @field_validator("rows")
     @classmethod
@@ -92,6 +160,8 @@ class TableDefinition(Frozen):
     def _order_is_of_rows(self) -> TableDefinition:
         if unknown := [axis for axis in self.order if axis not in self.rows]:
             raise ValueError(f"order: {unknown[0]!r} is not an axis of rows; valid: {', '.join(self.rows)}")
+        if self.figure and self.figure.panels and self.figure.panels not in self.rows:
+            raise ValueError(f"figure: panels: {self.figure.panels!r} is not an axis of rows; valid: {', '.join(self.rows)}")
         return self
 
 
@@ -111,6 +181,8 @@ class TableGrid(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
     @property
     def cells(self) -> Sequence[TableCell]: ...
     @property

@@ -20,10 +20,10 @@ def group(grid: TableGrid, name: str) -> dict[tuple[str, ...], tuple[CellsBySeed
     table has no column.
     """
     definition, where = grid.tables[name], f"table {name} of grid {grid.name}"
-    members = [cell for cell in grid.cells if name in cell.tables]
-    _check_axes(definition, members, where)
+    found = members(grid, name)
+    _check_axes(definition, found, where)
     rows: dict[tuple[str, ...], tuple[CellsBySeed, ...]] = {}
-    for cell in members:
+    for cell in found:
         labels = tuple(cell.coordinates.get(axis, ABSENT) for axis in definition.rows)
         columns = rows.setdefault(labels, tuple({} for _ in definition.columns))
         pairs = zip(columns, definition.columns, strict=True)
@@ -36,6 +36,26 @@ def group(grid: TableGrid, name: str) -> dict[tuple[str, ...], tuple[CellsBySeed
             if other is not cell:
                 _refuse(where, other, cell)
     return {labels: rows[labels] for labels in _ordered(definition, list(rows))}
+
+
+def members(grid: TableGrid, name: str) -> list[TableCell]:
+    """The cells of a table: those that ``cells`` of its definition selects, else those that name it."""
+    conditions = grid.tables[name].cells
+    if not conditions:
+        return [cell for cell in grid.cells if name in cell.tables]
+    for axis, labels in conditions.items():
+        known = {label for cell in grid.cells for label in _labels(cell, axis)}
+        if unknown := [label for label in labels if label not in known]:
+            axes = {axis for cell in grid.cells for axis in cell.coordinates} | {"table"}
+            hint = suggest(unknown[0], known) if known else suggest(axis, axes)
+            raise EchoLMError(f"table {name} of grid {grid.name}: cells: no cell has {axis}={unknown[0]}; {hint}")
+    return [cell for cell in grid.cells if all(_labels(cell, axis) & set(labels) for axis, labels in conditions.items())]
+
+
+def _labels(cell: TableCell, axis: str) -> set[str]:
+    if axis == "table":
+        return set(cell.tables)
+    return {cell.coordinates[axis]} if axis in cell.coordinates else set()
 
 
 def _ordered(definition: TableDefinition, rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:

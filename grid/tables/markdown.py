@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from grid.tables.caption import PAPER, PHANTOM, caption, span
+from grid.tables.caption import caption, span
 from grid.tables.missing import command, gaps
-from grid.tables.table import ABSENT, Row, Table, Value
-
-MISSING = "missing"
+from grid.tables.table import Row, Table, Value
+from grid.tables.text import (
+    INCOMPLETE_MARK,
+    Note,
+    has_paper,
+    headed,
+    marks,
+    notes,
+    number,
+    one_outcome,
+    paper_labels,
+    paper_notes,
+    published,
+    verdict_notes,
+)  # fmt: skip
 
 
 def markdown(table: Table) -> str:
@@ -16,19 +28,35 @@ def markdown(table: Table) -> str:
 
     Below a row stands a line with the published numbers, where there are any.
     """
-    parts = [f"**{table.title}**", _aligned(table), caption(table), *_notes(table), *_missing(table)]
-    return "\n\n".join(parts) + "\n"
+    remarks = [
+        *_list("Notes:", notes(table)),
+        *_list("Published numbers that differ:", verdict_notes(table)),
+        *_list("On the published numbers:", paper_notes(table)),
+    ]
+    return "\n\n".join([f"**{table.title}**", _aligned(table), caption(table), *remarks, *_missing(table)]) + "\n"
+
+
+def counts(table: Table) -> dict[str, list[str]]:
+    """Columns with the numbers of patients and of seeds by row, where rows differ in them or are incomplete."""
+    columns = {}
+    patients = [span({value.number.patients for value in row.values if value.number}) for row in table.rows]
+    if len(set(patients) - {"0"}) > 1:
+        columns["Patients"] = patients
+    seeds = [_seeds([value for value in row.values if value.expected]) for row in table.rows]
+    if len(set(seeds)) > 1 or any(value.missing for value in table.values):
+        columns["Seeds"] = seeds
+    return columns
 
 
 def _aligned(table: Table) -> str:
     """The lines of the Markdown table, every column as wide as its widest text; numbers to the right."""
-    counts = _counts(table)
+    further = counts(table)
     body = []
     for index, row in enumerate(table.rows):
-        body.append([*row.labels, *_numbers(table, row), *(texts[index] for texts in counts.values())])
-        if any(value.published for value in row.values):
-            body.append([*_paper_labels(table, row), *_paper_numbers(table, row), *("" for _ in counts)])
-    header = [*table.axes, *(column.heading for column in table.columns), *counts]
+        body.append([*row.labels, *_numbers(table, row), *(texts[index] for texts in further.values())])
+        if has_paper(row):
+            body.append([*paper_labels(table, row), *_paper_numbers(table, row), *("" for _ in further)])
+    header = [*table.axes, *(column.heading for column in table.columns), *further]
     lines = [[text.replace("|", "\\|").replace("\n", " ") for text in line] for line in [header, *body]]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
     left = len(table.axes)
@@ -42,71 +70,46 @@ def _pad(line: list[str], widths: list[int], left: int) -> Iterator[str]:
         yield text.ljust(width) if at < left else text.rjust(width)
 
 
-def _counts(table: Table) -> dict[str, list[str]]:
-    """Columns with the numbers of patients and of seeds, where rows differ in them or are incomplete."""
-    columns = {}
-    patients = [span({value.number.patients for value in row.values if value.number}) for row in table.rows]
-    if len(set(patients) - {"0"}) > 1:
-        columns["Patients"] = patients
-    seeds = [_seeds([value for value in row.values if value.expected]) for row in table.rows]
-    if len(set(seeds)) > 1 or any(value.missing for value in table.values):
-        columns["Seeds"] = seeds
-    return columns
-
-
 def _seeds(values: list[Value]) -> str:
     done = span({len(value.seeds) for value in values})
     return f"{done} of {span({value.expected for value in values})}" if any(value.missing for value in values) else done
 
 
 def _numbers(table: Table, row: Row) -> list[str]:
-    """The values of a row. An incomplete one ends in ``*``, the others in a blank, so that they align."""
-    marks = ["*" if value.incomplete else _blank(table) for value in row.values]
-    pairs = zip(table.columns, row.values, marks, strict=True)
-    return [_number(value, column.digits) + mark for column, value, mark in pairs]
+    """The values of a row, the best in bold, then their marks; blanks in the place of both, so that digits align."""
+    texts = []
+    for column, value in headed(table, row):
+        text = number(value, column.digits)
+        shown = f"**{text}**" if value.bold else text
+        texts.append((shown + marks(table, value)).ljust(len(text) + len(_blank(table)) + (2 if value.bold else 0) + _room(table)))
+    return texts
 
 
 def _blank(table: Table) -> str:
-    return " " if any(value.incomplete for value in table.values) else ""
+    return "  " if any(value.bold for value in table.values) else ""
 
 
-def _number(value: Value, digits: int) -> str:
-    if value.number is None:
-        return MISSING if value.expected else ABSENT
-    return _with_spread(value.number.mean, value.number.spread, digits)
-
-
-def _with_spread(mean: float, spread: float | None, digits: int) -> str:
-    return f"{mean:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
-
-
-def _paper_labels(table: Table, row: Row) -> list[str]:
-    """``paper`` in the first column; and the paper's labels where ours stand in for others."""
-    source = table.published
-    pairs = zip(table.axes, row.labels, strict=True)
-    theirs = [(own, source.label(axis, own) if source else own) for axis, own in pairs]
-    first, *rest = ["" if own == label else label for own, label in theirs]
-    return [f"{PAPER}: {first}" if first else PAPER, *rest]
+def _room(table: Table) -> int:
+    """The most marks that a value of the table has."""
+    return max((len(marks(table, value)) for value in table.values), default=0)
 
 
 def _paper_numbers(table: Table, row: Row) -> list[str]:
-    found = [(column.digits, value.published) for column, value in zip(table.columns, row.values, strict=True)]
-    texts = [_with_spread(number.value, number.spread, digits) if number else ABSENT for digits, number in found]
-    return [text + _blank(table) for text in texts]
+    """The published numbers of a row; with the outcome of each, where they are not all the same."""
+    texts = []
+    for column, value in headed(table, row):
+        outcome = f" {value.verdict.outcome}" if value.verdict and not one_outcome(table) else ""
+        texts.append(published(value, column.digits) + outcome + _blank(table) + " " * _room(table))
+    return texts
 
 
-def _notes(table: Table) -> list[str]:
-    """What is unusual about values, once for all columns of a row that it holds for."""
-    mixed = not all(value.synthetic for value in table.values if value.seeds)
-    lines: dict[str, None] = {}
-    for place, value in table.places:
-        notes = [*value.notes, *([PHANTOM] if value.synthetic and mixed else [])]
-        lines.update(dict.fromkeys(f"- {', '.join(place.values())}: {note}" for note in notes))
-    return ["\n".join(["Notes:", *lines])] if lines else []
+def _list(head: str, lines: Iterable[Note]) -> list[str]:
+    found = [f"- {line}" for line in lines]
+    return ["\n".join([head, *found])] if found else []
 
 
 def _missing(table: Table) -> list[str]:
     lines = [f"- {gap}; type: `{command(table, dict(gap.places), gap.remedy)}`" for gap in gaps(table)]
     incomplete = any(value.incomplete for value in table.values)
-    head = "Missing (values with * are incomplete):" if incomplete else "Missing:"
+    head = f"Missing (values with {INCOMPLETE_MARK} are incomplete):" if incomplete else "Missing:"
     return ["\n".join([head, *lines]), f"and then: `{command(table, {}, 'collect')}`"] if lines else []

@@ -70,7 +70,7 @@ def command(table: Table, places: Mapping[str, Sequence[str]], remedy: str = "la
     """The command ``remedy`` (see ``Missing``) for what is missing at ``places``, axis -> labels."""
     if remedy == "collect":
         return shlex.join([*table.program, "collect", table.grid])
-    where = [] if table.whole_grid else [f"table={table.name}"]
+    where = list(table.where)
     where += [f"{axis}={','.join(labels)}" for axis, labels in places.items() if tuple(labels) != (ABSENT,)]
     options = [word for text in where for word in ("--where", text)]
     on = ["--on", "local"] if remedy == "launch" else []

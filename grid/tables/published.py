@@ -3,6 +3,9 @@
 A row of the words file says: in ``column``, ``word`` means ``label`` on ``axis`` (``*``: any word is its own label).
 ``metric`` and ``slot`` count as axes. A field may hold several words, separated by ``", "``; an empty one says nothing,
 so it fits any label. Columns that the words file does not name tell no numbers apart.
+
+``PAPER.notes.yaml`` says what to know about them: ``samples``, how many the test set has, and ``notes`` on where the paper
+contradicts itself, each for the rows whose columns hold the words of its ``where``.
 """
 
 from __future__ import annotations
@@ -14,29 +17,55 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from echolm.config import explain_validation, load_yaml
 from echolm.errors import EchoLMError
-from echolm.registry import suggest
+from echolm.registry import Frozen, suggest
 from grid.tables.definition import ColumnDefinition, PublishedSource
 
 FOLDER = Path(str(resources.files("grid") / "published"))
 WORDS = ".words.csv"
+NOTES = ".notes.yaml"
 ANY = "*"
 
 
 @dataclass(frozen=True)
 class Published:
     """A number as printed in a paper. ``kind`` says what its ± is ("" without one), ``note`` how it was obtained;
-    ``labels`` are its place, axis -> label."""
+    ``labels`` are its place, axis -> label. ``data`` and ``samples``: the data set, and how many test samples it is of (0:
+    not known). ``contradictions``: what else the paper says about it."""
 
     value: float
     spread: float | None
     kind: str
     note: str
     labels: Mapping[str, str]
+    data: str = ""
+    samples: int = 0
+    contradictions: tuple[str, ...] = ()
 
     def fits(self, place: Mapping[str, str]) -> bool:
         """Whether ``place`` (axis -> label) has all of this number's labels."""
         return all(place.get(axis) == label for axis, label in self.labels.items())
+
+
+class Note(Frozen):
+    """A note on the numbers whose row holds the words of ``where`` (column -> word)."""
+
+    note: str
+    where: dict[str, str] = {}
+
+    def fits(self, row: Mapping[str, str]) -> bool:
+        """Whether it is about this row of the CSV file."""
+        return all(word in row[column].split(", ") for column, word in self.where.items())
+
+
+class Notes(Frozen):
+    """The content of ``PAPER.notes.yaml``."""
+
+    samples: int = 0
+    notes: tuple[Note, ...] = ()
 
 
 def published_papers() -> list[str]:
@@ -60,7 +89,7 @@ def find(
 ) -> Published | None:
     """The published number of a cell at ``coordinates`` in ``column``; EchoLMError when several fit."""
     place = {axis: source.label(axis, label) for axis, label in coordinates.items()}
-    place |= {"metric": column.metric, "slot": column.slot}
+    place |= {"metric": column.quantity, "slot": column.slot}
     found = [number for number in numbers if number.fits(place)]
     if len(found) > 1:
         at = " ".join(f"{axis}={label}" for axis, label in place.items())
@@ -71,15 +100,26 @@ def find(
 @cache
 def _read(paper: str) -> dict[str, list[Published]]:
     """Table -> its numbers."""
-    words = _words(paper)
+    words, notes = _words(paper), read_notes(paper)
     tables: dict[str, list[Published]] = {}
     with open(FOLDER / f"{paper}.csv", encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            tables.setdefault(row["table"], []).append(_number(row, words, paper))
+            tables.setdefault(row["table"], []).append(_number(row, words, notes, paper))
     return tables
 
 
-def _number(row: dict[str, str], words: dict[str, dict[str, tuple[str, str]]], paper: str) -> Published:
+def read_notes(paper: str) -> Notes:
+    """What to know about a paper's numbers; nothing without a file."""
+    path = FOLDER / f"{paper}{NOTES}"
+    if not path.exists():
+        return Notes()
+    try:
+        return Notes.model_validate(load_yaml(path))
+    except ValidationError as error:
+        raise EchoLMError(explain_validation(error, str(path))) from None
+
+
+def _number(row: dict[str, str], words: dict[str, dict[str, tuple[str, str]]], notes: Notes, paper: str) -> Published:
     labels = {}
     for column, known in words.items():
         for word in filter(None, row[column].split(", ")):
@@ -89,7 +129,9 @@ def _number(row: dict[str, str], words: dict[str, dict[str, tuple[str, str]]], p
             axis, label = known.get(word) or known[ANY]
             labels[axis] = word if label == ANY else label
     spread = float(row["spread"]) if row["spread"] else None
-    return Published(float(row["value"]), spread, row["spread_kind"], row["note"], labels)
+    contradictions = tuple(note.note for note in notes.notes if note.fits(row))
+    facts = row.get("dataset", ""), notes.samples, contradictions
+    return Published(float(row["value"]), spread, row["spread_kind"], row["note"], labels, *facts)
 
 
 def _words(paper: str) -> dict[str, dict[str, tuple[str, str]]]:

@@ -81,8 +81,8 @@ def read_history(results: Path, run_ids: Sequence[str] | None = None, keys: Sequ
 
 
 def newest_runs(results: Path) -> dict[str, list[dict[str, Any]]]:
-    """The collected runs by cell, newest first: run_id, fingerprint, cell, synthetic, end, problem."""
-    columns = ["run_id", "fingerprint", "cell", "synthetic", "end", "problem"]
+    """The collected runs by cell, newest first: run_id, fingerprint, cell, commit, synthetic, end, problem."""
+    columns = ["run_id", "fingerprint", "cell", "commit", "synthetic", "end", "problem"]
     found: dict[str, list[dict[str, Any]]] = {}
     for row in read_columns(results / RUNS_FILE, columns).to_pylist():
         found.setdefault(row["cell"], []).append(row)

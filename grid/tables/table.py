@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from grid.statistics import Spread
-from grid.tables.definition import ColumnDefinition, PublishedSource
+from grid.statistics import Diverged, Number, Resampled, Standing, Verdict
+from grid.tables.definition import ColumnDefinition, FigureDefinition, PublishedSource
 from grid.tables.published import Published
 
 ABSENT = "-"
@@ -23,21 +23,63 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class Value:
-    """One place of a table. ``number`` is None without any run.
+class Source:
+    """The run behind a number, of one seed: its cell, its run in MLflow, its fingerprint and the commit of its code.
 
-    ``cells`` and ``runs`` are the cells and tracking runs behind the number, in the order of ``seeds``; ``notes`` say
-    what is unusual about it. ``published`` is the paper's number for this place.
+    ``logs`` are the paths of its log files, the newest attempt last; none where its record is not at hand. ``value``: what
+    the column's statistic is for this run alone.
     """
 
-    number: Spread | None
-    seeds: tuple[str, ...] = ()
-    cells: tuple[str, ...] = ()
-    runs: tuple[str, ...] = ()
+    seed: str
+    cell: str
+    run: str
+    fingerprint: str = ""
+    commit: str = ""
+    logs: tuple[str, ...] = ()
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Value:
+    """One place of a table. ``number`` is None without any run, or where ``refused`` says why its runs make no number.
+
+    ``sources`` are the runs behind it, by seed; ``notes`` say what is unusual about it. ``published`` is the paper's number
+    for this place, ``verdict`` what the rule makes of it. ``standing``: how it stands in its column (bold or not).
+    ``diverged``: runs among its seeds that failed to train; they are in the number, which is marked. ``resampled``: its
+    rows, for whoever compares.
+    """
+
+    number: Number | None
+    sources: tuple[Source, ...] = ()
     missing: tuple[Missing, ...] = ()
     synthetic: bool = False
     notes: tuple[str, ...] = ()
     published: Published | None = None
+    standing: Standing | None = None
+    diverged: tuple[Diverged, ...] = ()
+    verdict: Verdict | None = None
+    refused: str = ""
+    resampled: Resampled | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def seeds(self) -> tuple[str, ...]:
+        """The seeds that have a run."""
+        return tuple(source.seed for source in self.sources)
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Their cells."""
+        return tuple(source.cell for source in self.sources)
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Their runs in MLflow."""
+        return tuple(source.run for source in self.sources)
+
+    @property
+    def bold(self) -> bool:
+        """Whether it is the best of its column, or not significantly worse."""
+        return self.standing is not None and self.standing.bold
 
     @property
     def expected(self) -> int:
@@ -60,10 +102,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """``kind`` names what every ± of its own numbers is (see grid.statistics).
+    """``kind`` is the name of the kind of ± of its own numbers (see ``grid.statistics.KINDS``).
 
-    ``whole_grid``: every cell of the grid is in this table, and no other table is defined. ``typed``: the grid as
-    commands name it, by its name or the path of its file; ``program``: the words that commands begin with.
+    ``where``: the conditions (``axis=label``) by which a command selects the table's cells in its grid. ``typed``: the grid
+    as commands name it, by its name or the path of its file; ``program``: the words that commands begin with.
     """
 
     grid: str
@@ -74,7 +116,8 @@ class Table:
     rows: tuple[Row, ...]
     kind: str
     published: PublishedSource | None = None
-    whole_grid: bool = True
+    figure: FigureDefinition | None = None
+    where: tuple[str, ...] = ()
     typed: str = ""
     program: tuple[str, ...] = ("echolm",)
 

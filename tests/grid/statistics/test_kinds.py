@@ -18,8 +18,6 @@ from grid.statistics import (
     Number,
     PatientBootstrap,
     kind,
-    std_over_patients,
-    std_over_seeds,
 )
 
 TABLE = model(np.random.default_rng(5), 1, 3, 40, 0.2, 4, 1)[0] + 90
@@ -39,14 +37,6 @@ def test_std_over_seeds_is_of_the_seeds_values_for_any_statistic() -> None:
     values = runs(4)
     assert KINDS["std-over-seeds"].number(values, R2()).spread == pytest.approx(R2().full(values).std(ddof=1))
     assert KINDS["std-over-seeds"].number(value(TABLE[:1]), DICE).spread is None
-
-
-def test_aligned_and_unaligned_runs_have_the_same_spreads() -> None:
-    values = runs(3, 20, 3)
-    unaligned = {seed: (values.patients[values.owner], values.column("dice")[at]) for at, seed in enumerate(values.seeds)}
-    for name, other in (("std-over-patients", std_over_patients), ("std-over-seeds", std_over_seeds)):
-        ours, theirs = kind(name).number(values, DICE), other(unaligned)
-        assert (ours.estimate, ours.spread) == pytest.approx((theirs.mean, theirs.spread)) and ours.patients == theirs.patients
 
 
 def test_std_over_patients_needs_a_value_a_patient() -> None:

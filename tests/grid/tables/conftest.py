@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -50,13 +51,15 @@ class Results:
     def run(self, cell: str, *, end: int = 0, patients: int = 24, **options: Any) -> pa.Table:
         """Add a run with predictions of ``patients`` patients; returns the predictions."""
         fingerprint = f"{cell}-{end}".ljust(64, "0")
-        table = predictions(abs(hash((cell, end))) % 2**32, patients)
+        table = options.get("table") or predictions(zlib.crc32(f"{cell} {end}".encode()), patients)
         if options.get("predictions", True):
             path = self.folder / "predictions" / f"{fingerprint[:16]}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(table, path)
         run: dict[str, Any] = {"run_id": f"run-{cell}-{end}", "fingerprint": fingerprint, "cell": cell}
         run |= {"synthetic": options.get("synthetic", False), "problem": options.get("problem")}
+        run |= {"commit": options.get("commit", "c0ffee")}
+        run |= {"params.data.name": options.get("data", "echonet-dynamic")}
         run |= {"end": datetime.fromtimestamp(1e9 + end, UTC)}
         self.runs.append(run)
         self.save()
@@ -64,7 +67,7 @@ class Results:
 
     def save(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        text = {name: pa.string() for name in ("run_id", "fingerprint", "cell", "problem")}
+        text = {name: pa.string() for name in ("run_id", "fingerprint", "cell", "commit", "problem", "params.data.name")}
         schema = pa.schema({**text, "synthetic": pa.bool_(), "end": pa.timestamp("ms", "UTC")})
         pq.write_table(pa.Table.from_pylist(self.runs, schema), self.folder / "runs.parquet")
 
@@ -84,7 +87,9 @@ def predictions(key: int, patients: int) -> pa.Table:
 
 @pytest.fixture
 def definition() -> TableDefinition:
-    return TableDefinition.model_validate({"title": "Landmarks", "rows": ["encoder", "head"], "columns": COLUMNS})
+    return TableDefinition.model_validate(
+        {"title": "Landmarks", "rows": ["encoder", "head"], "columns": COLUMNS, "spread": "std-over-patients"}
+    )
 
 
 @pytest.fixture

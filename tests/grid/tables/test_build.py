@@ -28,7 +28,7 @@ def independent(tables: list[Any], metric: str, slot: str) -> tuple[float, float
 
 
 def test_numbers_equal_an_independent_computation(grid: Any, results: Any, complete: Any) -> None:
-    patients, seeds = (build(grid, "main", results.folder, kind) for kind in ("patients", "seeds"))
+    patients, seeds = (build(grid, "main", results.folder, kind) for kind in ("std-over-patients", "std-over-seeds"))
     assert [row.labels for row in patients.rows] == [
         ("tiny-r3d", "mlp"), ("tiny-r3d", "gcn"), ("tiny-mvit", "mlp"), ("tiny-mvit", "gcn")
     ]  # fmt: skip
@@ -38,7 +38,7 @@ def test_numbers_equal_an_independent_computation(grid: Any, results: Any, compl
             mean, over_patients, over_seeds = independent(tables, metric, slot)
             number, seeds_number = row.values[index].number, seeds_row.values[index].number
             assert number is not None and seeds_number is not None
-            assert number.mean == seeds_number.mean == pytest.approx(mean)
+            assert number.estimate == seeds_number.estimate == pytest.approx(mean)
             assert (number.spread, seeds_number.spread) == (pytest.approx(over_patients), pytest.approx(over_seeds))
             assert (number.patients, number.seeds) == (24, 3)
 
@@ -71,14 +71,14 @@ def test_the_newest_of_several_runs_of_a_cell_counts_and_is_noted(grid: Any, res
     assert "2 runs with different fingerprints" in value.notes[0]
 
 
-def test_seeds_with_other_patients_and_problems_are_noted(grid: Any, results: Any) -> None:
+def test_problems_are_noted_and_seeds_with_other_samples_are_not_averaged(grid: Any, results: Any) -> None:
     results.run("tiny-r3d.mlp.0")
     results.run("tiny-r3d.mlp.1", patients=23, problem="its test samples differ")
-    value = build(grid, "main", results.folder).rows[0].values[0]
-    assert value.notes == (
-        "seed 1: its test samples differ",
-        "seed 1 (23 patients) has other patients than seed 0 (24 patients)",
-    )
+    results.run("tiny-r3d.gcn.0", problem="odd")
+    mlp, gcn = (row.values[0] for row in build(grid, "main", results.folder).rows[:2])
+    assert mlp.number is None and mlp.seeds == ("0", "1") and mlp.notes == ("seed 1: its test samples differ",)
+    assert "seed 0 has 1 samples that seed 1 lacks (clip23)" in mlp.refused
+    assert gcn.number is not None and gcn.notes == ("seed 0: odd",)
 
 
 def test_cells_of_other_tables_stay_out(grid: Any, results: Any, complete: Any, cell: Any) -> None:
@@ -136,7 +136,7 @@ def test_columns_of_some_cells_have_their_own_seeds_runs_and_gaps(grid: Any, res
     assert mlp.labels == ("mlp",) and [value.seeds for value in mlp.values] == [("0", "1", "2"), ("0", "2")]
     for value, ids in zip(mlp.values, (list(rows)[:3], list(rows)[3:]), strict=True):
         assert value.number is not None and value.cells == tuple(ids)
-        assert value.number.mean == pytest.approx(independent([rows[id] for id in ids], "dice", "ED")[0])
+        assert value.number.estimate == pytest.approx(independent([rows[id] for id in ids], "dice", "ED")[0])
     assert [value.expected for value in gcn.values] == [3, 0]
     assert [item.cell for item in mlp.values[1].missing] == ["tiny-mvit.mlp.1"]
 

@@ -7,21 +7,24 @@ import io
 import json
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from grid.statistics import KINDS
 from grid.tables.build import build
-from grid.tables.data import csv_text, plain
+from grid.tables.data import FIELDS, csv_text, parquet, plain, records
 
 
 def test_csv_has_full_precision_and_provenance(grid: Any, results: Any) -> None:
     results.run("tiny-r3d.mlp.0", synthetic=True)
     results.run("tiny-r3d.mlp.1", synthetic=True)
     table = build(grid, "main", results.folder)
-    rows = list(csv.DictReader(io.StringIO(csv_text(table))))
+    rows = list(csv.DictReader(io.StringIO(csv_text([table]))))
     assert len(rows) == 12
     value = table.rows[0].values[0].number
     assert value is not None
-    assert float(rows[0]["mean"]) == value.mean and float(rows[0]["spread"]) == value.spread
+    assert float(rows[0]["mean"]) == value.estimate and float(rows[0]["spread"]) == value.spread
     assert rows[0]["kind"] == table.kind and rows[0]["column"] == "Dice ED (%)"
     assert (rows[0]["n_patients"], rows[0]["n_seeds"], rows[0]["missing_seeds"]) == ("24", "2", "2")
     assert rows[0]["runs"] == "run-tiny-r3d.mlp.0-0;run-tiny-r3d.mlp.1-0" and rows[0]["synthetic"] == "true"
@@ -48,7 +51,7 @@ def test_a_value_that_lacks_seeds_for_two_reasons_has_both_commands(grid: Any, r
         assert [item["remedy"] for item in value["missing"]] == ["launch", "retry", "launch"]
 
 
-@pytest.mark.parametrize("spread", ["patients", "seeds"])
+@pytest.mark.parametrize("spread", KINDS)
 def test_the_kind_is_the_same_everywhere(grid: Any, results: Any, complete: Any, spread: Any) -> None:
     table = build(grid, "main", results.folder, spread)
     assert {value.number.kind for value in table.values if value.number} == {table.kind} == {plain(table)["kind"]}
@@ -63,7 +66,7 @@ def test_published_numbers_have_columns_of_their_own(grid: Any, results: Any) ->
     source = {"paper": "bhoodoo2026", "table": "2"}
     grid.tables["main"] = type(definition).model_validate({**definition.model_dump(), "published": source})
     table = build(grid, "main", None)
-    rows = list(csv.DictReader(io.StringIO(csv_text(table))))
+    rows = list(csv.DictReader(io.StringIO(csv_text([table]))))
     assert [rows[0][name] for name in ("published", "published_spread", "published_kind")] == [
         "91.55",
         "3.54",
@@ -73,7 +76,9 @@ def test_published_numbers_have_columns_of_their_own(grid: Any, results: Any) ->
     found = plain(table)
     assert found["published"] == {**source, "labels": {}}
     values = [row["values"]["MKE ED (px)"]["published"] for row in found["rows"]]
+    contradictions = values[1].pop("contradictions")
     assert values[1] == {"value": 2.3, "spread": 0.96, "kind": "std over 1264 test videos", "note": ""}
+    assert "swapped" in contradictions[0] and "L1" in contradictions[1] and len(contradictions) == 2
     assert values[2:] == [None, None]
 
 
@@ -83,6 +88,32 @@ def test_a_place_without_a_cell_is_null_and_no_line(grid: Any, results: Any, com
     grid.cells = [cell for cell in grid.cells if not cell.id.startswith("tiny-mvit.gcn")]
     table = build(grid, "main", results.folder)
     assert plain(table)["rows"][1]["values"]["tiny-mvit dice ED"] is None
-    assert [(row["head"], row["column"].split()[0]) for row in csv.DictReader(io.StringIO(csv_text(table)))] == [
+    assert [(row["head"], row["column"].split()[0]) for row in csv.DictReader(io.StringIO(csv_text([table])))] == [
         ("mlp", "tiny-r3d"), ("mlp", "tiny-mvit"), ("gcn", "tiny-r3d")
     ]  # fmt: skip
+
+
+def test_parquet_holds_the_lines_with_types_also_of_empty_columns(grid: Any, results: Any, complete: Any) -> None:
+    table = build(grid, "main", results.folder)
+    stored = pq.read_table(pa.BufferReader(parquet([table])))
+    assert stored.to_pylist() == records(table) and stored.column_names == ["table", "encoder", "head", *FIELDS]
+    assert stored.schema.field("published").type == pa.float64() and stored["published"].null_count == 12
+    assert stored["values"].to_pylist()[0] == list(table.rows[0].values[0].resampled.full)  # type: ignore[union-attr]
+
+
+def test_an_axis_that_is_called_like_a_column_of_a_line_is_told_apart(grid: Any, results: Any) -> None:
+    for cell in grid.cells:
+        cell.coordinates["mean"] = cell.coordinates.pop("head")
+    grid.tables["main"] = grid.tables["main"].model_copy(update={"rows": ("encoder", "mean")})
+    line = records(build(grid, "main", None))[0]
+    assert (line["axis.mean"], line["mean"], line["n_seeds"]) == ("mlp", None, 0)
+
+
+def test_every_number_resolves_to_runs_commits_and_logs(grid: Any, results: Any, complete: Any) -> None:
+    table = build(grid, "main", results.folder, logs=lambda cell, fingerprint: [f"/runs/{cell}/{fingerprint[:16]}/log.txt"])
+    for row in plain(table)["rows"]:
+        for value in row["values"].values():
+            assert [source["run"] for source in value["sources"]] == value["runs"] and len(value["runs"]) == 3
+            assert {source["commit"] for source in value["sources"]} == {"c0ffee"}
+            assert all(source["logs"] == [f"/runs/{source['cell']}/{source['fingerprint'][:16]}/log.txt"] for source in value["sources"])
+            assert value["mean"] == pytest.approx(sum(source["value"] for source in value["sources"]) / 3)

@@ -1,0 +1,107 @@
+"""``echolm compare`` and ``echolm seeds-needed``: two values of a grid, paired by patient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from echolm.cli.options import as_json, grid_argument, print_json, typed
+from echolm.cli.tables import open_grid
+from echolm.workspace import Workspace
+
+if TYPE_CHECKING:
+    from grid.statistics import Comparison, Resampled
+    from grid.tables.definition import ColumnDefinition, TableGrid
+    from grid.tables.selection import Selected
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+def values(command: C) -> C:
+    """The arguments GRID, A, B and the option --column."""
+    for option in (
+        click.option("--column", "heading", metavar="HEADING", default="", help="What to compare: a column of their tables, such as 'dice ED'.  [default: the first]"),
+        click.argument("second", metavar="B"),
+        click.argument("first", metavar="A"),
+        grid_argument,
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.command()
+@values
+@click.option("--margin", type=click.FloatRange(min=0, min_open=True), help="Also whether both are equivalent within ± this.")
+@as_json
+@click.pass_obj
+def compare(workspace: Workspace, grid_name: str, first: str, second: str, heading: str, margin: float | None, as_json: bool) -> None:
+    """Compare two values of GRID, paired by patient.
+
+    It prints the difference with its interval and p, and what cannot be claimed. A and B name them by their labels, as in head=gcn,encoder=tiny-r3d,
+    trainable=all (without a blank): all that differs within one is the seed.
+    """
+    from grid.statistics import compare as compared
+
+    _, column, pairs = _pair(workspace, grid_name, first, second, heading)
+    found = compared(pairs[0][1], pairs[1][1], margin)
+    if as_json:
+        print_json({"grid": grid_name, "column": column.heading, **_plain(found), "equivalent": found.equivalent, "text": found.sentence(column.digits)})
+    else:
+        click.echo(f"{column.heading}: {found.sentence(column.digits)}")
+
+
+@click.command("seeds-needed")
+@values
+@click.option("--power", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.8, show_default=True, help="Chance that they decide.")
+@as_json
+@click.pass_obj
+def seeds_needed(workspace: Workspace, grid_name: str, first: str, second: str, heading: str, power: float, as_json: bool) -> None:
+    """Say how many more seeds would decide a difference.
+
+    It is that of two values of GRID, paired by patient; the command that runs them is printed. A and B name them by their labels, as in head=gcn,encoder=tiny-r3d,
+    trainable=all (without a blank): all that differs within one is the seed.
+    """
+    from grid.statistics import seeds_needed as needed
+    from grid.tables.selection import launches
+
+    grid, column, pairs = _pair(workspace, grid_name, first, second, heading)
+    found = needed(pairs[0][1], pairs[1][1], power)
+    commands = [(typed(*words), new) for words, new in launches(grid, pairs, found)]
+    if as_json:
+        plain = {"outcome": found.outcome, "more": list(found.more), "total": list(found.total), "text": found.text}
+        runs = [{"command": command, "new_seeds": new} for command, new in commands]
+        print_json({"grid": grid.name, "column": column.heading, **plain, "launch": runs, "comparison": _plain(found.comparison)})
+        return
+    click.echo(f"{column.heading}: {found.text}.")
+    new = sorted({int(seed) for _, seeds in commands for seed in seeds})
+    if new:
+        seeds = ", ".join(map(str, new))
+        click.echo(f"the grid does not have the seeds {seeds} yet: add them to the axis 'seed' in {_file(grid)}, then type")
+    elif commands:
+        click.echo("type")
+    for command, _ in commands:
+        click.echo(f"  {command}")
+
+
+def _pair(workspace: Workspace, grid_name: str, first: str, second: str, heading: str) -> tuple[TableGrid, ColumnDefinition, list[tuple[Selected, Resampled]]]:
+    from grid.tables.selection import column_of, pair, selected
+
+    grid, results = open_grid(workspace, grid_name)
+    chosen = selected(grid, first), selected(grid, second)
+    column = column_of(grid, chosen, heading)
+    return grid, column, list(zip(chosen, pair(grid, results, *chosen, column), strict=True))
+
+
+def _plain(found: Comparison) -> dict[str, Any]:
+    names = ("first", "second", "statistic", "difference", "low", "high", "p", "wilcoxon", "patients", "seeds", "crossed", "claim")
+    return {name: getattr(found, name) for name in names}
+
+
+def _file(grid: TableGrid) -> str:
+    """The file that defines the grid; of one that came with EchoLM a copy is meant."""
+    from grid.definition import shipped_grids
+
+    shipped = shipped_grids().get(grid.typed)
+    return f"a copy of {shipped} (and name the copy in the place of {grid.name})" if shipped else grid.typed

@@ -1,0 +1,162 @@
+"""From rows to judged numbers: ±, what is bold, what has diverged, and the verdict on published numbers.
+
+All values of a table are resampled together, so that any two of them are paired by patient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from grid.statistics import (
+    Diverged,
+    Kind,
+    Number,
+    Resampled,
+    Runs,
+    Standing,
+    Verdict,
+    diverged,
+    ours,
+    resample,
+    standings,
+    theirs,
+    verdict,
+)  # fmt: skip
+from grid.statistics.kinds import Interval
+from grid.tables.definition import ColumnDefinition, TableDefinition
+from grid.tables.published import Published
+from grid.tables.table import Missing, Source, Value
+
+Place = tuple[int, int]
+"""Row and column."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A place before it is judged: ``runs`` are its rows, None without any or where ``refused`` says why they make no number;
+    ``data`` the names of the data that its runs are of. The rest as in ``Value``."""
+
+    runs: Runs | None
+    refused: str
+    sources: tuple[Source, ...]
+    missing: tuple[Missing, ...]
+    synthetic: bool
+    data: frozenset[str]
+    notes: tuple[str, ...]
+    published: Published | None
+
+
+def judged(definition: TableDefinition, labels: Sequence[tuple[str, ...]], drafts: Sequence[Sequence[Draft]], used: Kind) -> list[tuple[Value, ...]]:
+    """The values of all rows; EchoLMError when the kind of ± does not exist for a statistic."""
+    resampled = _resampled(definition.columns, drafts)
+    columns = definition.columns
+    stand = _standings(columns, len(labels), resampled)
+    baselines = [_baseline(definition, labels, at, resampled) for at in range(len(columns))]
+    found = []
+    for row, own in enumerate(labels):
+        values = []
+        for at, (column, draft) in enumerate(zip(columns, drafts[row], strict=True)):
+            value = resampled.get((row, at))
+            baseline = None if _is_baseline(definition, own, column) else baselines[at]
+            values.append(_value(draft, value, column, used, baseline, stand.get((row, at)), _stand_in(definition, own, column)))
+        found.append(tuple(values))
+    return found
+
+
+def _resampled(columns: Sequence[ColumnDefinition], drafts: Sequence[Sequence[Draft]]) -> dict[Place, Resampled]:
+    """Every place with rows, in shared resamples: those of one statistic and of the same patients in one go."""
+    groups: dict[tuple[object, bytes], list[tuple[Place, Runs]]] = {}
+    for row, places in enumerate(drafts):
+        for at, draft in enumerate(places):
+            if draft.runs is not None:
+                key = columns[at].made(), draft.runs.patients.tobytes()
+                groups.setdefault(key, []).append(((row, at), draft.runs))
+    found: dict[Place, Resampled] = {}
+    for group in groups.values():
+        places, runs = zip(*group, strict=True)
+        found.update(zip(places, resample(runs, columns[places[0][1]].made()), strict=True))
+    return found
+
+
+def _standings(columns: Sequence[ColumnDefinition], rows: int, resampled: Mapping[Place, Resampled]) -> dict[Place, Standing]:
+    """How each value stands in its column, for columns whose better direction is known."""
+    known = [(at, column.direction) for at, column in enumerate(columns)]
+    directed = [(at, better) for at, better in known if better]
+    found = standings([([resampled.get((row, at)) for row in range(rows)], better) for at, better in directed])
+    return {(row, at): own[row] for (at, _), own in zip(directed, found, strict=True) for row in range(rows)}
+
+
+def _is_baseline(definition: TableDefinition, labels: Sequence[str], column: ColumnDefinition) -> bool:
+    place = {**dict(zip(definition.rows, labels, strict=True)), **column.where}
+    return bool(definition.baseline) and all(place.get(axis) == label for axis, label in definition.baseline.items())
+
+
+def _baseline(definition: TableDefinition, labels: Sequence[tuple[str, ...]], at: int, resampled: Mapping[Place, Resampled]) -> float | None:
+    """What a network that looks at no image reaches in a column."""
+    rows = [row for row, own in enumerate(labels) if _is_baseline(definition, own, definition.columns[at]) and (row, at) in resampled]
+    return resampled[rows[0], at].estimate if rows else None
+
+
+def _stand_in(definition: TableDefinition, labels: Sequence[str], column: ColumnDefinition) -> str:
+    """``tiny-r3d stands in for r3d-18``, where a published number is of something else; ""."""
+    source = definition.published
+    place = {**dict(zip(definition.rows, labels, strict=True)), **column.where}
+    pairs = [(own, source.label(axis, own)) for axis, own in place.items()] if source else []
+    return ", ".join(f"{own} stands in for {label}" for own, label in pairs if own != label)
+
+
+def _value(
+    draft: Draft, value: Resampled | None, column: ColumnDefinition, used: Kind, baseline: float | None,
+    standing: Standing | None, stand_in: str,
+) -> Value:  # fmt: skip
+    bare = Value(
+        None, draft.sources, draft.missing, draft.synthetic, draft.notes, draft.published, refused=draft.refused
+    )
+    if value is None:
+        return bare
+    failed = _diverged(value, column, baseline)
+    return replace(
+        bare,
+        number=_number(value, used),
+        sources=tuple(replace(source, value=float(own)) for source, own in zip(draft.sources, value.full, strict=True)),
+        notes=(*draft.notes, *_notes(value, failed, column.digits)),
+        standing=standing,
+        diverged=failed,
+        verdict=_verdict(draft, value, failed, stand_in, column.digits) if draft.published else None,
+        resampled=value,
+    )
+
+
+def _number(value: Resampled, used: Kind) -> Number:
+    return used.of(value) if isinstance(used, Interval) else used.number(value.runs, value.statistic)
+
+
+def _diverged(value: Resampled, column: ColumnDefinition, baseline: float | None) -> tuple[Diverged, ...]:
+    if column.direction:
+        return tuple(diverged(value, column.direction, baseline, column.digits))
+    return tuple(run for run in diverged(value, "higher") if not np.isfinite(run.value))
+
+
+def _notes(value: Resampled, failed: Sequence[Diverged], digits: int) -> list[str]:
+    """Each diverged run, and what the number would be without them."""
+    if not failed:
+        return []
+    seeds = {run.seed for run in failed}
+    others = [own for seed, own in zip(value.runs.seeds, value.full.tolist(), strict=True) if seed not in seeds]
+    without = f"; without: {np.mean(others):.{digits}f} from {len(others)} of {value.seeds} seeds" if others else ""
+    runs = "; ".join(str(run) for run in failed)
+    return [f"{runs}; counted in the number{without}"]
+
+
+def _verdict(draft: Draft, value: Resampled, failed: Sequence[Diverged], stand_in: str, digits: int) -> Verdict | None:
+    published = draft.published
+    if published is None:
+        return None
+    if stand_in and not draft.synthetic:
+        return Verdict("not comparable", f"not comparable: {stand_in}")
+    same = draft.data == {published.data} and len(value.runs.samples) == published.samples
+    printed = theirs(published.value, published.spread, published.kind, published.note)
+    return verdict(printed, ours(value, failed, draft.synthetic), same, digits)

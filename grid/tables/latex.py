@@ -1,0 +1,117 @@
+"""A table as LaTeX with booktabs, to be taken into a paper by ``\\input``."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+from grid.tables.caption import caption
+from grid.tables.markdown import counts
+from grid.tables.missing import command, gaps
+from grid.tables.table import Row, Table
+from grid.tables.text import (
+    Note,
+    has_paper,
+    headed,
+    marks,
+    notes,
+    number,
+    one_outcome,
+    paper_labels,
+    paper_notes,
+    published,
+    verdict_notes,
+)  # fmt: skip
+
+SIGNS = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    "±": r"$\pm$", "†": r"$^\dagger$", "‡": r"$^\ddagger$", "§": r"\S{}", "\n": " ", '"': "''", "`": r"\textasciigrave{}",
+    "²": "$^2$", "³": "$^3$", "°": r"$^\circ$", "µ": r"$\mu$", "·": r"$\cdot$", "×": r"$\times$", "≤": r"$\le$", "≥": r"$\ge$", "−": "$-$",
+    "–": "-", "…": r"\dots{}",
+}  # fmt: skip
+"""Signs that mean something else in LaTeX, or that its fonts lack."""
+
+
+def latex(table: Table) -> str:
+    """A ``table`` with caption and label, and below it, as text, what is unusual and what is missing.
+
+    Needs ``\\usepackage{booktabs}``.
+    """
+    further = counts(table)
+    columns = "l" * len(table.axes) + "r" * (len(table.columns) + len(further))
+    heads = [*table.axes, *(column.heading for column in table.columns), *further]
+    lines = [
+        r"\begin{table}[tp]", r"\centering\footnotesize",
+        rf"\caption{{{escape(table.title)}. {escape(caption(table))}}}", rf"\label{{tab:{_key(table)}}}",
+        rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _line([escape(head) for head in heads]), r"\midrule",
+        *_body(table, list(further.values())), r"\bottomrule", r"\end{tabular}", r"\end{table}",
+    ]  # fmt: skip
+    return "\n".join([f"% {table.grid}, {table.name}: needs booktabs", *lines, *_remarks(table)]) + "\n"
+
+
+def document(tables: Sequence[Table]) -> str:
+    """A whole document with some tables, to look at."""
+    head = [r"\documentclass{article}", r"\usepackage[margin=1.5cm]{geometry}", r"\usepackage{booktabs}"]
+    return "\n".join([*head, r"\begin{document}", *(latex(table) for table in tables), r"\end{document}"]) + "\n"
+
+
+def escape(text: str) -> str:
+    """``text`` as LaTeX prints it; a sign that its usual fonts lack as its code, ``U+2603``."""
+    shown = "".join(SIGNS.get(sign) or (sign if _is_common(sign) else f"U+{ord(sign):04X}") for sign in text)
+    return shown.replace("--", "-{}-").replace("--", "-{}-")
+
+
+def _is_common(sign: str) -> bool:
+    """Whether LaTeX's first fonts have it: ASCII, and the accented letters of Western Europe."""
+    accented = ord(sign) < 0x100 and sign.isalpha() and (bool(unicodedata.decomposition(sign)) or sign in "ßæøåÆØÅ")
+    return (sign.isascii() and sign.isprintable()) or (accented and sign not in "ªº")
+
+
+def _key(table: Table) -> str:
+    return "".join(sign if sign.isascii() and (sign.isalnum() or sign in "-.") else "-" for sign in f"{table.grid}-{table.name}")
+
+
+def _body(table: Table, further: Sequence[Sequence[str]]) -> list[str]:
+    lines, before = [], table.rows[0].labels[0] if table.rows else ""
+    for index, row in enumerate(table.rows):
+        if row.labels[0] != before:
+            lines.append(r"\addlinespace")
+        before = row.labels[0]
+        lines.append(_line([*map(escape, row.labels), *_numbers(table, row), *(escape(texts[index]) for texts in further)]))
+        if has_paper(row):
+            own = [*map(escape, paper_labels(table, row)), *_paper_numbers(table, row)]
+            lines.append(_line([*(rf"\textit{{{text}}}" if text else "" for text in own), *("" for _ in further)]))
+    return lines
+
+
+def _numbers(table: Table, row: Row) -> list[str]:
+    texts = []
+    for column, value in headed(table, row):
+        text = escape(number(value, column.digits))
+        texts.append((rf"\textbf{{{text}}}" if value.bold else text) + escape(marks(table, value)))
+    return texts
+
+
+def _paper_numbers(table: Table, row: Row) -> list[str]:
+    texts = []
+    for column, value in headed(table, row):
+        outcome = rf" {{\scriptsize {escape(value.verdict.outcome)}}}" if value.verdict and not one_outcome(table) else ""
+        texts.append(escape(published(value, column.digits)) + outcome)
+    return texts
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(f"{{{cell}}}" if cell.startswith("[") else cell for cell in cells) + r" \\"
+
+
+def _remarks(table: Table) -> list[str]:
+    lists = [("Notes", notes(table)), ("Published numbers that differ", verdict_notes(table)), ("On the published numbers", paper_notes(table))]
+    parts = [_remark(head, lines) for head, lines in lists if lines]
+    fills = [rf"{escape(str(gap))}: \texttt{{{escape(command(table, dict(gap.places), gap.remedy))}}}" for gap in gaps(table)]
+    parts += [r"\textit{Missing.} " + "; ".join(fills) + "."] if fills else []
+    return [r"\begin{flushleft}\scriptsize", "\n\n".join(parts), r"\end{flushleft}"] if parts else []
+
+
+def _remark(head: str, lines: Sequence[Note]) -> str:
+    return rf"\textit{{{head}.}} " + "; ".join(escape(str(line)) for line in lines) + "."

@@ -1,0 +1,126 @@
+"""Two values of a grid by the labels of their cells (``head=gcn,encoder=tiny-r3d``), resampled together for a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from echolm.errors import EchoLMError
+from echolm.registry import suggest
+from grid.statistics import Resampled, SeedsNeeded
+from grid.tables.build import build
+from grid.tables.definition import SEED, ColumnDefinition, TableCell, TableDefinition, TableGrid
+from grid.tables.further import FurtherCell, FurtherGrid
+from grid.tables.table import Value
+
+TABLE, VALUE = "comparison", "value"
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The cells of one value, which differ in their seed alone. ``text`` as typed, ``conditions`` axis -> label."""
+
+    text: str
+    conditions: Mapping[str, str]
+    cells: tuple[TableCell, ...]
+
+    @property
+    def seeds(self) -> tuple[str, ...]:
+        """The seeds that the grid has for it."""
+        return tuple(cell.coordinates.get(SEED, "") for cell in self.cells)
+
+
+def selected(grid: TableGrid, text: str) -> Selected:
+    """The cells of a grid that have all labels of ``axis=label,axis=label``.
+
+    EchoLMError for an axis or a label that is not there, and for cells that differ in more than their seed: it says which
+    axes to add.
+    """
+    conditions = _conditions(text)
+    for axis, label in conditions.items():
+        known = {cell.coordinates[axis] for cell in grid.cells if axis in cell.coordinates}
+        if axis == SEED or not known:
+            axes = {axis for cell in grid.cells for axis in cell.coordinates} - {SEED}
+            raise EchoLMError(f"{text!r}: {axis!r} cannot tell values apart; {suggest(axis, axes)}")
+        if label not in known:
+            raise EchoLMError(f"{text!r}: no cell has {axis}={label}; {suggest(label, known)}")
+    cells = [cell for cell in grid.cells if all(cell.coordinates.get(axis) == label for axis, label in conditions.items())]
+    if not cells:
+        raise EchoLMError(f"{text!r}: no cell of grid {grid.name} has all of these labels; type: echolm grid show {grid.typed}")
+    found: dict[str, set[str]] = {}
+    for cell in cells:
+        for axis in {axis for one in cells for axis in one.coordinates} - {SEED}:
+            found.setdefault(axis, set()).add(cell.coordinates.get(axis, "-"))
+    if open_axes := {axis: labels for axis, labels in found.items() if len(labels) > 1}:
+        choices = "; ".join(f"{axis}={'|'.join(sorted(labels))}" for axis, labels in sorted(open_axes.items()))
+        raise EchoLMError(f"{text!r} fits {len(cells)} cells that differ in more than their seed; add {choices}")
+    return Selected(text, conditions, tuple(cells))
+
+
+def column_of(grid: TableGrid, values: Sequence[Selected], heading: str = "") -> ColumnDefinition:
+    """The column of the values' tables with this heading, the first one without; EchoLMError when there is none."""
+    names = dict.fromkeys(name for value in values for cell in value.cells for name in cell.tables if name in grid.tables)
+    columns = [column.model_copy(update={"where": {}}) for name in names for column in grid.tables[name].columns]
+    if not columns:
+        raise EchoLMError(f"grid {grid.name}: no table has these cells, so no column says what to compare")
+    found = {text: column for column in reversed(columns) for text in (column.heading, _plain(column))}
+    if heading and heading not in found:
+        raise EchoLMError(f"--column {heading!r}: no table of these cells has it; {suggest(heading, dict.fromkeys(map(_plain, columns)))}")
+    return found[heading] if heading else columns[0]
+
+
+def pair(grid: TableGrid, results: Path | None, first: Selected, second: Selected, column: ColumnDefinition) -> tuple[Resampled, Resampled]:
+    """Both values in the same resamples; EchoLMError when one has no complete run, or runs that cannot be averaged."""
+    if first.cells == second.cells:
+        raise EchoLMError(f"{first.text!r} and {second.text!r} are the same cells; nothing to compare")
+    cells = [
+        FurtherCell(cell.id, {VALUE: one.text, SEED: cell.coordinates.get(SEED, "-")}, (TABLE,)) for one in (first, second) for cell in one.cells
+    ]
+    own = column.model_copy(update={"where": {}})
+    definition = TableDefinition(title=TABLE, rows=(VALUE,), columns=(own,))
+    table = build(FurtherGrid(grid.name, grid.title, cells, {TABLE: definition}, grid.typed), TABLE, results)
+    return _found(grid, first, table.rows[0].values[0]), _found(grid, second, table.rows[1].values[0])
+
+
+def seeds_to_run(grid: TableGrid, value: Selected, have: Resampled, more: int) -> tuple[list[str], list[str]]:
+    """The next ``more`` seeds of a value: those that the grid has and that lack a run, and those that it does not have yet."""
+    waiting = [seed for seed in value.seeds if seed not in have.runs.seeds][:more]
+    numbers = [int(seed) for seed in value.seeds if seed.isdecimal()]
+    following = range(max(numbers, default=-1) + 1, max(numbers, default=-1) + 1 + more - len(waiting))
+    return waiting, [str(seed) for seed in following]
+
+
+def launches(grid: TableGrid, values: Sequence[tuple[Selected, Resampled]], needed: SeedsNeeded) -> list[tuple[list[str], list[str]]]:
+    """For each value with seeds to run: the words of the launch command, and the seeds that the grid's file must get first."""
+    found = []
+    for (value, have), more in zip(values, needed.more, strict=True):
+        waiting, new = seeds_to_run(grid, value, have, more)
+        if more:
+            where = [f"{axis}={label}" for axis, label in value.conditions.items()] + [f"{SEED}={','.join([*waiting, *new])}"]
+            found.append((["launch", grid.typed, "--on", "local", *(word for text in where for word in ("--where", text))], new))
+    return found
+
+
+def _conditions(text: str) -> dict[str, str]:
+    conditions: dict[str, str] = {}
+    for part in text.split(","):
+        axis, equals, label = part.partition("=")
+        if not equals or not axis.strip() or not label:
+            raise EchoLMError(f"{text!r}: write axis=label,axis=label")
+        if conditions.setdefault(axis.strip(), label) != label:
+            raise EchoLMError(f"{text!r}: axis {axis.strip()} is named twice")
+    return conditions
+
+
+def _plain(column: ColumnDefinition) -> str:
+    """``dice ED``: the heading of a column without a label."""
+    return column.model_copy(update={"label": "", "where": {}}).heading
+
+
+def _found(grid: TableGrid, chosen: Selected, value: Value) -> Resampled:
+    if value.resampled is None:
+        reason = value.refused or "no complete run was collected"
+        where = " ".join(f"--where {axis}={label}" for axis, label in chosen.conditions.items())
+        raise EchoLMError(f"{chosen.text!r}: {reason}; type: echolm launch {grid.typed} --on local {where}, then: echolm collect {grid.name}")
+    return value.resampled

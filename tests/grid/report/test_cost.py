@@ -1,0 +1,44 @@
+"""Seconds that runs of a cohort share are counted once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grid.report.content import Content, Run, Setting
+from grid.report.cost import cost, duration, parts
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def run(cell: str, seconds: float | None, after: float = 0.0, **changes: Any) -> Run:
+    facts = {"host": "node1", "device": "cpu", "epochs": 10.0, "end": NOON + timedelta(seconds=after), **changes}
+    return Run(cell, "0", "complete", run_id=cell, seconds=seconds, **facts)
+
+
+def test_a_cohort_counts_once() -> None:
+    found = parts([run("a", 90.0), run("b", 30.0), run("c", 90.0, 0.2), run("d", 90.0, 0.4)])
+    assert {cell: (part.seconds, part.together) for cell, part in found.items()} == {
+        "a": (30.0, 3), "b": (30.0, 1), "c": (30.0, 3), "d": (30.0, 3)
+    }  # fmt: skip
+    assert sum(part.seconds for part in found.values()) == pytest.approx(120.0)
+
+
+@pytest.mark.parametrize("changes", [{"host": "node2"}, {"device": "cuda"}, {"after": 600.0}, {"end": None}])
+def test_equal_seconds_elsewhere_or_later_are_another_training(changes: dict[str, Any]) -> None:
+    found = parts([run("a", 90.0), run("b", 90.0, **changes)])
+    assert [part.together for part in found.values()] == [1, 1]
+
+
+def test_runs_without_seconds_are_left_out_and_the_sentence_adds_the_parts() -> None:
+    settings = (Setting("x", {"head": "a"}, (run("a", 3600.0), run("b", None))), Setting("y", {"head": "b"}, (run("c", 3600.0, 1.0),)))
+    text = cost(Content("g", "", settings, Path(), records=False))
+    assert "2 runs took 60 min on cpu" in text and "trained together" in text
+    assert text.count(">1800.0<") == 2 and text.count(">3600.0<") == 2
+
+
+def test_durations_are_read_easily() -> None:
+    assert [duration(seconds) for seconds in (45, 720, 12600)] == ["45 s", "12 min", "3.5 h"]

@@ -1,0 +1,176 @@
+"""What a table says about its numbers: bold, diverged, reproduced or not; and statistics other than means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.metrics import mean_absolute_error, r2_score, roc_auc_score
+
+from echolm.errors import EchoLMError
+from grid.tables.build import build
+from grid.tables.definition import ColumnDefinition, TableDefinition
+from grid.tables.markdown import markdown
+
+PATIENTS = 60
+
+
+def rows(values: np.ndarray) -> pa.Table:
+    """Predictions whose Dice at ED is given, one clip a patient."""
+    ids = [f"p{at}" for at in range(len(values))]
+    same = {name: [text] * len(ids) for name, text in (("split", "test"), ("target", "landmarks"), ("slot", "ED"))}
+    return pa.table({"sample": ids, "patient": ids, **same, "dice": values})
+
+
+@pytest.fixture
+def patients() -> np.ndarray:
+    return np.random.default_rng(3).normal(90, 4, PATIENTS)
+
+
+@pytest.fixture
+def table(grid: Any, results: Any, patients: np.ndarray) -> Any:
+    """``table(shifts)``: the table with one column when the runs of a row are shifted by ``shifts[row]`` (seed by seed)."""
+
+    def make(shifts: dict[str, tuple[float, ...]], **change: Any) -> Any:
+        noise = np.random.default_rng(4)
+        for cell in grid.cells:
+            row, seed = cell.id.rsplit(".", 1)
+            if row in shifts and int(seed) < len(shifts[row]):
+                values = patients + shifts[row][int(seed)] + noise.normal(0, 0.5, PATIENTS)
+                results.run(cell.id, table=rows(values), synthetic=change.get("synthetic", False))
+        columns = [{"metric": "dice", "slot": "ED", "label": "Dice", **change.get("column", {})}]
+        definition = {"title": "T", "rows": ["encoder", "head"], "columns": columns, **change.get("definition", {})}
+        grid.tables["main"] = TableDefinition.model_validate(definition)
+        return build(grid, "main", results.folder)
+
+    return make
+
+
+def test_bold_is_the_best_and_what_is_not_significantly_worse(table: Any) -> None:
+    made = table({"tiny-r3d.mlp": (0, 0.1, -0.1), "tiny-r3d.gcn": (-0.05, 0.05, 0.0), "tiny-mvit.mlp": (-8, -8.1, -7.9)})
+    assert [row.values[0].bold for row in made.rows] == [True, True, False, False]
+    standing = made.rows[2].values[0].standing
+    assert standing.comparison.low < 8 < standing.comparison.high and standing.adjusted < 0.05
+    text = markdown(made)
+    assert "Bold: the best of its column" in text and "over patients and seeds" in text
+
+
+def test_lower_is_better_where_a_column_says_so(table: Any) -> None:
+    made = table({"tiny-r3d.mlp": (0, 0.1, -0.1), "tiny-mvit.mlp": (-8, -8.1, -7.9)}, column={"better": "lower"})
+    assert [row.values[0].bold for row in made.rows] == [False, False, True, False]
+    assert not any(value.bold for value in table({}, column={"statistic": "std"}).values), "no direction, nothing bold"
+
+
+def test_with_one_seed_the_table_says_what_cannot_be_claimed(table: Any) -> None:
+    made = table({"tiny-r3d.mlp": (0,), "tiny-r3d.gcn": (-3,)})
+    assert [row.values[0].bold for row in made.rows[:2]] == [True, False]
+    assert "networks as trained: seeds are too few to claim more" in markdown(made)
+    assert "1 seed cannot tell what another training would give" in markdown(made)
+
+
+def test_a_diverged_run_is_marked_and_told_with_the_number_without_it(table: Any) -> None:
+    made = table({"tiny-r3d.mlp": (0, -30, 0.1), "tiny-r3d.gcn": (0, 0.1, -0.1)})
+    value = made.rows[0].values[0]
+    assert [run.seed for run in value.diverged] == ["1"] and not made.rows[1].values[0].diverged
+    others = np.mean([source.value for source in value.sources if source.seed != "1"])
+    assert f"counted in the number; without: {others:.2f} from 2 of 3 seeds" in value.notes[0]
+    assert value.number.estimate == pytest.approx(np.mean([source.value for source in value.sources]))
+    text = markdown(made)
+    assert "†" in text.splitlines()[4] and "a run among its seeds diverged; see the notes." in text
+
+
+def test_a_run_that_is_no_better_than_the_baseline_has_diverged(table: Any, grid: Any) -> None:
+    shifts = {"tiny-r3d.mlp": (-10, -10, -10), "tiny-r3d.gcn": (-11, 0, 0.1)}
+    baseline = {"baseline": {"encoder": "tiny-r3d", "head": "mlp"}}
+    made = table(shifts, definition=baseline)
+    assert "which looks at no image" in made.rows[1].values[0].notes[0]
+    assert not made.rows[0].values[0].diverged, "the baseline is not held against itself"
+
+
+def test_a_run_with_nan_is_shown_and_never_left_out(table: Any) -> None:
+    value = table({"tiny-r3d.mlp": (0, float("nan"), 0), "tiny-r3d.gcn": (0, 0, 0)}).rows[0].values[0]
+    assert np.isnan(value.number.estimate) and [run.seed for run in value.diverged] == ["1"] and not value.bold
+
+
+class TestVerdict:
+    """The published R3D-18, MLP, no augmentation: Dice ED 91.55 over 1,264 test videos."""
+
+    @pytest.fixture
+    def beside(self, table: Any, grid: Any, patients: np.ndarray) -> Any:
+        for cell in grid.cells:
+            cell.coordinates.update(trainable="all", encoder={"tiny-r3d": "r3d-18"}.get(cell.coordinates["encoder"], "mvit-v2-s"))
+        mean = patients.mean()
+
+        def make(*values: float, labels: Any = None, **change: Any) -> Any:
+            source = {"paper": "bhoodoo2026", "table": "2", "labels": labels or {}}
+            found = table({"tiny-r3d.mlp": tuple(value - mean for value in values)}, definition={"published": source}, **change)
+            return found.rows[0].values[0].verdict
+
+        return make
+
+    def test_of_another_test_set_counts_both_patient_intervals(self, beside: Any) -> None:
+        found = beside(91.0, 91.2, 91.1)
+        assert found.outcome == "reproduced" and "our patients" in found.text and "their patients" in found.text
+
+    def test_differs_with_the_arithmetic(self, beside: Any) -> None:
+        found = beside(71.0, 71.2, 71.1)
+        assert found.outcome == "differs" and found.distance > found.allowed and "S = 3" in found.text
+
+    def test_under_three_seeds_is_not_decidable(self, beside: Any) -> None:
+        assert beside(91.0, 91.2).text == "not decidable: run 1 more seed"
+
+    def test_phantom_data_are_never_comparable(self, beside: Any) -> None:
+        assert beside(91.5, 91.5, 91.6, synthetic=True).text == "not comparable: ours is from phantom data"
+        assert beside(91.5, synthetic=True).outcome == "not comparable"
+
+    def test_nor_is_what_stands_in_for_something_else(self, beside: Any, grid: Any) -> None:
+        for cell in grid.cells:
+            cell.coordinates.update(encoder={"r3d-18": "mine"}.get(cell.coordinates["encoder"], cell.coordinates["encoder"]))
+        found = beside(91.5, 91.5, 91.6, labels={"encoder": {"mine": "r3d-18"}})
+        assert found.text == "not comparable: mine stands in for r3d-18"
+
+    def test_the_same_test_set_is_known_by_its_name_and_size(self, beside: Any, grid: Any, results: Any, patients: np.ndarray) -> None:
+        many = np.random.default_rng(5).normal(91.5, 3.5, 1264)
+        for seed in range(3):
+            results.run(f"tiny-r3d.mlp.{seed}", table=rows(many + seed / 10))
+        beside()
+        found = build(grid, "main", results.folder).rows[0].values[0].verdict
+        assert found is not None and found.outcome == "reproduced" and "patients" not in found.text
+
+
+def test_statistics_of_truth_and_prediction_against_scikit_learn(grid: Any, results: Any) -> None:
+    random, found = np.random.default_rng(6), []
+    for seed in "012":
+        truth, noise = random.uniform(20, 70, 50), random.normal(0, 6, 50)
+        ids = [f"p{at}" for at in range(50)]
+        same = {name: [text] * 50 for name, text in (("split", "test"), ("target", "ef"), ("slot", ""))}
+        lists = {"truth": truth[:, None].tolist(), "prediction": (truth + noise)[:, None].tolist(), "score": noise[:, None].tolist()}
+        low = (truth < 40).astype(float)
+        results.run(f"tiny-r3d.mlp.{seed}", table=pa.table({"sample": ids, "patient": ids, **same, **lists, "low": low}))
+        found.append((mean_absolute_error(truth, truth + noise), r2_score(truth, truth + noise), roc_auc_score(low, noise)))
+    columns = [{"statistic": "mae"}, {"statistic": "r2", "label": "R²"}, {"statistic": "auc", "options": {"truth": "low"}}]
+    grid.tables["main"] = TableDefinition.model_validate({"title": "EF", "rows": ["encoder", "head"], "columns": columns})
+    values = build(grid, "main", results.folder).rows[0].values
+    assert [value.number.estimate for value in values if value.number] == pytest.approx(list(np.mean(found, 0)))
+    with pytest.raises(EchoLMError, match="table main of grid small: std-over-patients: r2 has no value for each patient"):
+        build(grid, "main", results.folder, "std-over-patients")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"statistic": "r22"}, "no statistic is called 'r22'; did you mean 'r2'"),
+        ({"statistic": "mean"}, "statistic mean takes column; given: none"),
+        ({"statistic": "r2", "metric": "dice"}, "statistic r2 takes truth, prediction; given: column"),
+    ],
+)  # fmt: skip
+def test_a_column_whose_statistic_cannot_be_made_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ColumnDefinition.model_validate(change)
+
+
+def test_a_kind_of_spread_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="no kind of ± is called 'std'"):
+        TableDefinition.model_validate({"title": "T", "rows": ["a"], "columns": [{"metric": "dice"}], "spread": "std"})

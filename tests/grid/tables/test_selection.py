@@ -1,0 +1,131 @@
+"""Two values by their labels: found or told what to add; seeds to run and the command; and further tables from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from echolm.errors import EchoLMError
+from grid.statistics import compare, seeds_needed
+from grid.tables.build import build
+from grid.tables.further import with_current, with_tables
+from grid.tables.missing import command
+from grid.tables.selection import column_of, launches, pair, selected
+
+A, B = "encoder=tiny-r3d,head=mlp", "encoder=tiny-mvit,head=mlp"
+
+
+def test_cells_that_differ_in_their_seed_alone(grid: Any) -> None:
+    found = selected(grid, "head=gcn,encoder=tiny-r3d")
+    assert [cell.id for cell in found.cells] == ["tiny-r3d.gcn.0", "tiny-r3d.gcn.1", "tiny-r3d.gcn.2"]
+    assert found.seeds == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("head=gcn", "fits 6 cells that differ in more than their seed; add encoder=tiny-mvit|tiny-r3d"),
+        ("hea=gcn", "'hea' cannot tell values apart; did you mean 'head'"),
+        ("seed=0", "'seed' cannot tell values apart; valid: augmentation, encoder, head"),
+        ("head=gnc", "no cell has head=gnc; did you mean 'gcn'"),
+        ("head", "write axis=label,axis=label"),
+        ("head=gcn,mlp", "write axis=label,axis=label"),
+        ("head=gcn,head=mlp", "axis head is named twice"),
+    ],
+)  # fmt: skip
+def test_a_selection_that_is_not_one_value_says_what_to_type(grid: Any, text: str, message: str) -> None:
+    with pytest.raises(EchoLMError) as error:
+        selected(grid, text)
+    assert message in str(error.value)
+
+
+def test_the_pair_has_the_numbers_of_the_table(grid: Any, results: Any, complete: Any) -> None:
+    chosen = selected(grid, A), selected(grid, B)
+    column = column_of(grid, chosen, "mke ED")
+    first, second = pair(grid, results.folder, *chosen, column)
+    values = [row.values[2].number for row in build(grid, "main", results.folder).rows]
+    assert (first.estimate, second.estimate) == (values[0].estimate, values[2].estimate)  # type: ignore[union-attr]
+    assert compare(first, second).difference == pytest.approx(first.estimate - second.estimate)
+    assert column_of(grid, chosen).heading == "Dice ED (%)" and column_of(grid, chosen, "Dice ES (%)").slot == "ES"
+    with pytest.raises(EchoLMError, match="valid: dice ED, dice ES, mke ED"):
+        column_of(grid, chosen, "dice EX")
+
+
+def test_a_value_without_runs_says_how_to_get_them(grid: Any, results: Any) -> None:
+    results.run("tiny-r3d.mlp.0")
+    chosen = selected(grid, A), selected(grid, B)
+    with pytest.raises(EchoLMError, match="echolm launch small --on local --where encoder=tiny-mvit --where head=mlp, then: echolm collect small"):
+        pair(grid, results.folder, *chosen, column_of(grid, chosen))
+    with pytest.raises(EchoLMError, match="are the same cells"):
+        pair(grid, results.folder, chosen[0], chosen[0], column_of(grid, chosen))
+
+
+def test_seeds_to_run_are_first_those_that_the_grid_has(grid: Any, results: Any) -> None:
+    random = np.random.default_rng(0)
+    for number, encoder in enumerate(("tiny-r3d", "tiny-mvit")):
+        for seed in range(2):
+            ids = [f"p{at}" for at in range(30)]
+            same = {name: [text] * 30 for name, text in (("split", "test"), ("target", "landmarks"), ("slot", "ED"))}
+            table = pa.table({"sample": ids, "patient": ids, **same, "dice": random.normal(90 + number, 4, 30)})
+            results.run(f"{encoder}.mlp.{seed}", table=table)
+    chosen = selected(grid, A), selected(grid, B)
+    pairs = list(zip(chosen, pair(grid, results.folder, *chosen, column_of(grid, chosen)), strict=True))
+    needed = seeds_needed(pairs[0][1], pairs[1][1])
+    assert needed.outcome == "unknown" and needed.more == (1, 1)
+    where = ["--where", "encoder=tiny-r3d", "--where", "head=mlp", "--where", "seed=2"]
+    assert launches(grid, pairs, needed)[0] == (["launch", "small", "--on", "local", *where], [])
+    grid.cells = [cell for cell in grid.cells if not cell.id.endswith("2")]
+    pairs = [(selected(grid, text), value) for text, (_, value) in zip((A, B), pairs, strict=True)]
+    assert launches(grid, pairs, needed)[0] == (["launch", "small", "--on", "local", *where], ["2"]), "the grid must get it first"
+
+
+FURTHER = """
+tables:
+  heads:
+    title: Heads of one encoder
+    rows: [head]
+    cells: {encoder: [tiny-r3d], table: [main]}
+    columns: [{metric: dice, slot: ED, statistic: median}]
+  everything:
+    title: All cells
+    rows: [encoder, head]
+    columns: [{metric: mke, slot: ES}]
+"""
+
+
+def test_a_new_table_is_a_file(grid: Any, results: Any, complete: Any, tmp_path: Path) -> None:
+    (tmp_path / "t.yaml").write_text(FURTHER)
+    further = with_tables(grid, tmp_path / "t.yaml")
+    assert list(further.tables) == ["main", "heads", "everything"]
+    heads, everything = (build(further, name, results.folder) for name in ("heads", "everything"))
+    assert [row.labels for row in heads.rows] == [("mlp",), ("gcn",)] and heads.columns[0].heading == "median dice ED"
+    assert {cell for value in heads.values for cell in value.cells} == {cell.id for cell in grid.cells if "tiny-r3d" in cell.id}
+    assert command(heads, {"head": ["mlp"]}) == "echolm launch small --on local --where encoder=tiny-r3d --where table=main --where head=mlp"
+    assert len(everything.rows) == 4 and command(everything, {}) == "echolm launch small --on local"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("title: x", "t.yaml: has no section 'tables'"),
+        ("tables: {a: {title: x, rows: [head], columns: [{metric: dice}], spred: x}}", "tables.a.*spred"),
+        ("tables: {a: {title: x, rows: [head], columns: [{metric: dice}], cells: {head: [gnc]}}}", "no cell has head=gnc; did you mean 'gcn'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_file_is_told(grid: Any, tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "t.yaml").write_text(text)
+    with pytest.raises(EchoLMError, match=message):
+        build(with_tables(grid, tmp_path / "t.yaml"), "a", None)
+
+
+def test_a_launched_grid_gets_its_files_tables_as_far_as_they_fit(grid: Any, tmp_path: Path) -> None:
+    good = "{title: Now, rows: [encoder, head], columns: [{metric: mke, slot: ED}]}"
+    (tmp_path / "t.yaml").write_text(f"tables: {{main: {good}, new: {good}}}")
+    assert list(with_current(grid, tmp_path / "t.yaml").tables.items())[0][1].title == "Now"
+    assert list(with_current(grid, tmp_path / "t.yaml").tables) == ["main"], "no cell was launched for the new one"
+    (tmp_path / "t.yaml").write_text("tables: {main: {title: Now, rows: [other], columns: [{metric: mke}]}}")
+    assert with_current(grid, tmp_path / "t.yaml").tables["main"].title == "Landmarks"

@@ -1,0 +1,75 @@
+"""DataFrames for notebooks: the example runs, and its frames hold the numbers of the tables."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from echolm.errors import EchoLMError
+from grid.api import Results
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "notebook.py"
+SEEDS = ("0", "1", "2")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A launched and collected grid of two heads and three seeds, written as its files."""
+    random, runs, cells = np.random.default_rng(1), [], {}
+    folder = tmp_path / "results" / "mine"
+    (folder / "predictions").mkdir(parents=True)
+    for head in ("mlp", "gcn"):
+        for seed in SEEDS:
+            cell = f"{head}{seed}"
+            cells[cell] = {"coordinates": {"encoder": "tiny-r3d", "head": head, "seed": seed}, "tables": ["main"]}
+            ids = [f"p{at}" for at in range(20)]
+            same = {name: [text] * 20 for name, text in (("split", "test"), ("target", "landmarks"), ("slot", "ED"))}
+            table = pa.table({"sample": ids, "patient": ids, **same, "dice": random.normal(90, 4, 20)})
+            fingerprint = cell.ljust(64, "0")
+            pq.write_table(table, folder / "predictions" / f"{fingerprint[:16]}.parquet")
+            runs.append({"run_id": f"run-{cell}", "fingerprint": fingerprint, "cell": cell, "commit": "c0ffee", "problem": None,
+                         "synthetic": False, "end": None, "metrics.val/loss": random.uniform()})  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(runs), folder / "runs.parquet")
+    columns = [{"metric": "dice", "slot": "ED", "label": "Dice"}]
+    main = {"title": "Heads", "rows": ["encoder", "head"], "columns": columns, "figure": {"x": "slot", "y": "Dice"}}
+    launched = {"grid": "mine", "title": "My grid", "cells": cells, "tables": {"main": main}, "path": "mine.yaml"}
+    (tmp_path / "grids" / "mine").mkdir(parents=True)
+    (tmp_path / "grids" / "mine" / "cells.json").write_text(json.dumps(launched))
+    return tmp_path
+
+
+def test_the_frames_hold_the_numbers_of_the_tables(workspace: Path) -> None:
+    here = Results(workspace)
+    assert here.grids().set_index("grid").loc["mine", ["cells", "launched", "runs"]].tolist() == [6, True, 6]
+    runs = here.runs("mine")
+    assert sorted(runs["axis.head"].unique()) == ["gcn", "mlp"] and runs["metrics.val/loss"].between(0, 1).all()
+    tables = here.tables("mine")
+    assert tables[["head", "column", "n_patients", "n_seeds"]].to_numpy().tolist() == [["mlp", "Dice", 20, 3], ["gcn", "Dice", 20, 3]]
+    assert tables["mean"].tolist() == [np.mean(values) for values in tables["values"]]
+    [pair] = here.comparisons("mine", "main", margin=5).to_dict("records")
+    assert pair["difference"] == pytest.approx(tables["mean"][0] - tables["mean"][1])
+    assert pair["low"] < pair["difference"] < pair["high"] and pair["adjusted_p"] == pair["p"] and pair["crossed"]
+    kinds = here.tables("mine", "main", "std-over-seeds")
+    assert kinds["spread"].tolist() == pytest.approx([np.std(values, ddof=1) for values in kinds["values"]])
+
+
+def test_what_is_not_there_says_what_to_type(workspace: Path) -> None:
+    here = Results(workspace)
+    with pytest.raises(EchoLMError, match="grid mine has no table 'mian'; did you mean 'main'"):
+        here.tables("mine", "mian")
+    with pytest.raises(EchoLMError, match="type: echolm collect demo"):
+        here.runs("demo")
+
+
+def test_the_example_runs(workspace: Path) -> None:
+    done: Any = subprocess.run([sys.executable, str(EXAMPLE), str(workspace), "mine"], capture_output=True, text=True, cwd=EXAMPLE.parents[1], check=False)
+    assert done.returncode == 0, done.stderr
+    assert "6 runs" in done.stdout and "1 comparisons" in done.stdout and "characters of SVG" in done.stdout
