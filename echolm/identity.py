@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 CELL_DIGITS = 16
+_SCALARS = (str, int, float, type(None))
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
@@ -43,22 +44,29 @@ def cell_id(config: BaseModel) -> str:
 
 def protocols(config: BaseModel) -> dict[str, int]:
     """The protocol numbers of the components a configuration uses, e.g. ``{"head:mlp": 1, "training": 1}``."""
-    from echolm.data import DATA_PROTOCOL
-    from echolm.training import TRAINING_PROTOCOL
-
-    used = {"data": DATA_PROTOCOL, "training": TRAINING_PROTOCOL}
-    for field in type(config).model_fields:
-        part = getattr(config, field)
-        if isinstance(getattr(part, "protocol", None), int):
-            used[f"{field}:{part.name}"] = part.protocol
-    return used
+    return dict(_protocols(config))
 
 
 def fingerprint(config: BaseModel, data: str, weights: str) -> str:
     """SHA-256 (64 hexadecimal digits) of configuration, protocols, data fingerprint and weights' identity."""
-    parts = {"config": _json(config), "data": _text(data), "protocols": _text(protocols(config)), "weights": _text(weights)}
+    return keys(config, data, weights)[1]
+
+
+def keys(config: BaseModel, data: str, weights: str) -> tuple[str, str]:
+    """``cell_id`` and ``fingerprint``, of one text."""
+    own = _json(config)
+    parts = {"config": own, "data": _scalar_json(data), "protocols": _protocols_json(_protocols(config)), "weights": _scalar_json(weights)}
     text = "{" + ",".join(f'"{name}":{value}' for name, value in parts.items()) + "}"  # canonical_json of the four, by name
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(own.encode()).hexdigest()[:CELL_DIGITS], hashlib.sha256(text.encode()).hexdigest()
+
+
+def _protocols(config: BaseModel) -> tuple[tuple[str, int], ...]:
+    from echolm.data import DATA_PROTOCOL
+    from echolm.training import TRAINING_PROTOCOL
+
+    parts = ((field, getattr(config, field)) for field in _sorted_fields(type(config)))
+    used = [(f"{field}:{part.name}", part.protocol) for field, part in parts if _has_protocol(type(part))]
+    return ("data", DATA_PROTOCOL), ("training", TRAINING_PROTOCOL), *used
 
 
 def _plain(value: Any) -> Any:
@@ -83,7 +91,10 @@ def _json(value: BaseModel) -> str:
         item = getattr(value, name)
         if name in neutral and item == neutral[name]:
             continue
-        text = _component_json(item) if isinstance(item, BaseModel) else canonical_json(_plain(item))
+        if isinstance(item, BaseModel):
+            text = _component_json(item)
+        else:
+            text = _scalar_json(item) if isinstance(item, _SCALARS) else canonical_json(_plain(item))
         parts.append(f'"{name}":{text}')
     return "{" + ",".join(parts) + "}"
 
@@ -93,8 +104,19 @@ def _component_json(model: BaseModel) -> str:
     return canonical_json(_plain(model))
 
 
-def _text(value: Any) -> str:
+@lru_cache(maxsize=4096, typed=True)
+def _scalar_json(value: Any) -> str:
     return canonical_json(_plain(value))
+
+
+@lru_cache(maxsize=4096)
+def _protocols_json(used: tuple[tuple[str, int], ...]) -> str:
+    return canonical_json(dict(used))
+
+
+@cache
+def _has_protocol(cls: type[Any]) -> bool:
+    return isinstance(getattr(cls, "protocol", None), int)
 
 
 @cache

@@ -64,7 +64,7 @@ class RunRecord:
     @classmethod
     def at(cls, runs: Path, cell: str, fingerprint: str) -> RunRecord:
         """The record of a cell and fingerprint under the folder ``runs``; it need not exist."""
-        return cls(runs / cell / fingerprint[:FINGERPRINT_DIGITS])
+        return cls(runs.joinpath(cell, fingerprint[:FINGERPRINT_DIGITS]))
 
     def create(self, identity: dict[str, Any]) -> None:
         """Make the directory and ``config.json`` (once). ``identity``: cell, fingerprint, config, protocols, data, weights."""
@@ -159,6 +159,14 @@ class RunRecord:
             return RunState("pending", newest)
         name = ending["event"] if ending and ending["event"] in STOPPED else "interrupted"
         return RunState(name, newest, ending or {"reason": "the process that held it is gone"})
+
+
+def names(folder: Path) -> set[str]:
+    """What lies in a folder, by name; nothing when it is not there."""
+    try:
+        return set(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
 
 
 def find_records(runs: Path, cell: str) -> list[RunRecord]:

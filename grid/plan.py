@@ -11,9 +11,9 @@ from typing import Any, Protocol
 from echolm.config import FinetuneConfig, PretrainConfig, parse_config
 from echolm.errors import EchoLMError
 from echolm.identity import canonical, canonical_json
-from echolm.record import RunRecord, RunState, find_records, read_json, write_atomic
+from echolm.record import RunRecord, RunState, find_records, names, read_json, write_atomic
 from echolm.registry import suggest
-from echolm.training.prepare import PreparedRun, prepare_run
+from echolm.training.prepare import Inputs, PreparedRun, prepare_run
 from echolm.workspace import Workspace
 from grid.definition import Cell, Grid
 
@@ -106,17 +106,19 @@ def to_run(standing: Standing) -> bool:
 
 def survey(cells: Iterable[Cell], workspace: Workspace) -> list[Standing]:
     """Judge every cell. Without its data or weights, a cell's newest record (if any) is what counts."""
-    return [_standing(cell, workspace) for cell in cells]
+    inputs, begun = Inputs(workspace), names(workspace.runs)
+    return [_standing(cell, workspace, inputs, cell.id in begun) for cell in cells]
 
 
-def _standing(cell: Cell, workspace: Workspace) -> Standing:
+def _standing(cell: Cell, workspace: Workspace, inputs: Inputs, begun: bool) -> Standing:
+    """``begun``: whether the cell has a folder."""
     try:
-        run = prepare_run(cell.config, workspace)
+        run = prepare_run(cell.config, workspace, inputs)
     except EchoLMError as error:
-        records = find_records(workspace.runs, cell.id)
+        records = find_records(workspace.runs, cell.id) if begun else []
         state = records[0].state() if records else RunState("pending")
         return Standing(cell, state, records[0] if records else None, None, str(error))
-    return Standing(cell, run.record.state(), run.record, run)
+    return Standing(cell, run.record.state() if begun else RunState("pending"), run.record, run)
 
 
 def units(standings: Sequence[Standing], largest: int = 8) -> list[Unit]:

@@ -6,9 +6,10 @@ import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from echolm import identity
 from echolm.config import FinetuneConfig, PretrainConfig
@@ -19,6 +20,8 @@ from echolm.record import RunRecord, find_records, write_atomic
 from echolm.weights import Weights
 from echolm.workspace import Workspace
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class PreparedRun:
@@ -28,27 +31,60 @@ class PreparedRun:
     cell: str
     store: Path
     weights: Path | None
-    identity: dict[str, Any]
+    keys: dict[str, Any]
+    """Of the identity: cell, fingerprint, data, weights."""
     record: RunRecord
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the record is created with; made anew each time, since most runs of a grid are only looked at."""
+        return {"config": self.config.model_dump(mode="json"), "protocols": identity.protocols(self.config), **self.keys}
 
-def prepare_run(config: FinetuneConfig | PretrainConfig, workspace: Workspace) -> PreparedRun:
-    """Resolve ``config`` in a workspace. Raises EchoLMError when its store or weights are not there."""
-    store = workspace.store(config.data.name)
-    data = str(peek(store)["fingerprint"])
-    path = weights_path(config.weights, config.encoder, workspace)
-    weights = weights_identity(config.weights, path, workspace)
-    cell = identity.cell_id(config)
-    parts: dict[str, Any] = {
-        "cell": cell,
-        "fingerprint": identity.fingerprint(config, data, weights),
-        "config": config.model_dump(mode="json"),
-        "protocols": identity.protocols(config),
-        "data": data,
-        "weights": weights,
-    }
-    record = RunRecord.at(workspace.runs, cell, parts["fingerprint"])
-    return PreparedRun(config, cell, store, path, parts, record)
+
+class Inputs:
+    """The stores and weights of a workspace at one moment: each is looked at once, however many runs want it."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._found: dict[Any, Any] = {}
+
+    def store(self, name: str) -> tuple[Path, str]:
+        """Folder and fingerprint of a store. EchoLMError: it is not there."""
+        return self._once(name, lambda: self._store(name))
+
+    def weights(self, weights: Weights, encoder: Encoder) -> tuple[Path | None, str]:
+        """``weights_path`` and ``weights_identity``. EchoLMError: they are not there."""
+        return (None, "random") if weights.source == "random" else self._once((weights, encoder), lambda: self._weights(weights, encoder))
+
+    def _store(self, name: str) -> tuple[Path, str]:
+        path = self._workspace.store(name)
+        return path, str(peek(path)["fingerprint"])
+
+    def _weights(self, weights: Weights, encoder: Encoder) -> tuple[Path | None, str]:
+        path = weights_path(weights, encoder, self._workspace)
+        return path, weights_identity(weights, path, self._workspace)
+
+    def _once(self, key: Any, look: Callable[[], T]) -> T:
+        if key not in self._found:
+            try:
+                self._found[key] = look()
+            except EchoLMError as error:
+                self._found[key] = error
+        found = self._found[key]
+        if isinstance(found, EchoLMError):
+            raise found.with_traceback(None)
+        return cast(T, found)
+
+
+def prepare_run(config: FinetuneConfig | PretrainConfig, workspace: Workspace, inputs: Inputs | None = None) -> PreparedRun:
+    """Resolve ``config`` in a workspace. ``inputs``: shared by runs that are looked at together. Raises EchoLMError when
+    its store or weights are not there."""
+    inputs = inputs or Inputs(workspace)
+    store, data = inputs.store(config.data.name)
+    path, weights = inputs.weights(config.weights, config.encoder)
+    cell, fingerprint = identity.keys(config, data, weights)
+    record = RunRecord.at(workspace.runs, cell, fingerprint)
+    return PreparedRun(config, cell, store, path, {"cell": cell, "fingerprint": fingerprint, "data": data, "weights": weights}, record)
 
 
 def weights_path(weights: Weights, encoder: Encoder, workspace: Workspace) -> Path | None:
