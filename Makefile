@@ -25,6 +25,7 @@ $(VENV)/installed: pyproject.toml constraints/cpu.txt
 
 bench: $(VENV)/installed
 	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks.collection
 	$(BIN)/python -m tests.benchmarks.gpu
 
 clean:
