@@ -34,6 +34,7 @@ $(VENV)/installed: pyproject.toml constraints/cpu.txt
 
 bench: $(VENV)/installed
 	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks.collection
 	$(BIN)/python -m tests.benchmarks.gpu
 	$(BIN)/python -m tests.benchmarks.phases
 

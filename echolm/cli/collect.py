@@ -53,7 +53,7 @@ def collect(
     found = members(workspace, grids)
     if not found:
         raise nothing(workspace)
-    exported = export_all(found, uri, quiet=as_json)
+    exported = export_all(workspace, found, uri, quiet=as_json)
     collected = {member.name: collect_one(workspace, uri, member) for member in found}
     if as_json:
         reports = {name: {**asdict(report), "path": str(report.path)} for name, report in collected.items()}

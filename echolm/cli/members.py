@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 class Member:
     """A grid, or the runs that belong to none.
 
-    ``cells``: records by cell, newest first. ``labels``: axis=label by cell. ``known``: whether it was launched here.
+    ``given``: what names it in a command. ``cells``: records by cell, newest first. ``labels``: axis=label by cell.
+    ``known``: whether it was launched here.
     """
 
     name: str
+    given: str
     cells: dict[str, list[RunRecord]]
     labels: dict[str, str]
     known: bool = True
@@ -44,7 +46,7 @@ def members(workspace: Workspace, grids: Sequence[str]) -> list[Member]:
     found = [_member(workspace, name, launched) for name in dict.fromkeys(grids or launched) if name != SINGLE_RUNS]
     if not grids or SINGLE_RUNS in grids:
         single = _single_runs(workspace, launched)
-        found += [Member(SINGLE_RUNS, single, dict.fromkeys(single, ""))] if single else []
+        found += [Member(SINGLE_RUNS, SINGLE_RUNS, single, dict.fromkeys(single, ""))] if single else []
     return found
 
 
@@ -53,7 +55,7 @@ def nothing(workspace: Workspace) -> EchoLMError:
     return EchoLMError(f"{workspace.root}: nothing to collect; type: {typed('launch', 'GRID', '--on', 'local')}")
 
 
-def export_all(found: Sequence[Member], uri: str, quiet: bool, between: Callable[[], None] = lambda: None) -> ExportReport:
+def export_all(workspace: Workspace, found: Sequence[Member], uri: str, quiet: bool, between: Callable[[], None] = lambda: None) -> ExportReport:
     """Records -> MLflow, with a progress bar where somebody sees it. ``between`` is called after each run."""
     from grid.tracking.export import export
 
@@ -66,7 +68,7 @@ def export_all(found: Sequence[Member], uri: str, quiet: bool, between: Callable
             bar.update(1)
             between()
 
-        return export(pairs, uri, progress)
+        return export(pairs, uri, progress, workspace.root / "mlflow" / "artifacts")
 
 
 def collect_one(workspace: Workspace, uri: str, member: Member) -> CollectReport:
@@ -80,7 +82,7 @@ def collect_one(workspace: Workspace, uri: str, member: Member) -> CollectReport
     if not report.runs and not member.known:
         raise EchoLMError(
             f"grid {member.name} was never launched in {workspace.root}, and {shown(uri)} has no finished run of it; "
-            f"type: {typed('launch', member.name, '--on', 'local')}"
+            f"type: {typed('launch', member.given, '--on', 'local')}"
         )
     return report
 
@@ -89,7 +91,7 @@ def _member(workspace: Workspace, given: str, launched: Sequence[str]) -> Member
     """A launched grid; else one by its definition: its runs may have been made elsewhere."""
     grid, known = _grid(workspace, given, launched)
     cells = {cell.id: find_records(workspace.runs, cell.id) for cell in grid.cells}
-    return Member(grid.name, cells, {cell.id: labels(cell) for cell in grid.cells}, known)
+    return Member(grid.name, given, cells, {cell.id: labels(cell) for cell in grid.cells}, known)
 
 
 def _grid(workspace: Workspace, given: str, launched: Sequence[str]) -> tuple[TableGrid, bool]:

@@ -66,7 +66,7 @@ class Watch:
         """Everything, told as ``echolm collect`` does."""
         found = members(self.workspace, self.grids)
         states = self._look(found)
-        exported = export_all(found, self.uri, quiet=False, between=self._between)
+        exported = export_all(self.workspace, found, self.uri, quiet=False, between=self._between)
         collected = {member.name: collect_one(self.workspace, self.uri, member) for member in found}
         print_reports(self.uri, exported, collected)
         self._told.update(complaints(exported, collected))
@@ -103,7 +103,7 @@ class Watch:
 
     def _bring(self, found: Sequence[Member], complete: set[Place]) -> None:
         """Export, and collect the grids that have something new; all of them where the store had lost runs."""
-        exported = export_all(found, self.uri, quiet=True, between=self._between)
+        exported = export_all(self.workspace, found, self.uri, quiet=True, between=self._between)
         lost = exported.created + exported.resumed - len({cell for _, cell in complete})
         fresh = {grid for grid, _ in complete}
         collected = {m.name: collect_one(self.workspace, self.uri, m) for m in found if lost > 0 or m.name in fresh}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from echolm.errors import EchoLMError
@@ -16,7 +17,7 @@ from echolm.record import FINGERPRINT_DIGITS, RunRecord
 from grid.tracking import search, sql
 from grid.tracking.mapping import Content, content
 from grid.tracking.rows import SINGLE_RUNS, Known, grid_tag
-from grid.tracking.store import is_there, network_warning, open_client, sqlite_path, tracking_lock, unusable
+from grid.tracking.store import is_server, is_there, network_warning, open_client, sqlite_path, tracking_lock, unusable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -57,12 +58,13 @@ class _Wanted:
 
 
 def export(
-    records: Sequence[tuple[RunRecord, str | None]], uri: str, progress: Progress = lambda done, total: None
+    records: Sequence[tuple[RunRecord, str | None]], uri: str, progress: Progress = lambda done, total: None, artifacts: Path | None = None
 ) -> ExportReport:
     """Bring every complete record into the store at ``uri``, in the experiment of its (first) grid.
 
     A record may come several times, with several grids; without a grid it goes to ``single-runs``. Records that are
     not complete (running, failed, ...) are counted, not exported. EchoLMError when the store cannot be used.
+    Files lie beside a SQLite database, where a tracking server says, and else (PostgreSQL, ...) in ``artifacts``.
     """
     report = ExportReport()
     grids: dict[RunRecord, list[str]] = defaultdict(list)
@@ -76,7 +78,7 @@ def export(
     if warning := network_warning(uri):
         report.warnings.append(warning)
     with tracking_lock(uri):
-        exporter = _Exporter(open_client(uri), uri, report)
+        exporter = _Exporter(open_client(uri), uri, report, artifacts)
         exporter.restore({grid for item in wanted.values() for grid in item.grids})
         exporter.look()
         for number, (fingerprint, item) in enumerate(wanted.items(), start=1):
@@ -119,10 +121,12 @@ def _complete(grids: dict[RunRecord, list[str]], report: ExportReport) -> dict[s
 class _Exporter:
     """One export, inside the lock."""
 
-    def __init__(self, client: MlflowClient, uri: str, report: ExportReport) -> None:
+    def __init__(self, client: MlflowClient, uri: str, report: ExportReport, artifacts: Path | None) -> None:
         self.client = client
         self.uri = uri
         self.report = report
+        path = sqlite_path(uri)
+        self.artifacts = path.parent / "artifacts" if path else None if is_server(uri) else artifacts
         self.experiments: dict[str, str] = {}
         self.known: dict[str, Known] = {}
 
@@ -174,8 +178,7 @@ class _Exporter:
 
     def _create(self, grid: str, filled: Content) -> str:
         if grid not in self.experiments:
-            path = sqlite_path(self.uri)
-            location = (path.parent / "artifacts" / grid).as_uri() if path else None
+            location = (self.artifacts / grid).absolute().as_uri() if self.artifacts else None
             self.experiments[grid] = self.client.create_experiment(grid, artifact_location=location)
         run = self.client.create_run(
             self.experiments[grid], start_time=filled.start, tags=filled.tags, run_name=filled.name

@@ -31,7 +31,7 @@ connection to the removed one."""
 
 
 def sqlite_path(uri: str) -> Path | None:
-    """The database file of a ``sqlite:///`` address, absolute; None for a server. EchoLMError for anything else."""
+    """The database file of a ``sqlite:///`` address, absolute; None for a server or another database. EchoLMError for anything else."""
     scheme, _, rest = uri.partition(":")
     if scheme.partition("+")[0] in ("http", "https", "postgresql", "mysql", "mssql", "databricks"):
         return None
@@ -54,6 +54,11 @@ def is_there(path: Path) -> bool:
         return path.stat().st_size > 0
     except FileNotFoundError:
         return False
+
+
+def is_server(uri: str) -> bool:
+    """Whether the address is a tracking server's, and not a database's."""
+    return uri.partition(":")[0] in ("http", "https", "databricks")
 
 
 def shown(uri: str) -> str:
@@ -117,7 +122,7 @@ def open_client(uri: str) -> MlflowClient:
 
     path = sqlite_path(uri)
     try:
-        if path is not None and not path.exists():
+        if path is not None and not is_there(path):
             _create_database(path)
         client = MlflowClient(tracking_uri=uri if path is None else f"sqlite:///{path}")
         client.search_experiments(max_results=1)
@@ -142,7 +147,10 @@ def quiet_mlflow() -> None:
 
 
 def _create_database(path: Path) -> None:
-    """Make the schema under a temporary name and link it: nobody ever sees, or races for, a half-made database."""
+    """Make the schema under a temporary name and link it: nobody ever sees, or races for, a half-made database.
+
+    An empty file is replaced. (MLflow would fill one itself, but not in a process that has used the database before.)
+    """
     import mlflow.db
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +159,8 @@ def _create_database(path: Path) -> None:
     try:
         mlflow.db.upgrade.callback(f"sqlite:///{temporary}")
         os.link(temporary, path)
-    except FileExistsError:
-        pass  # another process made it meanwhile
+    except FileExistsError:  # it is empty, or another process made it meanwhile
+        if not is_there(path):
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

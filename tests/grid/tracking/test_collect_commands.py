@@ -6,19 +6,25 @@ import csv
 import io
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
+from mlflow import MlflowClient
+from tracking_support import tracked
 
 from echolm.cli.collect import collect
 from echolm.cli.tables import tables
 from echolm.errors import EchoLMError
 from echolm.workspace import Workspace
+from grid.definition import load_grid
 
 COLUMNS = [{"metric": "dice", "slot": slot, "label": f"Dice {slot} (%)"} for slot in ("ED", "ES")]
 TABLE = {"title": "Landmarks", "rows": ["head"], "columns": COLUMNS}
@@ -177,3 +183,86 @@ def test_the_tables_of_a_grid_that_was_never_launched(run: Any, workspace: Works
 def test_a_launched_grid_by_the_path_of_its_file(run: Any, tmp_path: Path) -> None:
     assert run(collect, str(tmp_path / "smoke.yaml")).output.count("smoke: 5 runs") == 1
     assert run(tables, str(tmp_path / "smoke.yaml")).output == run(tables, "smoke").output
+
+
+def all_tables(run: Any, grid: str) -> list[str]:
+    return [run(tables, grid, "--format", "csv", "--spread", kind).output for kind in ("patients", "seeds")] + [run(tables, grid).output]
+
+
+def without_records(workspace: Workspace) -> None:
+    """Only the tracking store is left, and which cells the grid has."""
+    shutil.rmtree(workspace.runs)
+    shutil.rmtree(workspace.root / "results")
+
+
+def test_tables_from_mlflow_alone(workspace: Workspace, run: Any) -> None:
+    run(collect)
+    before, data = all_tables(run, "smoke"), json.loads(run(tables, "smoke", "--json").output)
+    without_records(workspace)
+    assert "smoke: 5 runs, 5 new or changed, 5 new predictions" in run(collect, "smoke").output
+    assert all_tables(run, "smoke") == before
+    assert json.loads(run(tables, "smoke", "--json").output) == data
+
+
+def test_a_grid_that_was_launched_elsewhere(workspace: Workspace, run: Any, tmp_path: Path) -> None:
+    """Another workspace with the same tracking store: the grid's file says which cells there are."""
+    definition = tmp_path / "own.yaml"
+    base = {"data": "phantom", "task": "landmarks", "encoder": "tiny-r3d", "trainable": "k0"}
+    definition.write_text(json.dumps({"base": base, "axes": {"head": ["mlp", "gcn"]}, "tables": {"main": TABLE}}))
+    elsewhere = Workspace(tmp_path / "elsewhere")
+    uri = workspace.tracking_uri
+    with pytest.raises(EchoLMError, match="own was never launched in .*elsewhere, and sqlite.* has no finished run of it; type: echolm launch .*own.yaml"):
+        CliRunner().invoke(collect, [str(definition), "--tracking-uri", uri], obj=elsewhere, catch_exceptions=False)
+    assert not elsewhere.root.exists(), "and nothing is written"
+    run(collect)
+    client = MlflowClient(uri)
+    for run_id, cell in zip(sorted(r.run_id for r in tracked(uri))[:2], load_grid(str(definition)).cells, strict=True):
+        client.set_tag(run_id, "echolm.grid.own", "true")
+        client.set_tag(run_id, "echolm.cell", cell.id)
+    done = CliRunner().invoke(collect, [str(definition), "--tracking-uri", uri], obj=elsewhere, catch_exceptions=False)
+    assert "own: 2 runs, 2 new or changed, 2 new predictions" in done.output
+    text = CliRunner().invoke(tables, [str(definition)], obj=elsewhere, catch_exceptions=False).output
+    assert text.count("±") >= 4 and "No run was collected yet." not in text
+
+
+def test_coordinates_are_not_read_where_they_are_not_needed(workspace: Workspace, run: Any) -> None:
+    run(collect)
+    before = all_tables(run, "smoke")
+    for path in workspace.results("smoke").glob("predictions/*.parquet"):
+        content = bytearray(path.read_bytes())
+        group = pq.read_metadata(path).row_group(0)
+        for column in (group.column(number) for number in range(group.num_columns)):
+            if column.path_in_schema.split(".")[0] in ("truth", "prediction", "score"):
+                start = column.dictionary_page_offset or column.data_page_offset
+                content[start : start + column.total_compressed_size] = b"\xff" * column.total_compressed_size
+        path.write_bytes(content)
+        with pytest.raises((OSError, pa.ArrowException)):
+            pq.read_table(path)
+    assert "problem" not in run(collect).output
+    assert all_tables(run, "smoke") == before
+
+
+def test_other_projects_in_the_database_are_left_alone(workspace: Workspace, run: Any) -> None:
+    client = MlflowClient(workspace.tracking_uri)
+    experiment = client.create_experiment("theirs")
+    for number in range(3):
+        theirs = client.create_run(experiment, run_name=f"theirs {number}", tags={"project": "another"})
+        client.log_param(theirs.info.run_id, "lr", number)
+        client.log_metric(theirs.info.run_id, "loss", number)
+    client.set_terminated(theirs.info.run_id)
+
+    def everything() -> list[Any]:
+        with closing(sqlite3.connect(workspace.root / "mlflow" / "mlflow.db")) as database:
+            (own,) = database.execute("SELECT count(*) FROM tags WHERE key = 'echolm.fingerprint'").fetchone()
+            queries = [
+                f"SELECT * FROM {table} WHERE run_uuid IN (SELECT run_uuid FROM runs WHERE experiment_id = {experiment}) ORDER BY 1, 2, 3"
+                for table in ("runs", "params", "metrics", "latest_metrics", "tags")
+            ]
+            return [own > 0, *(database.execute(query).fetchall() for query in queries)]
+
+    before = everything()
+    output = run(collect).output
+    assert "theirs" not in output and "left out" not in output
+    assert everything() == [True, *before[1:]]
+    rows = pq.read_table(workspace.results("smoke") / "runs.parquet").to_pylist()
+    assert len(rows) == 5 and "theirs" not in {row["experiment"] for row in rows}

@@ -16,6 +16,7 @@ import pytest
 from mlflow import MlflowClient
 from tracking_support import tracked
 
+from echolm.errors import EchoLMError
 from echolm.record import RunRecord
 from grid.tracking.export import ExportReport, export
 from grid.tracking.rows import TrackedRun
@@ -228,6 +229,27 @@ def test_a_removed_database_is_rebuilt(records: Any, uri: str) -> None:
     sqlite_path(uri).unlink()  # type: ignore[union-attr]
     assert counts(export(pairs, uri)) == (2, 0, 0)
     assert stored(uri) == before
+
+
+def test_a_database_removed_in_the_midst_of_an_export_is_rebuilt_by_the_next(
+    records: Any, uri: str, template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [(records(seed=seed), "smoke") for seed in range(3)]
+    original, calls, path = MlflowClient.log_batch, [], Path(uri.removeprefix("sqlite:///"))
+
+    def removes(self: MlflowClient, *args: Any, **kwargs: Any) -> None:
+        calls.append(args)
+        if len(calls) == 2:
+            path.unlink()
+        original(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_batch", removes)
+        with pytest.raises(EchoLMError, match="mlflow.db cannot be used: .*no such table"):
+            export(pairs, uri)
+    assert path.stat().st_size == 0, "SQLite leaves an empty file"
+    assert counts(export(pairs, uri)) == (3, 0, 0)
+    assert len(stored(uri)[0]) == 3 and {run.status for run in tracked(uri)} == {"FINISHED"}
 
 
 def test_runs_and_experiments_deleted_in_mlflow_come_back_once(records: Any, uri: str) -> None:

@@ -29,8 +29,9 @@ def served(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """The address of a server, and that of its database."""
     folder = tmp_path_factory.mktemp("server")
     shutil.copyfile(template, folder / "mlflow.db")
-    with server(folder / "mlflow.db", folder / "artifacts") as uri:
-        yield uri, f"sqlite:///{folder}/mlflow.db"
+    database = f"sqlite:///{folder}/mlflow.db"
+    with server(database, folder / "artifacts") as uri:
+        yield uri, database
 
 
 def everything(out: Path) -> tuple[Any, ...]:
