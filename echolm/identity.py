@@ -65,7 +65,7 @@ def _protocols(config: BaseModel) -> tuple[tuple[str, int], ...]:
     from echolm.training import TRAINING_PROTOCOL
 
     parts = ((field, getattr(config, field)) for field in _sorted_fields(type(config)))
-    used = [(f"{field}:{part.name}", part.protocol) for field, part in parts if _has_protocol(type(part))]
+    used = [(f"{field}:{part.name}", part.protocol) for field, part in parts if _has_protocol(type(part))]  # type: ignore[arg-type]
     return ("data", DATA_PROTOCOL), ("training", TRAINING_PROTOCOL), *used
 
 

@@ -64,7 +64,7 @@ class SlurmExecutor:
         place = new_batch_path(Workspace(job.workspace), job.grid).with_name("BATCH")
         batch = Batch(place, job.workspace, job.grid, job.units, job.resources, self.code, self.times)
         with _submitit_for(self.profile, batch, make=False) as executor:
-            executor.update_parameters(**script.parameters(batch, self.profile, self.exclude), array_parallelism=array.at_once)
+            executor.update_parameters(**script.parameters(batch, self.profile, self.exclude, array))
             executor.parameters["map_count"] = array.count
             return str(executor._make_submission_file_text(executor._submitit_command_str, ""))
 
@@ -73,7 +73,7 @@ class SlurmExecutor:
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         with _submitit_for(self.profile, batch) as executor:
-            executor.update_parameters(**script.parameters(batch, self.profile, self.exclude), array_parallelism=array.at_once)
+            executor.update_parameters(**script.parameters(batch, self.profile, self.exclude, array))
             try:
                 jobs = executor.map_array(work, range(array.count))
             except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 from cluster.batch import Batch
 from cluster.profile import Profile
+from cluster.slurm.arrays import Array
 from cluster.slurm.work import LOST
 
 RESTARTS = 3
@@ -18,14 +19,18 @@ PASSED_ON = ("ECHOLM_PLUGINS", "ECHOLM_WEIGHTS")
 """Variables of the submitting shell that the jobs get."""
 
 
-def parameters(batch: Batch, profile: Profile, exclude: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Parameters of ``submitit.SlurmExecutor`` for the jobs of a batch. EchoLMError when the request fits no node."""
+def parameters(batch: Batch, profile: Profile, exclude: tuple[str, ...] = (), array: Array | None = None) -> dict[str, Any]:
+    """Parameters of ``submitit.SlurmExecutor`` for an array of a batch. EchoLMError when the request fits no node.
+
+    A throttle that limits nothing is left out: SLURM counts a job on a node that died against it, and would not start that
+    very job again before the node is back.
+    """
     needs = batch.resources
     profile = profile.model_copy(update={"cpus_per_task": max(needs.threads, profile.cpus_per_task)})
     shape = profile.shape(needs.gpus) if needs.gpus else profile.shape(ranks=needs.ranks)
     gpus = profile.gpu_request(shape.gpus_per_node)
     memory = needs.memory_gb or profile.memory_gb
-    chosen = {
+    chosen: dict[str, Any] = {
         "job_name": f"echolm-{batch.grid}", "comment": batch.name, "wckey": "", "partition": profile.partition,
         "account": profile.account, "qos": profile.qos, "constraint": profile.constraint,
         "nodes": shape.nodes, "ntasks_per_node": shape.tasks_per_node, "cpus_per_task": profile.cpus_per_task,
@@ -34,6 +39,10 @@ def parameters(batch: Batch, profile: Profile, exclude: tuple[str, ...] = ()) ->
         "srun_args": ["--kill-on-bad-exit=1", "--export=ALL"],
         "additional_parameters": {"requeue": True, "chdir": str(batch.path), "export": "ALL", **dict([gpus] if gpus else []), **profile.extra},
     }  # fmt: skip
+    if array and array.at_once < array.count:
+        chosen["array_parallelism"] = array.at_once
+    elif array and array.count > 1:
+        chosen["additional_parameters"]["array"] = f"0-{array.count - 1}"
     return {name: value for name, value in chosen.items() if value not in (None, "")}
 
 

@@ -154,8 +154,8 @@ def test_csv_of_several_tables_names_the_table_in_each_line(run: Any, workspace:
     content["tables"]["second"] = TABLE
     path.write_text(json.dumps(content))
     run(collect, "smoke")
-    lines = run(tables, "smoke", "--format", "csv").output.splitlines()
-    assert lines[0].startswith("table,") and {line.split(",")[0] for line in lines[1:]} == {"main", "second"}
+    rows = list(csv.DictReader(io.StringIO(run(tables, "smoke", "--format", "csv").output)))
+    assert {row["table"] for row in rows} == {"main", "second"}
     assert run(tables, "smoke").output.count("**Landmarks**") == 2
 
 
