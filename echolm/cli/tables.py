@@ -45,8 +45,9 @@ def tables(
 ) -> None:  # fmt: skip
     """Print the tables of GRID from its collected runs.
 
-    Numbers with their ±, what is missing and how to fill it. GRID is a name from 'echolm grid list', the name of a launched grid, or the path of a YAML file. Published numbers
-    stand below those of the runs where the grid names them, with a verdict on each.
+    Numbers with their ±, what is missing and how to fill it. GRID is a name from 'echolm grid list', the name of a
+    launched grid, or the path of a YAML file. Published numbers stand below those of the runs where the grid names them,
+    with a verdict on each.
     """
     from grid.tables.data import json_text
 
