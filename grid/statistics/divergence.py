@@ -5,9 +5,9 @@ A run is diverged when, in this order,
 1. its value is not a finite number (a training with a non-finite loss ends so);
 2. it is not better than ``baseline``, the value of a model that never looks at the image (the mean contour, the mean of
    the training set) on the same test set;
-3. it is worse than the best seed of its value by more than a standard deviation over patients of that seed. A typical
+3. it is worse than the best seed of its value by more than two standard deviations over patients of that seed. A typical
    spread between trainings is a small part of that; PanEcho k = 16, MLP, augmentation of NLDL 2026 (77.42 Dice
-   beside 87.80 and 92.91, std over patients about 4) is what the rule is for.
+   beside 87.80 and 92.91, std over patients about 5) is what the rule is for.
 
 It stays a rule about printed values, and a flag: whoever prints the number says which runs are flagged, and why.
 """
@@ -48,13 +48,13 @@ def diverged(value: Resampled, better: Literal["higher", "lower"], baseline: flo
         elif baseline is not None and sign * own <= sign * baseline:
             found.append(Diverged(seed, own, f"{own:.{digits}f} is not better than {baseline:.{digits}f}, which looks at no image"))
         elif limit is not None and sign * own < sign * limit:
-            found.append(Diverged(seed, own, f"{own:.{digits}f} is worse than the best seed by more than its std over patients"))
+            found.append(Diverged(seed, own, f"{own:.{digits}f} is worse than the best seed by more than two of its std over patients"))
     return found
 
 
 def _limit(value: Resampled, sign: int) -> float | None:
-    """The value of the best seed, less its standard deviation over patients."""
+    """The value of the best seed, less two of its standard deviations over patients."""
     if value.per_patient is None or value.patients < 2 or not np.isfinite(value.full).any():
         return None
     best = int(np.nanargmax(np.where(np.isfinite(value.full), sign * value.full, np.nan)))
-    return float(value.full[best] - sign * value.per_patient[best].std(ddof=1))
+    return float(value.full[best] - 2 * sign * value.per_patient[best].std(ddof=1))
