@@ -47,6 +47,7 @@ class Chaos:
             victim = self._victim()
             if victim is None:
                 raise AssertionError(f"the grid was complete after {len(self.done)} of {len(self.schedule)} faults: too few cells")
+            self._lift(victim[1])
             self.say(f"{time.monotonic() - began:5.0f} s  fault {len(self.done) + 1}/{len(self.schedule)}: {kind}")
             KINDS[kind](self, *victim)
             self.done.append(kind)
@@ -77,6 +78,11 @@ class Chaos:
 
         answer = until(found, "a cell that trains", RECOVERY_S)
         return None if answer == "complete" else answer
+
+    def _lift(self, job: str) -> None:
+        """No throttle on the struck job's array: started again, it need not wait for the others to end."""
+        if "_" in job:
+            self.site.slurm("scontrol", "update", f"JobId={job.split('_')[0]}", "ArrayTaskThrottle=0")
 
     def trains(self, cell: Cell) -> bool:
         """Whether its newest attempt has reported an epoch and has not ended."""
