@@ -118,10 +118,14 @@ def run_table(runs: Sequence[TrackedRun], latest: dict[str, Latest]) -> pa.Table
 
 
 def write(table: pa.Table, rows: Sequence[Row], path: Path, state: str) -> None:
-    """The table of ``rows`` with what they were filled with; columns as in the schema, then params and metrics by name."""
+    """The table of ``rows`` with what they were filled with; columns as in the schema, then params and metrics by name.
+
+    Params and metrics that no run has (any more) have no column.
+    """
     for name, values in zip(FILLED, zip(*(row.filled for row in rows), strict=True), strict=bool(rows)):
         table = table.set_column(table.column_names.index(name), RUNS.field(name), pa.array(values, pa.string()))
-    own = sorted(set(table.column_names) - set(RUNS.names), key=lambda name: (name.startswith("metrics."), name))
+    had = {name for name in table.column_names if table[name].null_count < len(table)}
+    own = sorted(had - set(RUNS.names), key=lambda name: (name.startswith("metrics."), name))
     names = [*RUNS.names, *own]
     metadata = {KEY: str(SCHEMA).encode(), STATE: state.encode()}
     temporary = path.with_name(f".{path.name}.tmp")

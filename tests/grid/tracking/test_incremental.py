@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from tracking_support import exported, tracked
 
 from echolm.errors import EchoLMError
+from grid.tables import schema
 from grid.tables.results import newest_runs, read_history
 from grid.tables.schema import KEY, SCHEMA
 from grid.tracking import collected
@@ -96,9 +97,11 @@ def test_changed_runs_are_read_again(records: Any, uri: str, out: Path, tmp_path
 
 
 def test_runs_that_are_gone_go(records: Any, uri: str, out: Path, tmp_path: Path) -> None:
-    exported(records, uri, range(3))
+    exported(records, uri, range(2))
+    exported(records, uri, range(2, 3), more="x", metrics={"test/own": 1.0})
     collect(uri, "smoke", None, out)
-    gone = tracked(uri)[1].run_id
+    assert {"params.more", "metrics.test/own"} < set(pq.read_schema(out / "runs.parquet").names)
+    gone = next(run.run_id for run in tracked(uri) if run.params["seed"] == "2")
     MlflowClient(uri).delete_run(gone)
     assert collect(uri, "smoke", None, out).runs == 2
     assert content(out) == anew(uri, tmp_path)
@@ -235,9 +238,14 @@ def test_an_older_schema_is_collected_again(records: Any, uri: str, out: Path) -
         assert len(list((out / "metrics").iterdir())) == 1
 
 
-def test_files_are_compressed_with_zstd(records: Any, uri: str, out: Path) -> None:
+def test_files_are_as_described_and_compressed_with_zstd(records: Any, uri: str, out: Path) -> None:
+    description = (schema.__doc__ or "").replace("|", ",").replace(";", ",").replace(":", ",").split()
+    for field in (*schema.RUNS, *schema.METRICS):
+        assert field.name in {word.strip(",") for word in description}
     exported(records, uri, range(1))
     collect(uri, "smoke", None, out)
     for path in [out / "runs.parquet", *(out / "metrics").iterdir()]:
         group = pq.read_metadata(path).row_group(0)
         assert {group.column(number).compression for number in range(group.num_columns)} == {"ZSTD"}
+    assert pq.read_schema(out / "runs.parquet").names[: len(schema.RUNS)] == schema.RUNS.names
+    assert pq.read_schema(next((out / "metrics").iterdir())) == schema.METRICS
