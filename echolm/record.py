@@ -165,7 +165,7 @@ def names(folder: Path) -> set[str]:
     """What lies in a folder, by name; nothing when it is not there."""
     try:
         return set(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return set()
 
 
