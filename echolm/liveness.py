@@ -13,6 +13,7 @@ import os
 import socket
 import threading
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,22 @@ def describe_self() -> dict[str, Any]:
     """This process as a holder: host, boot, process namespace, pid and its start, SLURM job and restart count."""
     return {
         "host": socket.gethostname(),
-        "boot": _read("/proc/sys/kernel/random/boot_id"),
-        "namespace": _link("/proc/self/ns/pid"),
+        **_place(os.getpid()),
         "pid": os.getpid(),
         "started": _started(os.getpid()),
         "slurm_job": os.environ.get("SLURM_JOB_ID", ""),
-        "slurm_restart": int(os.environ.get("SLURM_RESTART_COUNT", "0") or 0),
+        "slurm_restart": _restarts(),
     }
+
+
+def _restarts() -> int:
+    return int(os.environ.get("SLURM_RESTART_COUNT", "0") or 0)
+
+
+@lru_cache(maxsize=1)
+def _place(pid: int) -> dict[str, str]:
+    """Boot and process namespace of this process: what it keeps for as long as it lives."""
+    return {"boot": _read("/proc/sys/kernel/random/boot_id"), "namespace": _link("/proc/self/ns/pid")}
 
 
 def known_dead(attempt: Path) -> bool:
@@ -40,9 +50,8 @@ def known_dead(attempt: Path) -> bool:
     holder = read_holder(attempt)
     if holder is None:
         return False
-    me = describe_self()
-    if me["slurm_job"] and holder.get("slurm_job") == me["slurm_job"]:
-        if holder.get("slurm_restart", 0) < me["slurm_restart"]:
+    if (job := os.environ.get("SLURM_JOB_ID", "")) and holder.get("slurm_job") == job:
+        if holder.get("slurm_restart", 0) < _restarts():
             return True
     return _is_here(holder) and _gone(holder["pid"], holder["started"])
 
@@ -123,8 +132,7 @@ def _overwrite(path: Path, content: bytes) -> None:
 
 def _is_here(holder: dict[str, Any]) -> bool:
     """Whether a holder ran in this boot and process namespace."""
-    me = describe_self()
-    return all(me[key] and holder.get(key) == me[key] for key in ("boot", "namespace"))
+    return all(own and holder.get(key) == own for key, own in _place(os.getpid()).items())
 
 
 def _gone(pid: int, started: str) -> bool:

@@ -114,14 +114,14 @@ class TestState:
 
     def test_a_run_that_completes_while_it_is_looked_at_is_never_less(self, record: RunRecord, monkeypatch: pytest.MonkeyPatch) -> None:
         add_attempt(record, 1)
-        read = RunRecord.events
+        read = RunRecord._ending
 
-        def completes_first(self: RunRecord, attempt: int) -> list[dict[str, Any]]:
+        def completes_first(self: RunRecord, attempt: int) -> dict[str, Any] | None:
             write_atomic(self.path / "summary.json", b"{}")
             (self.attempt_path(1) / "events.jsonl").write_text('{"event": "complete"}\n')
             return read(self, attempt)
 
-        monkeypatch.setattr(RunRecord, "events", completes_first)
+        monkeypatch.setattr(RunRecord, "_ending", completes_first)
         assert record.state().name == "complete"
 
     def test_looking_changes_nothing(self, record: RunRecord) -> None:
