@@ -14,8 +14,9 @@ import pytest
 from launch_support import Shell, until
 
 from cluster.local import LocalExecutor
+from cluster.slurm.ledger import look
 from grid.definition import Cell, load_grid
-from grid.plan import Executor, Job, Limits, Report, Resources, Unit, save_cells, to_run
+from grid.plan import Executor, Job, Limits, Report, Resources, Unit, save_cells
 
 
 @dataclass
@@ -48,7 +49,8 @@ class Engine:
         if errors:
             raise errors[0]
         if self.returns:
-            until(lambda: not any(to_run(s) or s.state.name == "running" for s in self.shell.standings(grid)), "all cells have ended")
+            with mock.patch.dict(os.environ, self.variables):
+                until(lambda: not any(view.alive for view in look(self.shell.workspace, grid.stem)), "no job waits or runs")
 
     @property
     def halted(self) -> str:
@@ -66,11 +68,15 @@ def _keep(act: Callable[[], Any], errors: list[BaseException]) -> Callable[[], N
     return run
 
 
-@pytest.fixture(params=["local", "ray"])
+@pytest.fixture(params=["local", "ray", "slurm"])
 def engine(request: pytest.FixtureRequest, shell: Shell) -> Engine:
     """Each executor in turn, in the workspace of ``shell``."""
     if request.param == "local":
         return Engine("local", LocalExecutor(["cpu"]), shell, variables(shell))
+    if request.param == "slurm":
+        if os.environ.get("ECHOLM_TEST_SYSTEM") != "1":
+            pytest.skip("installs and starts SLURM; set ECHOLM_TEST_SYSTEM=1 to run it")
+        return slurm_engine(shell, request.getfixturevalue("slurm"))
     request.getfixturevalue("ray_cluster")
     return ray_engine(shell)
 
@@ -80,6 +86,17 @@ def ray_engine(shell: Shell) -> Engine:
     from cluster.ray.executor import RayExecutor
 
     return Engine("ray", RayExecutor(environment=variables(shell)), shell, variables(shell))
+
+
+def slurm_engine(shell: Shell, lab: Any) -> Engine:
+    """The lab's SLURM: a job trains its units one after another, and the test waits for the jobs."""
+    from cluster.profile import Partition, Profile
+    from cluster.slurm.executor import SlurmExecutor
+
+    node = Partition(gpus_per_node=lab.settings.gpus, cpus_per_node=lab.settings.cpus, memory_gb_per_node=32)
+    profile = Profile(partitions={"main": node}, partition="main", time_minutes=10, memory_gb=2, warning_seconds=30)
+    own = {**variables(shell), "PYTHONPATH": shell.environment()["PYTHONPATH"], **{name: lab.environment[name] for name in ("PATH", "SLURM_CONF")}}
+    return Engine("slurm", SlurmExecutor(profile), shell, own, returns=True)
 
 
 def variables(shell: Shell) -> dict[str, str]:
