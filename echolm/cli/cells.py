@@ -1,4 +1,4 @@
-"""``echolm logs | cancel | retry``: the cells of a grid."""
+"""``echolm cancel | retry``: the cells of a grid."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import click
 from echolm.cli.launch import How, compute_options, run_cells
 from echolm.cli.options import as_json, counted, grid_argument, print_json, typed, where
 from echolm.cli.standings import tell
-from echolm.errors import EchoLMError
-from echolm.record import RunRecord, writing
+from echolm.record import writing
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -30,45 +29,6 @@ def _survey(workspace: Workspace, grid_name: str, where: tuple[str, ...]) -> tup
 
 def _in_states(standings: Iterable[Standing], *names: str) -> list[Standing]:
     return [s for s in standings if s.state.name in names]
-
-
-@click.command()
-@click.argument("cell")
-@click.option("--attempt", type=click.IntRange(1), help="Which attempt.  [default: the newest]")
-@as_json
-@click.pass_obj
-def logs(workspace: Workspace, cell: str, attempt: int | None, as_json: bool) -> None:
-    """Print the log of a run, and how it ended.
-
-    CELL is a cell's id or the start of one, as 'echolm status GRID' shows it. A failed run's log has its traceback.
-    """
-    from echolm.record import find_records
-    from grid.plan import find_cell
-
-    id, _ = find_cell(cell, workspace)
-    records = find_records(workspace.runs, id)
-    number = _attempt(records, id, attempt)
-    path = records[0].attempt_path(number)
-    log = path / "log.txt"
-    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    events = records[0].events(number)
-    if as_json:
-        return print_json({"cell": id, "attempt": number, "path": str(path), "log": text, "events": events})
-    tell([f"{path} (attempt {number} of {len(records[0].attempts())}, {records[0].state().name})"])
-    click.echo(text or "(no line was logged)\n", nl=False)
-    for event in events:
-        if event["event"] not in ("epoch", "started"):
-            click.echo(" ".join(f"{key}={value}" for key, value in event.items() if key not in ("traceback", "time")))
-
-
-def _attempt(records: list[RunRecord], cell: str, wanted: int | None) -> int:
-    """The attempt to show; EchoLMError when it is not there."""
-    numbers = records[0].attempts() if records else []
-    if not numbers:
-        raise EchoLMError(f"cell {cell} has not been run in this workspace; to run it: {typed('train', cell)}")
-    if wanted and wanted not in numbers:
-        raise EchoLMError(f"cell {cell} has no attempt {wanted}; valid: {', '.join(map(str, numbers))}")
-    return wanted or numbers[-1]
 
 
 @click.command()

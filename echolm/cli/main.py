@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
-from echolm.cli.cells import cancel, logs, retry
+from echolm.cli.cells import cancel, retry
 from echolm.cli.cluster import cluster
 from echolm.cli.collect import collect
 from echolm.cli.compare import compare, seeds_needed
 from echolm.cli.data import data
 from echolm.cli.grid import grid
 from echolm.cli.launch import launch
+from echolm.cli.logs import logs
 from echolm.cli.predict import predict
 from echolm.cli.report import report
 from echolm.cli.search import search

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -96,3 +97,21 @@ def test_a_table_names_the_file_that_was_launched_and_what_each_cell_waits_for(l
     assert launched.shell.inside("status", *lines[0].split("`")[1].split()[2:]).out.endswith("1 cell: 1 failed\n")
     elsewhere = launched.shell.inside("-w", launched.shell.workspace.root, "tables", launched.grid, ECHOLM_WORKSPACE=None).out
     assert f"`echolm --workspace {launched.shell.workspace.root} retry toy.yaml --where head=fails`" in elsewhere
+
+
+def test_logs_of_many_cells_and_of_a_cell_whose_jobs_never_began(launched: Launched) -> None:
+    many = launched.shell.inside("logs", launched.grid, "--where", "head=fails,mean")
+    assert many.status == 0 and many.out.count("== ") == 2 and "Traceback" in many.out, many
+    cell = launched.cells["missing"]
+    folder = launched.shell.workspace.grids / "toy"
+    batch = folder / "jobs" / "20260101-000000-abcdef"
+    batch.mkdir(parents=True)
+    (batch / "batch.json").write_text(json.dumps({"units": [[cell.id]]}))
+    failure = {"kind": "launch", "job": "7_0", "batch": batch.name, "cells": [], "node": "n1", "evidence": "FAILED\nNo module named 'x'", "place": [0, 0]}
+    (folder / "failures.jsonl").write_text(json.dumps(failure) + "\n")
+    try:
+        told = launched.shell.inside("logs", cell.id)
+        assert told.status == 0 and "job 7_0 on n1: launch" in told.out and "No module named 'x'" in told.out, told
+    finally:
+        (folder / "failures.jsonl").unlink()
+        shutil.rmtree(folder / "jobs")

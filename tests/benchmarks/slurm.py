@@ -1,0 +1,103 @@
+"""What a launch costs on a real SLURM: ``python -m tests.benchmarks.slurm`` (root; installs and starts the lab of tests/slurm).
+
+Seconds to submit 1,000 cells, seconds from submission to the first epoch, start-up a cell when a job trains one cell or eight,
+and the status of 10,000 cells. Wall seconds on two cores; the machine's load is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "cluster"))
+
+from launch_support import until  # noqa: E402
+
+from tests.benchmarks import records  # noqa: E402
+from tests.benchmarks.measure import circumstances  # noqa: E402
+from tests.benchmarks.report import RESULTS, write  # noqa: E402
+from tests.slurm import lab  # noqa: E402
+from tests.slurm.settings import directory  # noqa: E402
+from tests.slurm.site import BLANK, Site  # noqa: E402
+from tests.slurm.soak import tiny_store  # noqa: E402
+
+
+def clocked(site: Site, *words: object) -> tuple[float, float]:
+    """Wall and user CPU seconds of a command, which must not fail."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime, time.monotonic()
+    done = site(*map(str, words))
+    assert done.status == 0, done
+    return time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+
+
+def submission(site: Site) -> list[str]:
+    """1,000 cells at once, one a job, behind a job that has all nodes."""
+    profile = site.profile(units_per_job=1, jobs_at_once=100)
+    grid = site.grid({"head": ["mlp"], "seed": list(range(1000))}, name="thousand", **BLANK)
+    blocker = site.slurm("sbatch", "--parsable", "-p", "high", f"-N{site.settings.nodes}", "--exclusive", "--wrap", "sleep 600").strip()
+    wall, user = clocked(site, "launch", grid, "--on", "slurm", "--profile", profile)
+    again, _ = clocked(site, "launch", grid, "--on", "slurm", "--profile", profile)
+    look, _ = clocked(site, "status", grid)
+    site.slurm("scancel", "-u", "root")
+    until(lambda: not site.slurm("squeue", "-h", "-o", "%i").strip(), "an empty queue")
+    assert blocker
+    return [f"submitting 1,000 cells as 1,000 jobs: {wall:.1f} s (user CPU {user:.1f} s); launching again: {again:.1f} s; status: {look:.1f} s"]
+
+
+def start(site: Site) -> list[str]:
+    """From the command to the first epoch, and what starting costs a cell."""
+    profile = site.profile(units_per_job=1, jobs_at_once=1)
+    first = site.grid({"head": ["mlp"]}, name="first", epochs=2)
+    began = time.monotonic()
+    clocked(site, "launch", first, "--on", "slurm", "--profile", profile)
+    submitted = time.monotonic() - began
+    until(lambda: site.epochs(site.cells(first)[0]) > 0, "an epoch")
+    epoch = time.monotonic() - began
+    lines = [f"one cell: the command returned after {submitted:.1f} s, the first epoch was there after {epoch:.1f} s"]
+    for per_job, name in ((1, "alone"), (8, "together")):
+        profile = site.profile(units_per_job=per_job, jobs_at_once=1)
+        grid = site.grid({"head": ["mlp"], "seed": list(range(8))}, name=name, **BLANK, epochs=1)
+        began = time.monotonic()
+        clocked(site, "launch", grid, "--on", "slurm", "--profile", profile)
+        until(lambda grid=grid: set(site.states(grid)) == {"complete"}, "complete", 400)  # type: ignore[misc]
+        lines.append(f"eight cells of a second or less, one after another, {per_job} a job: {(time.monotonic() - began) / 8:.1f} s a cell")
+    return lines
+
+
+def status(root: Path, settings: lab.Settings) -> list[str]:
+    """10,000 cells in every state."""
+    root.mkdir()
+    site = Site(root, None, settings)
+    records.store(site.workspace)
+    cells = records.grid(root / "ten.yaml", 10_000)
+    records.put(site.workspace, cells)
+    wall, user = clocked(site, "status", root / "ten.yaml")
+    some, _ = clocked(site, "status", root / "ten.yaml", "--where", "seed=0")
+    return [f"status of {len(cells):,} cells, a fifth in each of five states, 6,000 of them listed: {wall:.1f} s (user CPU {user:.1f} s); of 32: {some:.1f} s"]
+
+
+def main() -> None:
+    """Measure, print, keep."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.slurm", description=__doc__)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    settings = lab.up(directory(), print)
+    with tempfile.TemporaryDirectory() as folder:
+        store = tiny_store(Path(folder) / "data")
+        (Path(folder) / "site").mkdir()
+        site = Site(Path(folder) / "site", store, settings)
+        lines = [*submission(site), *start(site), *status(Path(folder) / "ten", settings)]
+    version = subprocess.run(["scontrol", "--version"], env=settings.environment(), capture_output=True, text=True).stdout.strip()
+    sections = {f"{version}, four nodes on this machine": lines}
+    print("\n".join(line for title, found in sections.items() for line in [title, *(f"  {text}" for text in found)]))
+    write(options.out, "slurm", {"circumstances": circumstances(), "sections": sections})
+    lab.down(directory())
+
+
+if __name__ == "__main__":
+    main()
