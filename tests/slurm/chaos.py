@@ -206,7 +206,8 @@ def scancel_and_retry(chaos: Chaos, cell: Cell, job: str) -> None:
         return chaos.site.record(cell).state().name == "cancelled" or chaos.site.record(cell).summary() is not None
 
     until(cancelled, f"{cell.id[:8]} cancelled", RECOVERY_S)
-    chaos.launch("retry")
+    chaos.launch("retry")  # it trains again when the throttle has room
+    assert chaos.site.record(cell).state().name != "cancelled"
 
 
 def controller_restart(chaos: Chaos, cell: Cell, job: str) -> None:
@@ -240,7 +241,7 @@ def disk_full(chaos: Chaos, cell: Cell, job: str) -> None:
 KINDS: dict[str, Callable[[Chaos, Cell, str], None]] = {
     "kill -9 of a rank": _strike(kill_rank), "third-party requeue": _strike(requeue), "time limit": _strike(time_limit),
     "node killed and back": _strike(node_loss), "node frozen over a takeover": freeze, "preemption": _strike(preempt),
-    "preemption by SIGTERM alone": _strike(preempt_unwarned), "scancel, then retry": _strike(scancel_and_retry),
+    "preemption by SIGTERM alone": _strike(preempt_unwarned), "scancel, then retry": scancel_and_retry,
     "slurmctld restart": controller_restart, "tracking database removed": tracking_removed, "disk full": disk_full,
 }  # fmt: skip
 
