@@ -56,7 +56,8 @@ def main() -> None:
     with faulty_heads():
         chaos = Chaos(site, options.seed, options.faults, 30 + options.faults, lambda line: print(line, flush=True))
         kinds = chaos.run()
-        verify(chaos, Reference(store, root / "reference"))
+        with tempfile.TemporaryDirectory() as reference:
+            verify(chaos, Reference(store, Path(reference)))
         attempts = sum(site.attempts(chaos.grid))
     found = {
         "date": datetime.now(UTC).date().isoformat(), "seed": options.seed, "faults": sum(kinds.values()), "kinds": dict(sorted(kinds.items())),
