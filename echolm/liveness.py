@@ -15,7 +15,7 @@ import threading
 import time
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 HEARTBEAT_S = 5.0
 """Seconds between two beats."""
@@ -47,25 +47,26 @@ def _place(pid: int) -> dict[str, str]:
 
 def known_dead(attempt: Path) -> bool:
     """Whether the holder of an attempt folder is certainly gone, without waiting."""
+    return presence(attempt) == "dead"
+
+
+def presence(attempt: Path) -> Literal["dead", "here", "unseen"]:
+    """Of the holder of an attempt folder, without waiting: certainly gone, running where this process sees it, or neither."""
     holder = read_holder(attempt)
     if holder is None:
-        return False
+        return "unseen"
     if (job := os.environ.get("SLURM_JOB_ID", "")) and holder.get("slurm_job") == job:
         if holder.get("slurm_restart", 0) < _restarts():
-            return True
-    return _is_here(holder) and _gone(holder["pid"], holder["started"])
-
-
-def seen_alive(attempt: Path) -> bool:
-    """Whether the holder of an attempt folder runs where this process can see it."""
-    holder = read_holder(attempt)
-    return holder is not None and _is_here(holder) and not _gone(holder["pid"], holder["started"])
+            return "dead"
+    if not _is_here(holder):
+        return "unseen"
+    return "dead" if _gone(holder["pid"], holder["started"]) else "here"
 
 
 def read_holder(attempt: Path) -> dict[str, Any] | None:
     """``holder.json`` of an attempt, or None while it is not there."""
     try:
-        holder = json.loads((attempt / "holder.json").read_text())
+        holder = json.loads((attempt / "holder.json").read_bytes())
     except (OSError, ValueError):
         return None
     return holder if isinstance(holder, dict) else None
@@ -137,8 +138,8 @@ def _is_here(holder: dict[str, Any]) -> bool:
 
 def _gone(pid: int, started: str) -> bool:
     """Whether the process that began at ``started`` is over; a process that is hidden from this user is not."""
-    if _started(pid):
-        return _started(pid) != started
+    if now := _started(pid):
+        return now != started
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

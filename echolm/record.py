@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from echolm.errors import EchoLMError, StorageError
-from echolm.liveness import known_dead, seen_alive
+from echolm.liveness import presence
 
 ENDINGS = ("complete", "failed", "pruned", "cancelled", "interrupted", "superseded")
 """Events after which an attempt has no holder."""
@@ -67,7 +67,7 @@ class RunRecord:
     @classmethod
     def at(cls, runs: Path, cell: str, fingerprint: str) -> RunRecord:
         """The record of a cell and fingerprint under the folder ``runs``; it need not exist."""
-        return cls(runs.joinpath(cell, fingerprint[:FINGERPRINT_DIGITS]))
+        return cls(Path(f"{runs}/{cell}/{fingerprint[:FINGERPRINT_DIGITS]}"))
 
     def create(self, identity: dict[str, Any]) -> None:
         """Make the directory and ``config.json`` (once). ``identity``: cell, fingerprint, config, protocols, data, weights."""
@@ -95,14 +95,14 @@ class RunRecord:
 
     def attempt_path(self, number: int) -> Path:
         """The folder of an attempt."""
-        return self.path.joinpath("attempts", str(number))
+        return Path(f"{self.path}/attempts/{number}")
 
     def events(self, attempt: int) -> list[dict[str, Any]]:
         """The events of an attempt; a line cut off by a crash is left out."""
         return read_lines(self.attempt_path(attempt) / "events.jsonl", "event")
 
     def _ending(self, attempt: int) -> dict[str, Any] | None:
-        events = read_lines(self.attempt_path(attempt) / "events.jsonl", "event", _NAMES_ENDING)
+        events = read_lines(Path(f"{self.path}/attempts/{attempt}/events.jsonl"), "event", _NAMES_ENDING)
         return next((event for event in reversed(events) if event["event"] in ENDINGS), None)
 
     def _has_summary(self) -> bool:
@@ -146,7 +146,7 @@ class RunRecord:
 
     def cancelled(self) -> bool:
         """Whether the cell is marked as cancelled."""
-        return (self.path.parent / "cancelled").exists()
+        return os.path.exists(f"{self.path.parent}/cancelled")
 
     def state(self) -> RunState:
         """Judge the record; see RunState."""
@@ -156,13 +156,13 @@ class RunRecord:
             return RunState("complete", newest)
         if not attempts:
             return RunState("cancelled" if self.cancelled() else "pending")
-        path, ending, dead = self.attempt_path(newest), self._ending(newest), False
-        if ending is None and (dead := known_dead(path)):
+        path, ending, holder = self.attempt_path(newest), self._ending(newest), "dead"
+        if ending is None and (holder := presence(path)) == "dead":
             ending = self._ending(newest)  # a holder links the summary, writes its ending, and then goes
         if self._has_summary():
             return RunState("complete", newest)
-        if ending is None and not dead:
-            return RunState("running", newest, {} if seen_alive(path) else {"unseen": True})
+        if ending is None and holder != "dead":
+            return RunState("running", newest, {} if holder == "here" else {"unseen": True})
         if self.cancelled():
             return RunState("cancelled", newest, ending or {})
         if (path / "retried").exists():

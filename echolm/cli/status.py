@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from grid.definition import Cell, Grid
     from grid.plan import Standing
 
+LISTED = 50
+"""Rows of a table, unless all are asked for."""
 CLEAR = "\x1b[H\x1b[2J"
 """Empty a terminal."""
 
@@ -75,9 +77,13 @@ def _show(grid: Grid, standings: Sequence[Standing], jobs: Jobs, show_all: bool,
     """The table; on a terminal that is watched, in place of the last one."""
     screen = io.StringIO()
     shown = [s for s in standings if show_all or s.state.name not in ("complete", "pending")]
+    if not show_all:
+        shown = sorted(shown, key=lambda s: s.state.name != "running")  # first what runs, else in the grid's order
+    more = 0 if show_all else max(0, len(shown) - LISTED)
     with redirect_stdout(screen):
         if shown:
-            print_table(COLUMNS, [row(s, jobs) for s in shown])
+            print_table(COLUMNS, [row(s, jobs) for s in shown[: len(shown) - more]])
+            click.echo(f"... and {more} more; --all lists them, --where some of them\n" if more else "", nl=False)
         queued = sum(s.state.name == "pending" and s.cell.id in jobs for s in standings)
         click.echo(f"{grid.name}: {counts(standings)}" + (f"; {queued} queued in SLURM" if queued else ""))
     place = CLEAR if live and sys.stdout.isatty() else ""

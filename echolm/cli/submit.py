@@ -55,7 +55,7 @@ def submit_cells(workspace: Workspace, grid_name: str, grid: Grid, cells: Sequen
     while True:
         standings, plan, new, ids = site.step(cells)
         if not quiet:
-            _print_step(grid.name, standings, plan, new, ids)
+            _print_step(grid.name, standings, plan, new, ids, site.placed(ids))
         over = plan.stop or not (ids or plan.covered or plan.jobs)
         if request.watch is None or over:
             break
@@ -119,6 +119,13 @@ class Site:
         planned = plan(self.workspace, self.grid, standings, look(self.workspace, self.grid), self.needs)
         return standings, planned, forecast_of(self.workspace, standings, planned, self.needs, self.at_once)
 
+    def placed(self, ids: Sequence[str]) -> int:
+        """How many cells the arrays of those ids cover."""
+        from cluster.batch import batches
+
+        own = [batch for batch in batches(self.workspace, self.grid) if ids and any(array["job"] in ids for array in batch.submitted())]
+        return sum(len(batch.cells) for batch in own)
+
     def code(self) -> str:
         """The folder of the pinned code, made at the first submission."""
         from cluster.code import pin
@@ -143,15 +150,16 @@ def resources(profile: Profile, request: Request) -> Resources:
     return Resources(request.gpus, request.gpus or request.ranks, threads, request.memory_gb, minutes, request.micro_batch)
 
 
-def _print_step(grid: str, standings: Sequence[Standing], plan: Submission, new: Sequence[Failure], ids: Sequence[str]) -> None:
+def _print_step(grid: str, standings: Sequence[Standing], plan: Submission, new: Sequence[Failure], ids: Sequence[str], placed: int) -> None:
     from cluster.failures import CLASSES
 
     for failure in new:
         what = f"{counted(len(failure.cells), 'cell')} {CLASSES[failure.kind].remedy}" if failure.cells else "it had taken no unit"
         click.echo(f"job {failure.job}{' on ' + failure.node if failure.node else ''}: {failure.kind}; {what}", err=True)
-    submitted = f"; submitted {counted(plan.cells, 'cell')}: {counted(len(ids), 'array')} {', '.join(ids)}" if ids else ""
+    submitted = f"; submitted {counted(placed, 'cell')}: {counted(len(ids), 'array')} {', '.join(ids)}" if ids else ""
     waiting = f"; {len(plan.covered)} in jobs" if plan.covered else ""
-    click.echo(f"{grid}: {counts(standings)}{waiting}{submitted}")
+    room = f"; {counted(plan.cells - placed, 'cell')} must wait for room (jobs at once, or the submit limit)" if plan.cells > placed else ""
+    click.echo(f"{grid}: {counts(standings)}{waiting}{submitted}{room}")
 
 
 def _remedies(grid: str, standings: Sequence[Standing], plan: Submission, watching: bool) -> list[str]:

@@ -176,7 +176,8 @@ def test_arrays_keep_to_the_sites_limits_and_the_rest_waits_for_the_next_launch(
     assert done.status == 0 and "2 arrays" in done.out, done
     [batch] = batches(site.workspace, "toy")
     assert sorted((array["count"], array["at_once"]) for array in batch.submitted()) == [(2, 2), (3, 2)]
-    assert "submitted" not in site.submit(grid).out, "no further job may be queued"
+    full = site.submit(grid)
+    assert "submitted" not in full.out and "1 cell must wait for room" in full.out, full
     site.slow(0)
     site.finish(grid)
     assert site.attempts(grid) == [1] * 6
