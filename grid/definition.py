@@ -129,7 +129,11 @@ def load_grid(name: str) -> Grid:
             raise EchoLMError(f"no grid {name!r}; {suggest(name, shipped)}; or give the path of a .yaml file")
         path = shipped[name]
     check_name(path)
-    values = load_yaml(path)
+    return grid_of(load_yaml(path), path)
+
+
+def grid_of(values: Any, path: Path) -> Grid:
+    """The grid that a file's content defines; ``path`` names it, here and in errors."""
     if not isinstance(values, dict):
         raise EchoLMError(f"{path}: a grid definition is a mapping with 'axes'; this is {type(values).__name__}")
     try:

@@ -60,7 +60,7 @@ def compare(workspace: Workspace, grid_name: str, first: str, second: str, headi
 def seeds_needed(workspace: Workspace, grid_name: str, first: str, second: str, heading: str, power: float, as_json: bool) -> None:
     """Say how many more seeds would decide a difference.
 
-    It is that of two values of GRID, paired by patient; the command that runs them is printed. A and B name them by their labels, as in head=gcn,encoder=tiny-r3d,
+    It is that of two values of GRID, paired by patient; the commands that run them are printed. A and B name them by their labels, as in head=gcn,encoder=tiny-r3d,
     trainable=all (without a blank): all that differs within one is the seed.
     """
     from grid.statistics import seeds_needed as needed
@@ -68,21 +68,25 @@ def seeds_needed(workspace: Workspace, grid_name: str, first: str, second: str, 
 
     grid, column, pairs = _pair(workspace, grid_name, first, second, heading)
     found = needed(pairs[0][1], pairs[1][1], power)
-    commands = [(typed(*words), new) for words, new in launches(grid, pairs, found)]
+    commands = _commands(grid, launches(grid, pairs, found))
     if as_json:
         plain = {"outcome": found.outcome, "more": list(found.more), "total": list(found.total), "text": found.text}
-        runs = [{"command": command, "new_seeds": new} for command, new in commands]
-        print_json({"grid": grid.name, "column": column.heading, **plain, "launch": runs, "comparison": _plain(found.comparison)})
+        print_json({"grid": grid.name, "column": column.heading, **plain, "commands": commands, "comparison": _plain(found.comparison)})
         return
     click.echo(f"{column.heading}: {found.text}.")
-    new = sorted({int(seed) for _, seeds in commands for seed in seeds})
+    if commands:
+        click.echo("\n  ".join(["type", *commands]))
+
+
+def _commands(grid: TableGrid, launches: list[tuple[list[str], list[str]]]) -> list[str]:
+    """What runs the seeds; first, when the grid does not have them, what makes a copy of it that does."""
+    new = sorted({int(seed) for _, seeds in launches for seed in seeds})
+    name, first = grid.typed, []
     if new:
-        seeds = ", ".join(map(str, new))
-        click.echo(f"the grid does not have the seeds {seeds} yet: add them to the axis 'seed' in {_file(grid)}, then type")
-    elif commands:
-        click.echo("type")
-    for command, _ in commands:
-        click.echo(f"  {command}")
+        name = f"{grid.name}-more.yaml"
+        old = {int(cell.coordinates["seed"]) for cell in grid.cells if cell.coordinates.get("seed", "").isdecimal()}
+        first = [typed("grid", "copy", grid.typed, name, "--seeds", ",".join(map(str, sorted(old | set(new)))))]
+    return [*first, *(typed("launch", name, "--on", "local", *(word for text in where for word in ("--where", text))) for where, _ in launches)]
 
 
 def _pair(workspace: Workspace, grid_name: str, first: str, second: str, heading: str) -> tuple[TableGrid, ColumnDefinition, list[tuple[Selected, Resampled]]]:
@@ -98,10 +102,3 @@ def _plain(found: Comparison) -> dict[str, Any]:
     names = ("first", "second", "statistic", "difference", "low", "high", "p", "wilcoxon", "patients", "seeds", "crossed", "claim")
     return {name: getattr(found, name) for name in names}
 
-
-def _file(grid: TableGrid) -> str:
-    """The file that defines the grid; of one that came with EchoLM a copy is meant."""
-    from grid.definition import shipped_grids
-
-    shipped = shipped_grids().get(grid.typed)
-    return f"a copy of {shipped} (and name the copy in the place of {grid.name})" if shipped else grid.typed

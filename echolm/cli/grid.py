@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import click
 
-from echolm.cli.options import as_json, grid_argument, print_json, print_table, where
+from echolm.cli.options import as_json, counted, grid_argument, print_json, print_table, typed, where
 from echolm.workspace import Workspace
 
 
 @click.group()
 def grid() -> None:
-    """Look at grids: their cells, and why a run counts.
+    """Look at grids: their cells, and why a run counts; copy one.
 
-    Needs neither data nor weights, and writes nothing.
+    Needs neither data nor weights.
     """
 
 
@@ -53,6 +56,29 @@ def show(grid_name: str, where: tuple[str, ...], as_json: bool) -> None:
     click.echo(f"{len(cells)} of {len(found.cells)} cells of {found.name}" + (f": {found.title}" if found.title else ""))
 
 
+@grid.command("copy")
+@grid_argument
+@click.argument("target", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--seeds", metavar="0-4,9", callback=lambda _, __, text: text and _numbers(text), help="These seeds in the place of the grid's.")
+@as_json
+def copy_command(grid_name: str, target: Path, seeds: list[int] | None, as_json: bool) -> None:
+    """Copy the definition of GRID to FILE, to edit it or to run more seeds.
+
+    Cells that stay the same keep their ids, so what has been run counts in the copy too.
+    """
+    from grid.copy import copy_grid
+    from grid.definition import load_grid
+
+    source = load_grid(grid_name)
+    new = copy_grid(source, target, seeds)
+    had = {cell.id for cell in source.cells}
+    same = sum(cell.id in had for cell in new.cells)
+    if as_json:
+        print_json({"grid": new.name, "path": str(target), "cells": len(new.cells), "same": same})
+        return
+    click.echo(f"wrote {target}: {counted(len(new.cells), 'cell')}, {same} of them also of {source.name}; run it: {typed('launch', str(target), '--on', 'local')}")
+
+
 @grid.command()
 @click.argument("cell")
 @as_json
@@ -71,3 +97,15 @@ def explain(workspace: Workspace, cell: str, as_json: bool) -> None:
     click.echo(f"cell {found['cell']}: {found['description']}")
     for line in found["findings"]:
         click.echo(f"  {line}")
+
+
+def _numbers(text: str) -> list[int]:
+    """``0-2,5``: 0, 1, 2, 5, each once, ascending."""
+    found: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not 0 <= last - first < 1000:
+            raise click.BadParameter(f"{text!r}; write numbers and ranges of at most 1,000, such as 0-4,9")
+        found.update(range(first, last + 1))
+    return sorted(found)

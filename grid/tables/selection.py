@@ -92,13 +92,12 @@ def seeds_to_run(grid: TableGrid, value: Selected, have: Resampled, more: int) -
 
 
 def launches(grid: TableGrid, values: Sequence[tuple[Selected, Resampled]], needed: SeedsNeeded) -> list[tuple[list[str], list[str]]]:
-    """For each value with seeds to run: the words of the launch command, and the seeds that the grid's file must get first."""
+    """For each value with seeds to run: the conditions (``--where``) of their cells, and the seeds that the grid must get first."""
     found = []
     for (value, have), more in zip(values, needed.more, strict=True):
         waiting, new = seeds_to_run(grid, value, have, more)
         if more:
-            where = [f"{axis}={label}" for axis, label in value.conditions.items()] + [f"{SEED}={','.join([*waiting, *new])}"]
-            found.append((["launch", grid.typed, "--on", "local", *(word for text in where for word in ("--where", text))], new))
+            found.append(([f"{axis}={label}" for axis, label in value.conditions.items()] + [f"{SEED}={','.join([*waiting, *new])}"], new))
     return found
 
 

@@ -76,11 +76,11 @@ def test_seeds_to_run_are_first_those_that_the_grid_has(grid: Any, results: Any)
     pairs = list(zip(chosen, pair(grid, results.folder, *chosen, column_of(grid, chosen)), strict=True))
     needed = seeds_needed(pairs[0][1], pairs[1][1])
     assert needed.outcome == "unknown" and needed.more == (1, 1)
-    where = ["--where", "encoder=tiny-r3d", "--where", "head=mlp", "--where", "seed=2"]
-    assert launches(grid, pairs, needed)[0] == (["launch", "small", "--on", "local", *where], [])
+    where = ["encoder=tiny-r3d", "head=mlp", "seed=2"]
+    assert launches(grid, pairs, needed)[0] == (where, [])
     grid.cells = [cell for cell in grid.cells if not cell.id.endswith("2")]
     pairs = [(selected(grid, text), value) for text, (_, value) in zip((A, B), pairs, strict=True)]
-    assert launches(grid, pairs, needed)[0] == (["launch", "small", "--on", "local", *where], ["2"]), "the grid must get it first"
+    assert launches(grid, pairs, needed)[0] == (where, ["2"]), "the grid must get it first"
 
 
 FURTHER = """

@@ -1,0 +1,66 @@
+"""A grid's definition under a new name, with further seeds: the cells it had stay the same cells, and their runs count."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from echolm.config import load_yaml
+from echolm.errors import EchoLMError
+from echolm.record import write_atomic
+from grid.definition import Grid, check_name, grid_of
+
+SEED = "seed"
+
+
+class _WithoutAliases(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def copy_grid(source: Grid, target: Path, seeds: Sequence[int] | None = None) -> Grid:
+    """Write ``source``'s definition to the new file ``target``, word for word or with ``seeds``; the new grid.
+
+    EchoLMError when the file is there already, is not YAML by its name, or the grid has no axis of seeds.
+    """
+    if target.suffix not in (".yaml", ".yml"):
+        raise EchoLMError(f"{target}: a grid is a YAML file; name it {target.name}.yaml")
+    check_name(target)
+    if target.exists():
+        raise EchoLMError(f"{target}: is there already; choose another name, or edit that file")
+    content = source.path.read_bytes()
+    if seeds is not None:
+        values = with_seeds(load_yaml(source.path), seeds, str(source.path))
+        named = ", ".join(map(str, seeds))
+        text = yaml.dump(values, Dumper=_WithoutAliases, sort_keys=False, allow_unicode=True, width=120)
+        content = f"# {source.name} with the seeds {named}\n{text}".encode()
+        grid_of(values, target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(target, content)
+    except OSError as error:
+        raise EchoLMError(f"{target}: cannot be written: {error.strerror or error}") from error
+    return grid_of(load_yaml(target), target)
+
+
+def with_seeds(values: Mapping[str, Any], seeds: Sequence[int], where: str) -> dict[str, Any]:
+    """A grid file's content with other seeds on its axes ``seed``.
+
+    An axis of one seed stays where others have several: a block such as a baseline, which draws nothing, has a reason.
+    """
+    new = copy.deepcopy(dict(values))
+    axes = [block["axes"] for block in _blocks(new) if isinstance(block.get("axes"), dict) and SEED in block["axes"]]
+    if not axes:
+        raise EchoLMError(f"{where}: has no axis 'seed'; copy it without --seeds and add one")
+    for one in [one for one in axes if len(one[SEED]) > 1] or axes:
+        one[SEED] = list(seeds)
+    return new
+
+
+def _blocks(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield values
+    yield from (block for block in (values.get("subgrids") or {}).values() if isinstance(block, dict))

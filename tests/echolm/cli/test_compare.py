@@ -1,0 +1,105 @@
+"""``echolm compare``, ``seeds-needed`` and what they tell one to type; ``tables`` with further tables and figures."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from launch_support import Shell
+
+from grid.definition import load_grid
+
+TABLES = """
+tables:
+  main:
+    title: Heads
+    rows: [head]
+    columns: [{metric: dice, slot: ED, label: Dice ED (%)}, {metric: mke, slot: ES}]
+    figure: {x: head, y: Dice ED (%)}
+"""
+FURTHER = """
+tables:
+  medians:
+    title: Medians
+    rows: [head]
+    columns: [{metric: dice, slot: ES, statistic: median}]
+"""
+
+
+@pytest.fixture(scope="module")
+def two(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """Two heads with one seed, launched and collected."""
+    shell = Shell(tmp_path_factory.mktemp("two"), tiny / "store")
+    grid = shell.grid({"head": ["mlp", "gcn"], "seed": [0]}, name="two", epochs=1)
+    grid.write_text(grid.read_text() + TABLES)
+    done = shell("launch", grid, "--on", "local")
+    assert done.status == 0, done.err
+    return shell
+
+
+def means(shell: Shell, grid: str, column: str, slot: str) -> dict[str, float]:
+    """Head -> mean over test patients, from the stored predictions alone."""
+    found = {}
+    for cell in load_grid(str(shell.root / f"{grid}.yaml")).cells:
+        rows = pq.read_table(shell.record(cell).file("predictions.parquet")).to_pylist()
+        values = [row[column] for row in rows if row["split"] == "test" and row["slot"] == slot]
+        found[cell.coordinates["head"]] = float(np.mean(values))
+    return found
+
+
+def test_a_difference_of_one_seed_says_what_it_cannot_claim(two: Shell) -> None:
+    told = two.inside("compare", "two", "head=gcn", "head=mlp")
+    assert told.status == 0 and "Dice ED (%): head=gcn - head=mlp" in told.out and "5 patients" in told.out
+    found = json.loads(two.inside("compare", "two", "head=gcn", "head=mlp", "--column", "mke ES", "--margin", "50", "--json").out)
+    expected = means(two, "two", "mke", "ES")
+    assert found["difference"] == pytest.approx(expected["gcn"] - expected["mlp"], abs=1e-4)
+    assert found["low"] <= found["difference"] <= found["high"] and found["patients"] == 5 and not found["crossed"]
+    assert found["claim"], "one seed: networks as trained, no claim about the method"
+    assert found["equivalent"] is True
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["head=gcn", "head=gcn"], "are the same cells"),
+        (["head=gnc", "head=mlp"], "did you mean 'gcn'"),
+        (["head=gcn", "head=mlp", "--column", "dice EX"], "--column 'dice EX'"),
+    ],
+)
+def test_what_cannot_be_compared_is_named(two: Shell, words: list[str], message: str) -> None:
+    for command in ("compare", "seeds-needed"):
+        done = two.inside(command, "two", *words)
+        assert done.status == 1 and message in done.err and not done.out
+
+
+def test_the_commands_that_are_told_run_the_missing_seeds(two: Shell) -> None:
+    """Typed as they are printed. What was run before is not run again, and counts in the new grid's table."""
+    told = two.inside("seeds-needed", "two", "head=gcn", "head=mlp")
+    commands = [line.strip() for line in told.out.splitlines() if line.strip().startswith("echolm ")]
+    assert [shlex.split(line)[1] for line in commands] == ["grid", "launch", "launch"], told.out
+    assert json.loads(two.inside("seeds-needed", "two", "head=gcn", "head=mlp", "--json").out)["commands"] == commands
+    for line in commands:
+        done = two(*shlex.split(line)[1:])
+        assert done.status == 0, done
+    cells = load_grid(str(two.root / "two-more.yaml")).cells
+    assert sorted(cell.coordinates["seed"] for cell in cells) == ["0", "0", "1", "1", "2", "2"]
+    assert [two.record(cell).attempts() for cell in cells] == [[1]] * 6
+    table = json.loads(two.inside("tables", "two-more", "--json").out)
+    assert "3 seeds" in two.inside("compare", "two-more", "head=gcn", "head=mlp").out, table
+
+
+def test_a_new_table_is_a_file_and_figures_go_to_a_folder(two: Shell) -> None:
+    (two.root / "mine.yaml").write_text(FURTHER)
+    done = two.inside("tables", "two", "--table", "medians", "--definition", "mine.yaml")
+    assert done.status == 0 and "| gcn " in done.out and "Medians" in done.out, done
+    done = two.inside("tables", "two", "--figures", "drawn")
+    assert done.status == 0, done
+    drawn = {path.suffix: path.read_bytes() for path in (two.root / "drawn").iterdir()}
+    assert b"<svg" in drawn[".svg"] and drawn[".pdf"].startswith(b"%PDF")
+    (two.root / "bad.yaml").write_text(FURTHER.replace("dice", "dcie"))
+    done = two.inside("tables", "two", "--table", "medians", "--definition", "bad.yaml")
+    assert done.status == 1 and "dcie" in done.err and not done.out
