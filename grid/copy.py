@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,8 @@ def copy_grid(source: Grid, target: Path, seeds: Sequence[int] | None = None) ->
     content = source.path.read_bytes()
     if seeds is not None:
         values = with_seeds(load_yaml(source.path), seeds, str(source.path))
-        named = ", ".join(map(str, seeds))
         text = yaml.dump(values, Dumper=_WithoutAliases, sort_keys=False, allow_unicode=True, width=120)
-        content = f"# {source.name} with the seeds {named}\n{text}".encode()
+        content = f"# {source.name} with the seeds {ranges(seeds)}\n{text}".encode()
         grid_of(values, target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -45,6 +44,17 @@ def copy_grid(source: Grid, target: Path, seeds: Sequence[int] | None = None) ->
     except OSError as error:
         raise EchoLMError(f"{target}: cannot be written: {error.strerror or error}") from error
     return grid_of(load_yaml(target), target)
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """``0-3,7`` of 0, 1, 2, 3, 7."""
+    spans: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in spans)
 
 
 def with_seeds(values: Mapping[str, Any], seeds: Sequence[int], where: str) -> dict[str, Any]:

@@ -80,12 +80,14 @@ def seeds_needed(workspace: Workspace, grid_name: str, first: str, second: str, 
 
 def _commands(grid: TableGrid, launches: list[tuple[list[str], list[str]]]) -> list[str]:
     """What runs the seeds; first, when the grid does not have them, what makes a copy of it that does."""
-    new = sorted({int(seed) for _, seeds in launches for seed in seeds})
+    from grid.copy import ranges
+
+    new = {int(seed) for _, seeds in launches for seed in seeds}
     name, first = grid.typed, []
     if new:
         name = f"{grid.name}-more.yaml"
         old = {int(cell.coordinates["seed"]) for cell in grid.cells if cell.coordinates.get("seed", "").isdecimal()}
-        first = [typed("grid", "copy", grid.typed, name, "--seeds", ",".join(map(str, sorted(old | set(new)))))]
+        first = [typed("grid", "copy", grid.typed, name, "--seeds", ranges(old | new))]
     return [*first, *(typed("launch", name, "--on", "local", *(word for text in where for word in ("--where", text))) for where, _ in launches)]
 
 

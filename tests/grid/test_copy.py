@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
+from echolm.cli.grid import _numbers
 from echolm.errors import EchoLMError
-from grid.copy import copy_grid, with_seeds
+from grid.copy import copy_grid, ranges, with_seeds
 from grid.definition import load_grid, shipped_grids
 
 
@@ -58,3 +61,9 @@ def test_nothing_is_written_over_or_half(tmp_path: Path) -> None:
         with pytest.raises(EchoLMError, match=message):
             copy_grid(load_grid(source), tmp_path / target, [0, 1, 2])
     assert (tmp_path / "there.yaml").read_text() == "mine" and {path.name for path in tmp_path.iterdir()} == {"there.yaml", "bare.yaml"}
+
+
+@given(st.sets(st.integers(0, 40), min_size=1))
+def test_ranges_are_read_as_they_are_written(numbers: set[int]) -> None:
+    assert _numbers(ranges(numbers)) == sorted(numbers)
+    assert ranges([0, 1, 2, 5]) == "0-2,5"
