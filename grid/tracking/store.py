@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "lustre", "beegfs", "gpfs", "ceph", "afs"})
+DRIVERS = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
+"""Packages whose names are not those of their modules."""
 SETTINGS = {
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -126,6 +128,8 @@ def open_client(uri: str) -> MlflowClient:
             _create_database(path)
         client = MlflowClient(tracking_uri=uri if path is None else f"sqlite:///{path}")
         client.search_experiments(max_results=1)
+    except ModuleNotFoundError as error:  # the driver of a database
+        raise EchoLMError(f"tracking store {shown(uri)}: {error.name} is not installed; type: pip install {DRIVERS.get(error.name or '', error.name)}") from error
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise unusable(uri, error) from error
     return client

@@ -31,6 +31,11 @@ def test_addresses_that_cannot_be_used(uri: str) -> None:
         sqlite_path(uri)
 
 
+def test_a_database_whose_driver_is_missing_says_what_to_install() -> None:
+    with pytest.raises(EchoLMError, match=r"mysql://\*\*\*@db/mlflow: MySQLdb is not installed; type: pip install mysqlclient"):
+        open_client("mysql://user:secret@db/mlflow")
+
+
 def test_paths_that_mlflow_would_misread() -> None:
     with pytest.raises(EchoLMError, match="path holds %"):
         sqlite_path("sqlite:////data/100%41/mlflow.db")
