@@ -5,10 +5,12 @@ A folder that compute nodes and login nodes share, ``grids/<grid>/jobs/<batch>/`
     batch.json                  units, resources, the pinned code
     submitted.jsonl             one line an array: job id, number of jobs
     claims/<unit>/<n>/          the n-th claim of a unit: holder.json, and at its end over.json
+    ended/<job>                 jobs that found no further unit, and why
     logs/                       pickles and output of the jobs
 
 A job claims the next unit that nobody has. A claim's number is taken by rename; it is free again when it is over or its
-holder known dead: an earlier start of the same job. What another job left behind, ``echolm launch`` finds and frees.
+holder known dead: an earlier start of the same job. What another job left behind, ``echolm launch`` finds, and writes
+down why: that unit leaves the batch, since it may need another shape, and the launch submits it anew, or not.
 Claims save work; what keeps a run safe is its record.
 """
 
@@ -20,14 +22,19 @@ import os
 import secrets
 import shutil
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cluster.failures import CLASSES
 from echolm.liveness import describe_self, known_dead, read_holder
-from echolm.record import read_json, read_lines, write_atomic, writing
+from echolm.record import names, read_json, read_lines, write_atomic, writing
 from echolm.workspace import Workspace
 from grid.plan import Resources, Unit
+
+LEFT = frozenset({"done", *CLASSES})
+"""How the last claim of a unit is over that no job of its batch takes again."""
 
 
 @dataclass(frozen=True)
@@ -75,23 +82,46 @@ class Batch:
         own = Path(content["workspace"]), content["grid"], units, Resources(**content["resources"])
         return cls(path, *own, content.get("code", ""), content.get("times", {}))
 
-    def note_submitted(self, job: str, count: int, at_once: int) -> None:
-        """Append an array, its job id, its number of jobs and its throttle, to ``submitted.jsonl``."""
+    def note_submitted(self, job: str, count: int, at_once: int, when: float | None = None) -> None:
+        """Append an array, its job id, its number of jobs, its throttle and its time (now) to ``submitted.jsonl``."""
         with writing(self.path / "submitted.jsonl") as path, open(path, "a", encoding="utf-8") as file:
-            file.write("\n" + json.dumps({"job": job, "count": count, "at_once": at_once, "time": time.time()}) + "\n")
+            file.write("\n" + json.dumps({"job": job, "count": count, "at_once": at_once, "time": when or time.time()}) + "\n")
 
     def submitted(self) -> list[dict[str, Any]]:
         """The arrays that were submitted, oldest first."""
         return read_lines(self.path / "submitted.jsonl", "job")
 
-    def claims(self) -> dict[str, list[dict[str, Any]]]:
-        """Unit -> its claims in order: ``path``, ``holder``, ``over`` (how it ended, or None), ``left``."""
+    def claims(self, holders: bool = True) -> dict[str, list[dict[str, Any]]]:
+        """Unit -> its claims in order: ``path``, ``holder``, ``over`` (how it ended, or None), ``left``. Without
+        ``holders``, those of claims that are over are {}, which is faster."""
+        begun = names(self.path / "claims")
         found: dict[str, list[dict[str, Any]]] = {}
         for unit in self.units:
             folder = self.path / "claims" / unit.id
-            if claims := [_claim(folder / str(number)) for number in _numbers(folder)]:
+            if unit.id in begun and (claims := [_claim(folder / str(number), holders) for number in _numbers(folder)]):
                 found[unit.id] = claims
         return found
+
+    def waiting(self, claims: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Unit]:
+        """The units that its jobs have to train or train now. Done ones have left it, and those whose job ended before
+        them: a launch has written down why, and submits them again or not."""
+        return [unit for unit in self.units if unit.id not in claims or claims[unit.id][-1]["over"] not in LEFT]
+
+    @property
+    def begun(self) -> bool:
+        """Whether a job of it has claimed a unit."""
+        return bool(names(self.path / "claims"))
+
+    def note_ended(self, why: str) -> None:
+        """This process's job has ended by itself: no unit was left for it."""
+        job = _job()
+        with writing(self.path / "ended") as folder:
+            folder.mkdir(exist_ok=True)
+            (folder / f"{job.get('array') or os.environ.get('SLURM_JOB_ID', '')}_{job.get('task', '0')}").write_text(f"{why}\n")
+
+    def ended(self) -> set[str]:
+        """``<array>_<index>`` of jobs that ended by themselves, at their last start or an earlier one."""
+        return names(self.path / "ended")
 
 
 def new_batch_path(workspace: Workspace, grid: str) -> Path:
@@ -148,9 +178,10 @@ def end_claim(path: Path, how: str, left: dict[str, str] | None = None) -> None:
         write_atomic(path / "over.json", json.dumps({"how": how, "left": left or {}, "time": time.time()}).encode())
 
 
-def _claim(path: Path) -> dict[str, Any]:
+def _claim(path: Path, holders: bool) -> dict[str, Any]:
     over = _read(path / "over.json")
-    return {"path": path, "holder": read_holder(path) or {}, "over": over.get("how"), "left": over.get("left") or {}}
+    holder = (read_holder(path) if holders or not over else None) or {}
+    return {"path": path, "holder": holder, "over": over.get("how"), "left": over.get("left") or {}}
 
 
 def _free(claim: Path) -> bool:

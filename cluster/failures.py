@@ -135,9 +135,10 @@ def given_up(found: Sequence[Failure]) -> dict[str, str]:
     return reasons
 
 
-def never_began(found: Sequence[Failure]) -> str:
-    """The sentence that stops submission when jobs end before they take a unit; '' when that is within the budget."""
-    dead = [failure for failure in found if failure.kind == "launch" and not failure.cells]
+def never_began(found: Sequence[Failure], begun: str = "") -> str:
+    """The sentence that stops submission when jobs end before they take a unit; '' when that is within the budget.
+    ``begun``: name of the newest batch of which a job did begin; what failed before is over."""
+    dead = [failure for failure in found if failure.kind == "launch" and not failure.cells and failure.batch > begun]
     if len(dead) <= CLASSES["launch"].budget:
         return ""
     return f"{len(dead)} jobs ended before they took a unit, and nothing more is submitted: {_telling(dead[-1].evidence)}"

@@ -4,8 +4,8 @@ SLURM to start it again.
 ============================  ==========================================================================================
 what comes                    what the job does
 ============================  ==========================================================================================
-SIGUSR2 (``--signal``):       checkpoint, then ``scontrol requeue`` of itself
-time limit, preemption
+SIGUSR2 (``--signal``):       checkpoint, then ``scontrol requeue`` of itself; without a step done since the start, wait:
+time limit, preemption        the time limit then ends the job, and the next launch counts it
 SIGTERM alone: preemption     checkpoint, then wait: SLURM requeues a preempted job when the grace time is over, and does
 without a warning, scancel    not requeue a cancelled one. A job that ended by itself would be neither.
 a lost rank                   exit status 75: the batch script requeues the job, a few times (``cluster.slurm.script``)
@@ -19,6 +19,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -28,6 +29,7 @@ from cluster.rendezvous import slurm_ranks
 from cluster.slurm.work import LOST
 from cluster.tracebacks import note_failures, stops
 from cluster.unit import train_unit
+from echolm.record import find_records
 from echolm.training.cohorts import Compute
 from echolm.training.distributed import Ranks
 from echolm.training.signals import Signals
@@ -47,7 +49,9 @@ def run_job(folder: Path) -> str:
         job = Job(batch, ranks, signals)
         why = job.run()
         if job.interrupted:
-            _stop(why, signals, ranks.first)
+            _stop(why, signals, ranks.first and job.moved)
+        elif ranks.first:
+            batch.note_ended(why)
     return why
 
 
@@ -59,6 +63,8 @@ class Job:
         self.workspace = Workspace(batch.workspace)
         self.compute = Compute(batch.resources.micro_batch, **batch.times)
         self.interrupted = False
+        self.moved = False
+        """Whether this start has brought a run forward."""
         self._longest = 0.0
         self._why = "no unit waits"
         self._deadline = float(os.environ.get("SLURM_JOB_END_TIME") or time.time() + 60 * batch.resources.minutes)
@@ -70,16 +76,21 @@ class Job:
             cells = self.ranks.share(claim.unit.cells if claim else None)
             if not cells:
                 return self.ranks.share(self._why)
-            began, left = time.monotonic(), Left()
+            began, left, stood = time.monotonic(), Left(), self._place(cells)
             stopped = train_unit(self.workspace, self.batch.grid, cells, self.compute, self.ranks, left)
             if claim:
                 claim.end(stopped or "done", left.cells)
+            self.moved = self.moved or not stopped or self._place(cells) > stood
             if stopped:
                 self.interrupted = True
                 return stopped
             if self.ranks.first:
                 note_failures(self.workspace, self.batch.grid, cells)
             self._longest = max(self._longest, time.monotonic() - began)
+
+    def _place(self, cells: Sequence[str]) -> list[tuple[int, int]]:
+        """How far the newest run of each cell is."""
+        return [max((record.place() for record in find_records(self.workspace.runs, cell)[:1]), default=(0, 0)) for cell in cells]
 
     def _claim(self) -> Claim | None:
         """The next unit, while time is left and nothing speaks against it."""
@@ -94,9 +105,9 @@ class Job:
         return None
 
     def _waiting(self) -> list[Unit]:
-        """Units that no job has done; first the one that an earlier start of this job had."""
-        claims, job = self.batch.claims(), os.environ.get("SLURM_JOB_ID", "")
-        left = [unit for unit in self.batch.units if unit.id not in claims or claims[unit.id][-1]["over"] != "done"]
+        """Units that are left; first the one that an earlier start of this job had."""
+        claims, job = self.batch.claims(holders=False), os.environ.get("SLURM_JOB_ID", "")
+        left = self.batch.waiting(claims)
         return sorted(left, key=lambda unit: not (unit.id in claims and job and claims[unit.id][-1]["holder"].get("slurm_job") == job))
 
 
@@ -118,14 +129,15 @@ def _say(report: Report) -> None:
     print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {report.cell} {report.event} {facts}", flush=True)
 
 
-def _stop(why: str, signals: Signals, first: bool) -> None:
-    """End this start of the job in the way that lets it, or lets it not, start again."""
+def _stop(why: str, signals: Signals, requeues: bool) -> None:
+    """End this start of the job in the way that lets it, or lets it not, start again. ``requeues``: this rank asks for it,
+    which a start that moved nothing does not: SLURM's time limit ends it, and the next launch counts that."""
     end = time.monotonic() + 10
     while "another rank" in why and not signals.received and time.monotonic() < end:
         time.sleep(0.1)  # this rank's own signal is on its way, if it was a signal
     name = signals.received or why
     print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} stopped: {why}", file=sys.stderr, flush=True)
-    if name in WARNINGS and first:
+    if name in WARNINGS and requeues:
         _requeue()
     elif name not in WARNINGS and not name.startswith("SIG"):
         sys.stderr.flush()

@@ -14,7 +14,7 @@ def cancel_jobs(workspace: Workspace, grid: str) -> list[str]:
     EchoLMError: squeue or scancel does not answer; the marks stay, and loops obey them.
     """
     over = []
-    for view in look(workspace, grid):
+    for view in look(workspace, grid, remembered=False):
         left = view.covered()
         if left and all((workspace.runs / cell / "cancelled").exists() for cell in left):
             over += sorted({job.array for job in view.alive})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,7 @@ from cluster.profile import Profile
 from cluster.slurm import script
 from cluster.slurm.arrays import Array, Room, cut
 from cluster.slurm.ledger import BatchView, look
+from cluster.slurm.queue import ask_squeue
 from cluster.slurm.work import Work
 from echolm.errors import EchoLMError
 from echolm.workspace import Workspace
@@ -24,12 +25,14 @@ from grid.plan import Job, Limits, Report
 @dataclass
 class SlurmExecutor:
     """Submits the units of a job that no live batch covers. ``code``: folder of the pinned code; ``exclude``: nodes to
-    avoid; ``times``: patience and heartbeat of the jobs' attempts."""
+    avoid; ``times``: patience and heartbeat of the jobs' attempts; ``views``: what has just been seen, else it looks."""
 
     profile: Profile
     code: str = ""
     exclude: tuple[str, ...] = ()
     times: dict[str, float] = field(default_factory=dict)
+    views: Sequence[BatchView] | None = None
+    _placed: list[Array] = field(default_factory=list)
 
     def launch(self, job: Job, limits: Limits, report: Callable[[Report], None]) -> list[str]:
         """See ``grid.plan.Executor``: returns the array job ids. ``limits.slots`` is the throttle over all arrays of the
@@ -37,7 +40,7 @@ class SlurmExecutor:
 
         EchoLMError: sbatch refuses, with its words; arrays that were submitted before that are kept and listed.
         """
-        views = look(Workspace(job.workspace), job.grid)
+        views = look(Workspace(job.workspace), job.grid) if self.views is None else self.views
         covered = {cell for view in views for cell in view.covered()}
         units = tuple(unit for unit in job.units if not covered & set(unit.cells))
         per_job = self.profile.units_per_job or -(-len(units) // max(1, min(len(units), limits.slots)))
@@ -50,14 +53,17 @@ class SlurmExecutor:
         batch = Batch(new_batch_path(workspace, job.grid), job.workspace, job.grid, units, job.resources, self.code, self.times)
         script.parameters(batch, self.profile, self.exclude)  # an impossible request is refused before anything is written
         batch.write(self.profile.work_dir)
-        return [self.submit(batch, array, Work(str(batch.path))) for array in arrays]
+        ids = [self.submit(batch, array, Work(str(batch.path))) for array in arrays]
+        self._placed += arrays
+        return ids
 
-    def room(self, views: list[BatchView], limits: Limits) -> Room:
-        """What SLURM takes now, after the jobs that this grid has there."""
-        alive = sum(len(view.alive) for view in views)
+    def room(self, views: Sequence[BatchView], limits: Limits) -> Room:
+        """What SLURM takes now: after all jobs of this user, and, under the throttle, after those of this grid."""
         running = sum(min(len(view.alive), sum(a.get("at_once", 1) for a in view.batch.submitted())) for view in views)
+        running += sum(array.at_once for array in self._placed) if self.views is not None else 0
         limit = self.profile.submit_limit
-        return Room(max_array_size(), None if limit is None else max(0, limit - alive), max(0, limits.slots - running))
+        queued = None if limit is None else max(0, limit - sum(job.alive for job in ask_squeue()))
+        return Room(max_array_size(), queued, max(0, limits.slots - running))
 
     def text(self, job: Job, array: Array) -> str:
         """The sbatch script of an array of this job's shape, as a dry run shows it. Nothing is written."""

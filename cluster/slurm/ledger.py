@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cluster.batch import Batch, batches, end_claim
 from cluster.failures import Failure, classify, note, noted
-from cluster.slurm.queue import QueuedJob, ask_sacct, ask_squeue, scancel
+from cluster.slurm.queue import ALIVE, QueuedJob, ask_sacct, ask_squeue, avoid, scancel
 from echolm.attempt import mark_cancelled
 from echolm.record import find_records
 from echolm.workspace import Workspace
+from grid.plan import Unit
 
 Place = tuple[str, str]
 """Array job id and index."""
@@ -21,11 +23,15 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True)
 class BatchView:
-    """A batch and its jobs at the moment of looking. A job that SLURM does not know any more is missing in ``jobs``."""
+    """A batch and its jobs at the moment of looking. A job that SLURM does not know any more is missing in ``jobs``.
+    ``earlier``: starts before a job's last one, as accounting remembers them; ``unnoted``: arrays that SLURM has and of
+    which the batch does not know, since who submitted them was ended in that moment."""
 
     batch: Batch
     places: tuple[Place, ...]
     jobs: dict[Place, QueuedJob]
+    earlier: dict[Place, list[QueuedJob]] = field(default_factory=dict)
+    unnoted: tuple[dict[str, Any], ...] = ()
 
     @property
     def alive(self) -> list[QueuedJob]:
@@ -38,37 +44,56 @@ class BatchView:
         return [place for place in self.places if place not in self.jobs or not self.jobs[place].alive]
 
     def covered(self) -> set[str]:
-        """Cells that its jobs will train or train now: those of units that are not done, while a job is alive."""
+        """Cells that its jobs will train or train now: those of units that are left, while a job is alive."""
         if not self.alive:
             return set()
-        claims = self.batch.claims()
-        done = {unit for unit, own in claims.items() if own[-1]["over"] == "done"}
-        return {cell for unit in self.batch.units if unit.id not in done for cell in unit.cells}
+        return {cell for unit in self.batch.waiting(self.batch.claims(holders=False)) for cell in unit.cells}
 
 
-def look(workspace: Workspace, grid: str) -> list[BatchView]:
-    """Every batch of a grid that has jobs. EchoLMError when squeue does not answer."""
-    known = [(batch, arrays) for batch in batches(workspace, grid) if (arrays := batch.submitted())]
+def look(workspace: Workspace, grid: str, remembered: bool = True) -> list[BatchView]:
+    """Every batch of a grid that has jobs; without ``remembered``, accounting is not asked for ended ones. EchoLMError when
+    squeue does not answer."""
+    known = [(batch, batch.submitted()) for batch in batches(workspace, grid)]
     if not known:
         return []
     seen = ask_squeue()
-    listed = {job.array for job in seen}
-    missing = [a["job"] for _, arrays in known for a in arrays if not _complete(a, seen) or a["job"] not in listed]
-    since = min(a["time"] for _, arrays in known for a in arrays)
-    return [_view(batch, arrays, [*(ask_sacct(missing, since) or []), *seen]) for batch, arrays in known]
+    found = [(batch, arrays, _unnoted(batch, arrays, seen)) for batch, arrays in known]
+    found = [(batch, arrays, unnoted) for batch, arrays, unnoted in found if arrays or unnoted]
+    noted = [array for _, arrays, _ in found for array in arrays]
+    since = min((array["time"] for array in noted), default=0.0)
+    known_before = (ask_sacct((array["job"] for array in noted), since) if remembered else None) or []
+    return [_view(batch, arrays, unnoted, known_before, seen) for batch, arrays, unnoted in found]
 
 
-def _complete(array: dict[str, Any], seen: Sequence[QueuedJob]) -> bool:
-    return sum(job.array == array["job"] for job in seen) >= array["count"]
+def _unnoted(batch: Batch, arrays: Sequence[dict[str, Any]], seen: Sequence[QueuedJob]) -> list[dict[str, Any]]:
+    known = {array["job"] for array in arrays}
+    ours = [job for job in seen if job.comment == batch.name and job.name == _name(batch) and job.array not in known]
+    counts = Counter(job.array for job in ours)
+    return [{"job": job.array, "count": counts[job.array], "at_once": counts[job.array], "time": job.submitted} for job in ours if job.task == "0"]
 
 
-def _view(batch: Batch, arrays: Sequence[dict[str, Any]], seen: Sequence[QueuedJob]) -> BatchView:
-    """``seen``: later ones count more (squeue knows of a requeue before sacct does)."""
-    times = {array["job"]: array["time"] for array in arrays}
-    name = f"echolm-{batch.grid}"
-    ours = [job for job in seen if job.array in times and job.belongs(batch.name, name, times[job.array])]
-    places = tuple((array["job"], str(index)) for array in arrays for index in range(array["count"]))
-    return BatchView(batch, places, {(job.array, job.task): job for job in ours})
+def _name(batch: Batch) -> str:
+    return f"echolm-{batch.grid}"
+
+
+def _view(
+    batch: Batch, arrays: Sequence[dict[str, Any]], unnoted: Sequence[dict[str, Any]], before: Sequence[QueuedJob], seen: Sequence[QueuedJob]
+) -> BatchView:
+    """squeue counts more than sacct: it knows of a requeue before, and of the controller's losses."""
+    both = [*arrays, *unnoted]
+    times = {array["job"]: array["time"] for array in both}
+    places = tuple((array["job"], str(index)) for array in both for index in range(array["count"]))
+    starts: dict[Place, list[QueuedJob]] = {}
+    for job in before:
+        if job.array in times and job.belongs(batch.name, _name(batch), times[job.array]):
+            starts.setdefault((job.array, job.task), []).append(job)
+    jobs = {place: own[-1] for place, own in starts.items() if not own[-1].lost}
+    now = {(job.array, job.task): job for job in seen if job.array in times and job.belongs(batch.name, _name(batch), times[job.array])}
+    earlier = {}
+    for place, own in starts.items():  # a requeued job that waits may have no line of its own yet
+        waits = place in now and now[place].alive and own[-1].state not in ALIVE
+        earlier[place] = own if waits else own[:-1]
+    return BatchView(batch, places, jobs | now, earlier, tuple(unnoted))
 
 
 def owners(views: Sequence[BatchView]) -> dict[str, str]:
@@ -77,14 +102,15 @@ def owners(views: Sequence[BatchView]) -> dict[str, str]:
     found: dict[str, str] = {}
     for view in views:
         waiting = next((job for job in view.alive if job.state == "PENDING"), None)
-        claims = view.batch.claims()
+        claims = view.batch.claims(holders=False)
+        left = {unit.id for unit in view.batch.waiting(claims)}
         for unit in view.batch.units:
             own = claims.get(unit.id)
             if own and own[-1]["over"] is None:
                 holder = own[-1]["holder"]
                 job = "_".join(filter(None, (holder.get("array") or holder.get("slurm_job"), holder.get("task"))))
                 found.update(dict.fromkeys(unit.cells, f"job {job} on {holder.get('node') or holder.get('host')}"))
-            elif view.alive and (not own or own[-1]["over"] != "done"):
+            elif view.alive and unit.id in left:
                 words = f"queued in {waiting.array} ({waiting.reason})" if waiting else f"next in {view.alive[0].array}"
                 found.update(dict.fromkeys(unit.cells, words))
     return found
@@ -96,23 +122,64 @@ def settle(workspace: Workspace, grid: str, views: Sequence[BatchView]) -> list[
     known = noted(workspace, grid)
     found = []
     for view in views:
-        claims = view.batch.claims()
+        for array in view.unnoted:
+            view.batch.note_submitted(array["job"], array["count"], array["at_once"], array["time"])
+        claims = _by_job(view.batch)
+        found += _restarts(workspace, view, claims, known)
         for place in view.ended:
-            undone = [own[-1] for own in claims.values() if own[-1]["over"] != "done" and _is_of(own[-1]["holder"], place)]
-            failure = _failure(workspace, view, place, [c["path"] for c in undone], known)
+            failure = _failure(workspace, view, place, claims.get(place, []), known)
             if failure:
                 found.append(failure)
                 note(workspace, grid, [failure])
-            for claim in undone:
-                end_claim(claim["path"], failure.kind if failure else "interrupted")
+            for own in claims.get(place, []):
+                if own.last and own.claim["over"] != "done":
+                    end_claim(own.claim["path"], failure.kind if failure else "interrupted")
         found += _left(workspace, view, known)
-        scancel("_".join(place) if len(view.places) > 1 else place[0] for place, job in view.jobs.items() if job.held)
-        own = {job for job, _ in known}  # what failed to start, and was cancelled here
-        if not view.alive and view.jobs and all(job.state == "CANCELLED" and "_".join(place) not in own for place, job in view.jobs.items()):
+        scancel("_".join(place) for place, job in view.jobs.items() if job.held)
+        own_doing = {job for job, _ in known}  # what failed to start, and was cancelled here
+        cancelled = [place for place, job in view.jobs.items() if job.state == "CANCELLED" and "_".join(place) not in own_doing]
+        if cancelled and not view.alive:
             _mark(workspace, _never_claimed(view))
     for failure in found:
         if failure.kind == "cancelled":
             _mark(workspace, failure.cells)
+    return found
+
+
+@dataclass(frozen=True)
+class Held:
+    """A claim of a job. ``last``: nobody has claimed the unit since."""
+
+    unit: Unit
+    claim: dict[str, Any]
+    last: bool
+
+
+def _by_job(batch: Batch) -> dict[Place, list[Held]]:
+    units = {unit.id: unit for unit in batch.units}
+    found: dict[Place, list[Held]] = {}
+    for id, own in batch.claims().items():
+        for claim in own:
+            holder = claim["holder"]
+            place = (holder.get("array") or holder.get("slurm_job", ""), holder.get("task", "0"))
+            found.setdefault(place, []).append(Held(units[id], claim, claim is own[-1]))
+    return found
+
+
+def _restarts(workspace: Workspace, view: BatchView, claims: dict[Place, list[Held]], known: set[tuple[str, tuple[str, ...]]]) -> list[Failure]:
+    """Starts that a node or a preemption ended, and after which SLURM itself started the job again."""
+    found = []
+    for place, starts in view.earlier.items():
+        for number, job in enumerate(starts):
+            kind, name = classify(job.state, True), f"{'_'.join(place)}, start {number + 1}"
+            units = [own.unit for own in claims.get(place, []) if own.claim["holder"].get("slurm_restart", 0) == number and own.claim["over"] != "done"]
+            cells = tuple(cell for unit in units[-1:] for cell in unit.cells)
+            if kind not in ("node-failure", "preempted") or (name, cells) in known:
+                continue
+            found.append(Failure(kind, name, view.batch.name, cells, job.node, f"{job.state}; SLURM started the job again"))
+            if kind == "node-failure" and (now := view.jobs.get(place)) and now.state == "PENDING":
+                avoid("_".join(place), job.node)
+    note(workspace, view.batch.grid, found)
     return found
 
 
@@ -128,26 +195,18 @@ def _left(workspace: Workspace, view: BatchView, known: set[tuple[str, tuple[str
     return found
 
 
-def _is_of(holder: dict[str, Any], place: Place) -> bool:
-    if "array" in holder:
-        return (holder["array"], holder.get("task", "0")) == place
-    return (holder.get("slurm_job"), "0") == place
-
-
-def _failure(workspace: Workspace, view: BatchView, place: Place, claims: Sequence[Path], known: set[tuple[str, tuple[str, ...]]]) -> Failure | None:
-    """What a job that ended left, or None: it ended well, or this was noted before."""
+def _failure(workspace: Workspace, view: BatchView, place: Place, own: Sequence[Held], known: set[tuple[str, tuple[str, ...]]]) -> Failure | None:
+    """What a job that ended left, or None: it ended well, or this was noted before. ``own``: its claims."""
     job, name = view.jobs.get(place), "_".join(place)
     state = job.state if job else ""
-    units = {path.parent.name for path in claims}
-    if state == "COMPLETED" and not claims:
+    cells = tuple(cell for held in own if held.last and held.claim["over"] != "done" for cell in held.unit.cells)
+    if not cells and (state == "COMPLETED" or (not state and name in view.batch.ended())):
         return None
     log = _tail(view.batch.path / "logs", place)
-    began = bool(claims) or any(_is_of(c["holder"], place) for own in view.batch.claims().values() for c in own)
-    kind = "launch" if job and job.held else classify(state, began, log)
-    cells = tuple(cell for unit in view.batch.units if unit.id in units for cell in unit.cells)
-    if (name, cells) in known or (not claims and (began or kind not in ("launch", "cancelled") or not (state or log))):
+    kind = "launch" if job and job.held else classify(state, bool(own), log)
+    if (name, cells) in known or (not cells and (own or kind not in ("launch", "cancelled") or not (state or log))):
         return None
-    state = "held by SLURM: launch failed" if job and job.held else state
+    state = f"held by SLURM: {job.reason}" if job and job.held else state
     words = f"{state or 'SLURM does not know the job any more'}\n{log}"
     stood = min((record.place() for cell in cells for record in find_records(workspace.runs, cell)[:1]), default=(0, 0))
     return Failure(kind, name, view.batch.name, cells, job.node if job else "", words, stood)

@@ -40,7 +40,7 @@ def plan(workspace: Workspace, grid: str, standings: Sequence[Standing], views: 
     left = {s.cell.id: reason for s in todo if (reason := lost.get(s.cell.id) or unsuited(s, resources))}
     shapes = _shapes(found, [s for s in todo if s.cell.id not in left], resources)
     jobs = tuple(Job(workspace.root, grid, tuple(units(own)), shape) for shape, own in shapes.items())
-    stop = stops(workspace, grid) or never_began(found)
+    stop = stops(workspace, grid) or never_began(found, max((view.batch.name for view in views if view.batch.begun), default=""))
     return Submission(() if stop else jobs, covered, left, stop, bad_nodes(found, time.time()))
 
 

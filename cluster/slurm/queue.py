@@ -18,8 +18,8 @@ from echolm.errors import EchoLMError
 ALIVE = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "STOPPED", "RESIZING",
          "SIGNALING", "STAGE_OUT", "SPECIAL_EXIT")  # fmt: skip
 """States of a job that will run, runs, or is about to be queued again."""
-HELD = "launch failed"
-"""How the reason begins for which SLURM holds a job that it could not start on its node: it will not run by itself."""
+HELD = ("launch failed", "JobHoldMaxRequeue")
+"""How the reasons begin for which SLURM itself holds a job, after starts that failed: it will not run by itself."""
 _SQUEUE = "%F|%K|%T|%r|%N|%k|%j|%V|%A"
 
 
@@ -40,13 +40,18 @@ class QueuedJob:
 
     @property
     def alive(self) -> bool:
-        """Whether it waits or runs, or will by itself."""
-        return self.state in ALIVE and not self.held
+        """Whether it waits or runs, or will by itself. What accounting alone takes for alive, the controller has lost."""
+        return self.source == "squeue" and self.state in ALIVE and not self.held
 
     @property
     def held(self) -> bool:
-        """Whether SLURM holds it after a failed start, until somebody releases it."""
-        return self.state == "PENDING" and self.reason.startswith(HELD)
+        """Whether SLURM holds it after failed starts, until somebody releases it."""
+        return self.source == "squeue" and self.state == "PENDING" and self.reason.startswith(HELD)
+
+    @property
+    def lost(self) -> bool:
+        """Whether accounting takes it for alive: it says what was before the controller lost the job."""
+        return self.source == "sacct" and self.state in ALIVE
 
     def belongs(self, batch: str, name: str, since: float) -> bool:
         """Whether this is a job of that batch, and not another that got the same id."""
@@ -66,16 +71,18 @@ def ask_squeue(user: str | None = None) -> list[QueuedJob]:
 
 
 def ask_sacct(arrays: Iterable[str], since: float) -> list[QueuedJob] | None:
-    """The jobs of those arrays as accounting remembers them; None when there is no accounting."""
+    """Every start of the jobs of those arrays as accounting remembers them, a job's earlier ones first; None when there is
+    no accounting."""
     ids = sorted(set(arrays))
     if not ids or shutil.which("sacct") is None:
         return [] if not ids else None
     fields = "JobID,State,NodeList,Comment,JobName,Submit"
     begin = datetime.fromtimestamp(max(0.0, since - 86400)).strftime("%Y-%m-%dT%H:%M:%S")
-    done = _run(["sacct", "-X", "-n", "-P", "--array", f"-j{','.join(ids)}", f"-S{begin}", f"--format={fields}"])
+    done = _run(["sacct", "-X", "-n", "-P", "--duplicates", f"-j{','.join(ids)}", f"-S{begin}", f"--format={fields}"])
     if done.returncode:
         return None
-    return [job for line in done.stdout.splitlines() if (job := _from_sacct(line))]
+    found = [job for line in done.stdout.splitlines() if (job := _from_sacct(line))]
+    return sorted(found, key=lambda job: job.submitted)
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
@@ -115,6 +122,11 @@ def _time(text: str) -> float:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
         return 0.0
+
+
+def avoid(job: str, node: str) -> None:
+    """Let a waiting job not start on that node again. Where SLURM refuses, it starts wherever there is room."""
+    _run(["scontrol", "update", f"JobId={job}", f"ExcNodeList={node}"])
 
 
 def scancel(jobs: Iterable[str]) -> str:

@@ -249,7 +249,7 @@ def _associations(user: str, cluster: str) -> tuple[list[Association] | None, di
 def _why_no_sacct() -> str:
     """'' when sacct answers, else what it said."""
     try:
-        _ask("sacct", "--allocations", "--noheader", "--parsable2", "--starttime", "now", "--format", "JobID")
+        _ask("sacct", "--allocations", "--duplicates", "--noheader", "--parsable2", "--starttime", "now", "--format", "JobID")
         return ""
     except EchoLMError as error:
         return str(error)

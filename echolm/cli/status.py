@@ -67,7 +67,7 @@ def _look(workspace: Workspace, grid: Grid, cells: Sequence[Cell]) -> tuple[list
         from cluster.slurm.ledger import look, owners
 
         try:
-            jobs = owners(look(workspace, grid.name))
+            jobs = owners(look(workspace, grid.name, remembered=False))
         except EchoLMError as error:
             tell([f"SLURM is not asked: {error}"])
     return survey(cells, workspace), jobs

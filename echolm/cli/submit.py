@@ -93,19 +93,21 @@ class Site:
 
     def step(self, cells: Sequence[Cell]) -> tuple[list[Standing], Submission, list[Failure], list[str]]:
         """Where the cells stand, the plan, failures that were new, ids of arrays that were submitted."""
+        from cluster.slurm.alone import alone
         from cluster.slurm.executor import SlurmExecutor
         from cluster.slurm.ledger import look, settle
         from cluster.slurm.planning import plan
         from grid.plan import Limits, survey
 
-        views = look(self.workspace, self.grid)
-        new = settle(self.workspace, self.grid, views)
-        standings = survey(cells, self.workspace)
-        planned = plan(self.workspace, self.grid, standings, views, self.needs)
-        ids = []
-        for job in planned.jobs:
-            executor = SlurmExecutor(self.profile, self.code(), planned.exclude)
-            ids += executor.launch(job, Limits(self.at_once), lambda report: None)
+        with alone(self.workspace, self.grid):
+            views = look(self.workspace, self.grid)
+            new = settle(self.workspace, self.grid, views)
+            standings = survey(cells, self.workspace)
+            planned = plan(self.workspace, self.grid, standings, views, self.needs)
+            ids = []
+            executor = SlurmExecutor(self.profile, self.code() if planned.jobs else "", planned.exclude, views=views)
+            for job in planned.jobs:
+                ids += executor.launch(job, Limits(self.at_once), lambda report: None)
         return standings, planned, new, ids
 
     def forecast(self, cells: Sequence[Cell]) -> tuple[list[Standing], Submission, Forecast]:

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "cluster"))
 from launch_support import Done, Shell, until  # noqa: E402
 
 from cluster.batch import batches  # noqa: E402
+from echolm.record import find_records  # noqa: E402
 from grid.definition import Cell  # noqa: E402
 from tests.slurm import daemons  # noqa: E402
 from tests.slurm.faults import Faults  # noqa: E402
@@ -69,6 +70,15 @@ class Site(Shell):
                 if cell.id in unit.cells and claims[-1]["over"] is None:
                     return f"{holder['array']}_{holder['task']}" if "array" in holder else str(holder["slurm_job"])
         return ""
+
+    def attempts_of(self, cell: Cell) -> list[int]:
+        """The attempts of a cell, none before it has begun."""
+        return [number for record in find_records(self.workspace.runs, cell.id) for number in record.attempts()]
+
+    def scripts(self, grid: Path) -> list[str]:
+        """The sbatch scripts of a grid's jobs, oldest first."""
+        paths = [path for batch in batches(self.workspace, grid.stem) for path in (batch.path / "logs").glob("*.sh")]
+        return [path.read_text() for path in sorted(paths, key=lambda path: path.stat().st_mtime)]
 
     def finish(self, grid: Path, seconds: float = 240, every: float = 2) -> None:
         """Launch again and again until every cell is complete, as ``--watch`` does."""
