@@ -101,18 +101,17 @@ def owners(views: Sequence[BatchView]) -> dict[str, str]:
     12`` for a unit that a running job will come to."""
     found: dict[str, str] = {}
     for view in views:
-        waiting = next((job for job in view.alive if job.state == "PENDING"), None)
-        claims = view.batch.claims(holders=False)
-        left = {unit.id for unit in view.batch.waiting(claims)}
+        alive, claims = view.alive, view.batch.claims(holders=False)
+        first = next((job for job in alive if job.state == "PENDING"), alive[0] if alive else None)
+        if first:
+            words = f"queued in {first.array} ({first.reason})" if first.state == "PENDING" else f"next in {first.array}"
+            found.update((cell, words) for unit in view.batch.waiting(claims) for cell in unit.cells)
         for unit in view.batch.units:
             own = claims.get(unit.id)
             if own and own[-1]["over"] is None:
                 holder = own[-1]["holder"]
                 job = "_".join(filter(None, (holder.get("array") or holder.get("slurm_job"), holder.get("task"))))
                 found.update(dict.fromkeys(unit.cells, f"job {job} on {holder.get('node') or holder.get('host')}"))
-            elif view.alive and unit.id in left:
-                words = f"queued in {waiting.array} ({waiting.reason})" if waiting else f"next in {view.alive[0].array}"
-                found.update(dict.fromkeys(unit.cells, words))
     return found
 
 
