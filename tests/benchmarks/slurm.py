@@ -35,18 +35,18 @@ def clocked(site: Site, *words: object) -> tuple[float, float]:
     return time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
 
 
-def submission(site: Site) -> list[str]:
-    """1,000 cells at once, one a job, behind a job that has all nodes."""
-    profile = site.profile(units_per_job=1, jobs_at_once=100)
-    grid = site.grid({"head": ["mlp"], "seed": list(range(1000))}, name="thousand", **BLANK)
+def submission(site: Site, cells: int, per_job: int) -> str:
+    """Cells at once, some a job, behind a job that has all nodes."""
+    profile = site.profile(units_per_job=per_job, jobs_at_once=100)
+    grid = site.grid({"head": ["mlp"], "seed": list(range(cells))}, name=f"cells-{cells}", **BLANK)
     site.slurm("sbatch", "--parsable", "-p", "high", f"-N{site.settings.nodes}", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 600")
     wall, user = clocked(site, "launch", grid, "--on", "slurm", "--profile", profile)
-    queued = len(site.slurm("squeue", "-h", "-r", "-n", "echolm-thousand", "-o", "%i").split())
+    queued = len(site.slurm("squeue", "-h", "-r", "-n", f"echolm-cells-{cells}", "-o", "%i").split())
     again, _ = clocked(site, "launch", grid, "--on", "slurm", "--profile", profile)
     look, _ = clocked(site, "status", grid)
     site.slurm("scancel", "-u", "root")
     until(lambda: not site.slurm("squeue", "-h", "-o", "%i").strip(), "an empty queue")
-    return [f"submitting 1,000 cells as {queued:,} jobs: {wall:.1f} s (user CPU {user:.1f} s); launching again: {again:.1f} s; status: {look:.1f} s"]
+    return f"submitting {cells:,} cells as {queued:,} jobs: {wall:.1f} s (user CPU {user:.1f} s); launching again: {again:.1f} s; status: {look:.1f} s"
 
 
 def start(site: Site) -> list[str]:
@@ -98,7 +98,7 @@ def main() -> None:
         store = tiny_store(Path(folder) / "data")
         (Path(folder) / "site").mkdir()
         site = Site(Path(folder) / "site", store, settings)
-        lines = [*submission(site), *start(site), *status(Path(folder) / "ten", settings)]
+        lines = [submission(site, 1000, 1), submission(site, 10_000, 10), *start(site), *status(Path(folder) / "ten", settings)]
     version = subprocess.run(["scontrol", "--version"], env=settings.environment(), capture_output=True, text=True).stdout.strip()
     sections = {f"{version}, four nodes on this machine": lines}
     print("\n".join(line for title, found in sections.items() for line in [title, *(f"  {text}" for text in found)]))
