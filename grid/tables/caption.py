@@ -62,7 +62,7 @@ def _bold(filled: list[Value]) -> str:
 def _marks(table: Table, filled: list[Value]) -> list[str]:
     return [
         f"{INCOMPLETE_MARK} some seeds are missing." if any(value.incomplete for value in filled) else "",
-        f"{DIVERGED_MARK} a run among its seeds diverged; see the notes." if any(value.diverged for value in filled) else "",
+        f"{DIVERGED_MARK} a run among its seeds diverged, so it is never bold; see the notes." if any(value.diverged for value in filled) else "",
         f"{PATIENTS_MARK} interval over patients only." if labels_differ(table) else "",
     ]
 

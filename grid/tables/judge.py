@@ -53,15 +53,18 @@ def judged(definition: TableDefinition, labels: Sequence[tuple[str, ...]], draft
     """The values of all rows; EchoLMError when the kind of ± does not exist for a statistic."""
     resampled = _resampled(definition.columns, drafts)
     columns = definition.columns
-    stand = _standings(columns, len(labels), resampled)
     baselines = [_baseline(definition, labels, at, resampled) for at in range(len(columns))]
+    failed = {
+        (row, at): _diverged(value, columns[at], None if _is_baseline(definition, labels[row], columns[at]) else baselines[at])
+        for (row, at), value in resampled.items()
+    }
+    stand = _standings(columns, len(labels), {place: value for place, value in resampled.items() if not failed[place]})
     found = []
     for row, own in enumerate(labels):
         values = []
         for at, (column, draft) in enumerate(zip(columns, drafts[row], strict=True)):
-            value = resampled.get((row, at))
-            baseline = None if _is_baseline(definition, own, column) else baselines[at]
-            values.append(_value(draft, value, column, used, baseline, stand.get((row, at)), _stand_in(definition, own, column)))
+            place, stand_in = (row, at), _stand_in(definition, own, column)
+            values.append(_value(draft, resampled.get(place), column, used, failed.get(place, ()), stand.get(place), stand_in))
         found.append(tuple(values))
     return found
 
@@ -82,7 +85,8 @@ def _resampled(columns: Sequence[ColumnDefinition], drafts: Sequence[Sequence[Dr
 
 
 def _standings(columns: Sequence[ColumnDefinition], rows: int, resampled: Mapping[Place, Resampled]) -> dict[Place, Standing]:
-    """How each value stands in its column, for columns whose better direction is known."""
+    """How each value stands in its column, for columns whose better direction is known. A value with a diverged run is not
+    among ``resampled``: one failed seed widens its interval so far that it would be bold beside anything."""
     known = [(at, column.direction) for at, column in enumerate(columns)]
     directed = [(at, better) for at, better in known if better]
     found = standings([([resampled.get((row, at)) for row in range(rows)], better) for at, better in directed])
@@ -109,7 +113,7 @@ def _stand_in(definition: TableDefinition, labels: Sequence[str], column: Column
 
 
 def _value(
-    draft: Draft, value: Resampled | None, column: ColumnDefinition, used: Kind, baseline: float | None,
+    draft: Draft, value: Resampled | None, column: ColumnDefinition, used: Kind, failed: tuple[Diverged, ...],
     standing: Standing | None, stand_in: str,
 ) -> Value:  # fmt: skip
     bare = Value(
@@ -117,13 +121,12 @@ def _value(
     )
     if value is None:
         return bare
-    failed = _diverged(value, column, baseline)
     return replace(
         bare,
         number=_number(value, used),
         sources=tuple(replace(source, value=float(own)) for source, own in zip(draft.sources, value.full, strict=True)),
         notes=(*draft.notes, *_notes(value, failed, column.digits)),
-        standing=standing,
+        standing=Standing(False) if failed else standing,
         diverged=failed,
         verdict=_verdict(draft, value, failed, stand_in, column.digits) if draft.published else None,
         resampled=value,

@@ -54,12 +54,13 @@ def means(shell: Shell, grid: str, column: str, slot: str) -> dict[str, float]:
 def test_a_difference_of_one_seed_says_what_it_cannot_claim(two: Shell) -> None:
     told = two.inside("compare", "two", "head=gcn", "head=mlp")
     assert told.status == 0 and "Dice ED (%): head=gcn - head=mlp" in told.out and "5 patients" in told.out
+    assert "- head=gcn and head=mlp: synthetic data (phantom)" in told.out and "not adjusted for others" in told.out
     found = json.loads(two.inside("compare", "two", "head=gcn", "head=mlp", "--column", "mke ES", "--margin", "50", "--json").out)
     expected = means(two, "two", "mke", "ES")
     assert found["difference"] == pytest.approx(expected["gcn"] - expected["mlp"], abs=1e-4)
     assert found["low"] <= found["difference"] <= found["high"] and found["patients"] == 5 and not found["crossed"]
     assert found["claim"], "one seed: networks as trained, no claim about the method"
-    assert found["equivalent"] is True
+    assert found["equivalent"] is True and found["synthetic"] == [True, True] and len(found["diverged"]) == 2
 
 
 @pytest.mark.parametrize(

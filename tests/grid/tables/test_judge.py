@@ -78,7 +78,17 @@ def test_a_diverged_run_is_marked_and_told_with_the_number_without_it(table: Any
     assert f"counted in the number; without: {others:.2f} from 2 of 3 seeds" in value.notes[0]
     assert value.number.estimate == pytest.approx(np.mean([source.value for source in value.sources]))
     text = markdown(made)
-    assert "†" in text.splitlines()[4] and "a run among its seeds diverged; see the notes." in text
+    assert "†" in text.splitlines()[4] and "a run among its seeds diverged, so it is never bold; see the notes." in text
+
+
+def test_a_value_with_a_diverged_run_is_never_bold(table: Any) -> None:
+    """Its failed seed widens its interval so far that nothing is significantly better."""
+    shifts = {"tiny-r3d.mlp": (0, -30, 0.1), "tiny-r3d.gcn": (0, 0.1, -0.1), "tiny-mvit.mlp": (0.05, 0.0, -0.05)}
+    made = table(shifts)
+    assert [row.values[0].bold for row in made.rows] == [False, True, True, False]
+    assert made.rows[0].values[0].standing.comparison is None
+    lines = markdown(made).splitlines()
+    assert "**" not in lines[4] and "†" in lines[4] and not any("missing" in line for line in lines if line.startswith("- tiny-r3d, mlp"))
 
 
 def test_a_run_that_is_no_better_than_the_baseline_has_diverged(table: Any, grid: Any) -> None:

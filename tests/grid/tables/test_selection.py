@@ -14,7 +14,7 @@ from grid.statistics import compare, seeds_needed
 from grid.tables.build import build
 from grid.tables.further import with_current, with_tables
 from grid.tables.missing import command
-from grid.tables.selection import column_of, launches, pair, selected
+from grid.tables.selection import column_of, launches, pair, plannable, remarks, selected
 
 A, B = "encoder=tiny-r3d,head=mlp", "encoder=tiny-mvit,head=mlp"
 
@@ -46,7 +46,7 @@ def test_a_selection_that_is_not_one_value_says_what_to_type(grid: Any, text: st
 def test_the_pair_has_the_numbers_of_the_table(grid: Any, results: Any, complete: Any) -> None:
     chosen = selected(grid, A), selected(grid, B)
     column = column_of(grid, chosen, "mke ED")
-    first, second = pair(grid, results.folder, *chosen, column)
+    first, second = (side.resampled for side in pair(grid, results.folder, *chosen, column))
     values = [row.values[2].number for row in build(grid, "main", results.folder).rows]
     assert (first.estimate, second.estimate) == (values[0].estimate, values[2].estimate)  # type: ignore[union-attr]
     assert compare(first, second).difference == pytest.approx(first.estimate - second.estimate)
@@ -64,6 +64,46 @@ def test_a_value_without_runs_says_how_to_get_them(grid: Any, results: Any) -> N
         pair(grid, results.folder, chosen[0], chosen[0], column_of(grid, chosen))
 
 
+@pytest.fixture
+def sides(grid: Any, results: Any) -> Any:
+    """``sides(values)``: both values when the runs of the first have these means over 40 patients, those of the second 90."""
+
+    def make(*values: float, synthetic: bool = False) -> Any:
+        random, results.runs = np.random.default_rng(1), []
+        for encoder, means in (("tiny-r3d", values), ("tiny-mvit", (90.0, 90.1, 89.9))):
+            for seed, mean in enumerate(means):
+                ids = [f"p{at}" for at in range(40)]
+                same = {name: [text] * 40 for name, text in (("split", "test"), ("target", "landmarks"), ("slot", "ED"))}
+                table = pa.table({"sample": ids, "patient": ids, **same, "dice": random.normal(mean, 4, 40)})
+                results.run(f"{encoder}.mlp.{seed}", table=table, synthetic=synthetic, problem="odd" if mean == 89.9 else None)
+        chosen = selected(grid, A), selected(grid, B)
+        return pair(grid, results.folder, *chosen, column_of(grid, chosen))
+
+    return make
+
+
+def test_a_diverged_run_does_not_hide_in_a_comparison(sides: Any) -> None:
+    found = sides(90.0, 20.0, 90.2)
+    assert [run.seed for run in found[0].diverged] == ["1"] and not found[1].diverged
+    text = "\n".join(remarks(found))
+    assert f"{A}: seed 1 diverged" in text and "from 2 of 3 seeds" in text and f"{B}: seed 2: odd." in text
+    assert "not adjusted for others" in text and "phantom" not in text
+    with pytest.raises(EchoLMError, match="cell tiny-r3d.mlp.1, seed 1 diverged .* lower learning rate"):
+        plannable(found)
+
+
+def test_a_sound_comparison_says_only_what_p_is_of(sides: Any) -> None:
+    found = sides(90.0, 90.2, 90.4)
+    plannable(found)
+    assert [note for note in remarks(found) if "odd" not in note] == ["p is of this comparison alone, not adjusted for others: a table's bold print is."]
+    assert any(f"{A} and {B}: synthetic data (phantom)" in note for note in remarks(sides(90.0, 90.2, 90.4, synthetic=True)))
+
+
+def test_a_mean_that_is_not_defined_is_refused_with_its_cell(sides: Any) -> None:
+    with pytest.raises(EchoLMError, match="cell tiny-r3d.mlp.1, seed 1 diverged .* is nan.*lower learning rate"):
+        sides(90.0, float("nan"), 90.2)
+
+
 def test_seeds_to_run_are_first_those_that_the_grid_has(grid: Any, results: Any) -> None:
     random = np.random.default_rng(0)
     for number, encoder in enumerate(("tiny-r3d", "tiny-mvit")):
@@ -73,7 +113,8 @@ def test_seeds_to_run_are_first_those_that_the_grid_has(grid: Any, results: Any)
             table = pa.table({"sample": ids, "patient": ids, **same, "dice": random.normal(90 + number, 4, 30)})
             results.run(f"{encoder}.mlp.{seed}", table=table)
     chosen = selected(grid, A), selected(grid, B)
-    pairs = list(zip(chosen, pair(grid, results.folder, *chosen, column_of(grid, chosen)), strict=True))
+    sides = pair(grid, results.folder, *chosen, column_of(grid, chosen))
+    pairs = [(one, side.resampled) for one, side in zip(chosen, sides, strict=True)]
     needed = seeds_needed(pairs[0][1], pairs[1][1])
     assert needed.outcome == "unknown" and needed.more == (1, 1)
     where = ["encoder=tiny-r3d", "head=mlp", "seed=2"]
