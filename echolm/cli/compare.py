@@ -10,7 +10,7 @@ import click
 
 from echolm.cli.options import as_json, grid_argument, print_json, typed
 from echolm.cli.tables import open_grid
-from echolm.record import cell_state
+from echolm.record import cell_standing
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _pair(
     grid, results = open_grid(workspace, grid_name)
     chosen = selected(grid, first), selected(grid, second)
     column = column_of(grid, chosen, heading)
-    return grid, column, chosen, pair(grid, results, *chosen, column, partial(cell_state, workspace.runs))
+    return grid, column, chosen, pair(grid, results, *chosen, column, partial(cell_standing, workspace.runs))
 
 
 def _plain(found: Comparison) -> dict[str, Any]:

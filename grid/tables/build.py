@@ -20,6 +20,7 @@ from grid.tables.select import Predictions, data_names
 from grid.tables.table import Missing, Row, Source, Table
 
 State = Callable[[str], str]
+"""Cell id -> its state, as ``echolm.record.cell_standing`` has it."""
 Logs = Callable[[str, str], Sequence[str]]
 
 
@@ -28,8 +29,8 @@ def build(
 ) -> Table:
     """The table ``name`` of a grid from ``results``, the folder that was collected (None: nothing was run yet).
 
-    ``spread``: the kind of ±, by name; "": the table's own. Seeds without a run are missing, not an error; ``state``, cell
-    id -> state of a run, tells why where the records are at hand, and ``logs``, (cell id, fingerprint) -> paths, where the
+    ``spread``: the kind of ±, by name; "": the table's own. Seeds without a run are missing, not an error; ``state`` tells why
+    where the records are at hand, and ``logs``, (cell id, fingerprint) -> paths, where the
     logs are. Runs that cannot be averaged (of different test samples) make no number, and the value says why.
     EchoLMError when nothing was collected, the table is unknown, its axes do not tell its cells apart, the predictions lack
     one of its columns, or the kind of ± does not exist for one of its statistics.

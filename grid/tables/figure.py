@@ -12,6 +12,7 @@ import numpy as np
 
 from echolm.errors import EchoLMError
 from echolm.record import write_atomic
+from grid.statistics import Diverged
 from grid.tables.caption import count
 from grid.tables.definition import FigureDefinition
 from grid.tables.table import Row, Table, Value
@@ -121,8 +122,13 @@ def _line(axis: Any, table: Table, row: Row, places: Sequence[float], number: in
     for place, value in zip(places, row.values, strict=True):
         seeds = [source.value for source in value.sources if source.value is not None]
         axis.plot([place] * len(seeds), seeds, color=colour, marker=".", markersize=3, linestyle="none", alpha=0.5, zorder=3)
-        for run in value.diverged:
+        for run in _drawable(value):
             axis.plot([place], [run.value], color="#b3261e", marker="x", markersize=7, linestyle="none", zorder=5)
+
+
+def _drawable(value: Value) -> list[Diverged]:
+    """The diverged runs that have a value."""
+    return [run for run in value.diverged if np.isfinite(run.value)]
 
 
 def _ends(value: Value) -> tuple[float, float]:
@@ -162,7 +168,7 @@ def _legend(drawn: Figure, table: Table, lines: Sequence[str]) -> None:
         handles.append(Patch(color="#5c6475", alpha=0.2, label=f"{BANDS.get(table.kind, table.kind)} ({over}); dots: seeds"))
     if any(value.published for value in table.values) and table.published:
         handles.append(Line2D([], [], color="#5c6475", linestyle=(0, (4, 2.5)), linewidth=1, marker="o", markersize=4, markerfacecolor="white", label=f"published ({table.published.paper}, {table.published.table})"))
-    if any(value.diverged for value in table.values):
+    if any(_drawable(value) for value in table.values):
         handles.append(Line2D([], [], color="#b3261e", marker="x", linestyle="none", label="diverged run"))
     drawn.legend(handles=handles, loc="outside lower left", ncols=2 if len(drawn.axes) > 1 else 1, frameon=False, fontsize=8)
     if any(value.synthetic for value in table.values):

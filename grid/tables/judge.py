@@ -32,6 +32,7 @@ from grid.tables.table import Missing, Source, Value
 
 Place = tuple[int, int]
 """Row and column."""
+LOST = "its training ended with a loss that is not finite"
 
 
 @dataclass(frozen=True)
@@ -54,17 +55,17 @@ def judged(definition: TableDefinition, labels: Sequence[tuple[str, ...]], draft
     resampled = _resampled(definition.columns, drafts)
     columns = definition.columns
     baselines = [_baseline(definition, labels, at, resampled) for at in range(len(columns))]
-    failed = {
-        (row, at): _diverged(value, columns[at], None if _is_baseline(definition, labels[row], columns[at]) else baselines[at])
-        for (row, at), value in resampled.items()
-    }
+    failed: dict[Place, tuple[Diverged, ...]] = {(row, at): _lost(draft) for row, own in enumerate(drafts) for at, draft in enumerate(own)}
+    for (row, at), value in resampled.items():
+        baseline = None if _is_baseline(definition, labels[row], columns[at]) else baselines[at]
+        failed[row, at] = (*_diverged(value, columns[at], baseline), *failed[row, at])
     stand = _standings(columns, len(labels), {place: value for place, value in resampled.items() if not failed[place]})
     found = []
     for row, own in enumerate(labels):
         values = []
         for at, (column, draft) in enumerate(zip(columns, drafts[row], strict=True)):
             place, stand_in = (row, at), _stand_in(definition, own, column)
-            values.append(_value(draft, resampled.get(place), column, used, failed.get(place, ()), stand.get(place), stand_in))
+            values.append(_value(draft, resampled.get(place), column, used, failed[place], stand.get(place), stand_in))
         found.append(tuple(values))
     return found
 
@@ -117,17 +118,16 @@ def _value(
     standing: Standing | None, stand_in: str,
 ) -> Value:  # fmt: skip
     bare = Value(
-        None, draft.sources, draft.missing, draft.synthetic, draft.notes, draft.published, refused=draft.refused
-    )
+        None, draft.sources, draft.missing, draft.synthetic, (*draft.notes, *_notes(value, failed, column.digits)), draft.published,
+        diverged=failed, refused=draft.refused,
+    )  # fmt: skip
     if value is None:
         return bare
     return replace(
         bare,
         number=_number(value, used),
         sources=tuple(replace(source, value=float(own)) for source, own in zip(draft.sources, value.full, strict=True)),
-        notes=(*draft.notes, *_notes(value, failed, column.digits)),
         standing=Standing(False) if failed else standing,
-        diverged=failed,
         verdict=_verdict(draft, value, failed, stand_in, column.digits) if draft.published else None,
         resampled=value,
     )
@@ -143,8 +143,20 @@ def _diverged(value: Resampled, column: ColumnDefinition, baseline: float | None
     return tuple(run for run in diverged(value, "higher") if not np.isfinite(run.value))
 
 
-def _notes(value: Resampled, failed: Sequence[Diverged], digits: int) -> list[str]:
-    """Each diverged run, and what the number would be without them."""
+def _lost(draft: Draft) -> tuple[Diverged, ...]:
+    """Trainings that ended with a loss that is not finite: there is nothing of them to count."""
+    return tuple(Diverged(item.seed, float("nan"), LOST) for item in draft.missing if item.diverged)
+
+
+def _notes(value: Resampled | None, failed: Sequence[Diverged], digits: int) -> list[str]:
+    """Each diverged run; and whether the number counts them, and what it would be without."""
+    counted = [run for run in failed if value and run.seed in value.runs.seeds]
+    lost = [str(run) for run in failed if run not in counted]
+    found = [f"{'; '.join(lost)}{'; not in the number' if value else ''}"] if lost else []
+    return [*found, *_counted(value, counted, digits)] if value else found
+
+
+def _counted(value: Resampled, failed: Sequence[Diverged], digits: int) -> list[str]:
     if not failed:
         return []
     seeds = {run.seed for run in failed}

@@ -51,11 +51,12 @@ STANDINGS = {
     "interrupted": ("the run was interrupted", "launch"),
     "running": ("the run is not complete yet", "status"),
     "failed": ("the run failed", "retry"),
+    "diverged": ("the training diverged, as it would again: change its configuration in the grid's file, such as to a lower learning rate", "status"),
     "pruned": ("the run was pruned", "retry"),
     "cancelled": ("the run was cancelled", "retry"),
     "complete": ("the run was not collected", "collect"),
 }
-"""State of a cell -> why a table lacks it, and the command for that (see ``Missing``)."""
+"""State of a cell (``echolm.record.cell_standing``) -> why a table lacks it, and the command for that (see ``Missing``)."""
 
 
 def missing(seed: str, cell: str, state: str, collected: bool) -> Missing:
@@ -63,7 +64,7 @@ def missing(seed: str, cell: str, state: str, collected: bool) -> Missing:
     reason, remedy = STANDINGS.get(state, ("no complete run was collected", "launch"))
     if collected:
         reason = "the predictions were not collected"
-    return Missing(seed, cell, reason, remedy)
+    return Missing(seed, cell, reason, remedy, diverged=state == "diverged" and not collected)
 
 
 def command(table: Table, places: Mapping[str, Sequence[str]], remedy: str = "launch") -> str:

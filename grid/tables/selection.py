@@ -57,7 +57,7 @@ class Compared:
     @property
     def failed(self) -> str:
         """The diverged seeds with their cells, in words; "" without any."""
-        return "; ".join(f"cell {self.cells.get(run.seed, '')}, {run}" for run in self.diverged)
+        return _failed(self.diverged, self.cells)
 
 
 def selected(grid: TableGrid, text: str) -> Selected:
@@ -169,12 +169,18 @@ def _plain(column: ColumnDefinition) -> str:
     return column.model_copy(update={"label": "", "where": {}}).heading
 
 
+def _failed(diverged: Sequence[Diverged], cells: Mapping[str, str]) -> str:
+    return "; ".join(f"cell {cells.get(run.seed, '')}, {run}" for run in diverged)
+
+
 def _found(grid: TableGrid, chosen: Selected, value: Value) -> Compared:
+    cells = {cell.coordinates.get(SEED, ABSENT): cell.id for cell in chosen.cells}
+    if value.resampled is None and value.diverged:
+        raise EchoLMError(f"{chosen.text!r}: {_failed(value.diverged, cells)}, and no other run was collected; {REMEDY}")
     if value.resampled is None:
         reason = value.refused or "no complete run was collected"
         where = " ".join(f"--where {axis}={label}" for axis, label in chosen.conditions.items())
         raise EchoLMError(f"{chosen.text!r}: {reason}; type: echolm launch {grid.typed} --on local {where}, then: echolm collect {grid.name}")
-    cells = {cell.coordinates.get(SEED, ABSENT): cell.id for cell in chosen.cells}
     found = Compared(value.resampled, cells, value.diverged, value.notes, value.synthetic)
     if found.undefined:
         raise EchoLMError(f"{chosen.text!r}: {found.failed}: its mean over seeds is not defined; {REMEDY} and compare those")

@@ -14,12 +14,16 @@ ABSENT = "-"
 
 @dataclass(frozen=True)
 class Missing:
-    """A seed without a number, why, and the command of EchoLM that changes that: launch, retry, collect or status."""
+    """A seed without a number, why, and the command of EchoLM for that: launch, retry, collect or status.
+
+    ``diverged``: its training ended with a loss that is not finite, so there is no number.
+    """
 
     seed: str
     cell: str
     reason: str
     remedy: str = "launch"
+    diverged: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,8 @@ class Value:
 
     ``sources`` are the runs behind it, by seed; ``notes`` say what is unusual about it. ``published`` is the paper's number
     for this place, ``verdict`` what the rule makes of it. ``standing``: how it stands in its column (bold or not).
-    ``diverged``: runs among its seeds that failed to train; they are in the number, which is marked. ``resampled``: its
-    rows, for whoever compares.
+    ``diverged``: runs among its seeds that failed to train: the number is marked, and counts those that have predictions.
+    ``resampled``: its rows, for whoever compares.
     """
 
     number: Number | None

@@ -9,6 +9,7 @@ from grid.tables.definition import ColumnDefinition
 from grid.tables.table import ABSENT, Row, Table, Value
 
 MISSING = "missing"
+DIVERGED = "diverged"
 REFUSED = "not averaged"
 PHANTOM = "synthetic data (phantom)"
 PAPER = "paper"
@@ -30,10 +31,12 @@ class Note:
 
 
 def number(value: Value, digits: int) -> str:
-    """``91.20 ± 3.10``, ``missing``, ``not averaged``, or ``-`` for a place that the grid has no cell for."""
+    """``91.20 ± 3.10``, ``missing``, ``diverged`` where all seeds did, ``not averaged``, or ``-`` for a place without a cell."""
     if value.number is not None:
         return value.number.text(digits)
-    return REFUSED if value.refused else MISSING if value.expected else ABSENT
+    if value.refused or not value.expected:
+        return REFUSED if value.refused else ABSENT
+    return DIVERGED if all(item.diverged for item in value.missing) else MISSING
 
 
 def published(value: Value, digits: int) -> str:

@@ -104,6 +104,20 @@ def test_a_mean_that_is_not_defined_is_refused_with_its_cell(sides: Any) -> None
         sides(90.0, float("nan"), 90.2)
 
 
+def test_a_training_that_ended_without_predictions_is_told_of(grid: Any, results: Any) -> None:
+    for seed in "02":
+        results.run(f"tiny-r3d.mlp.{seed}")
+    chosen = selected(grid, A), selected(grid, B)
+    with pytest.raises(EchoLMError, match="cell tiny-mvit.mlp.0, seed 0 diverged .*no other run was collected.*lower learning rate"):
+        pair(grid, results.folder, *chosen, column_of(grid, chosen), state=lambda cell: "diverged")
+    for seed in "012":
+        results.run(f"tiny-mvit.mlp.{seed}")
+    found = pair(grid, results.folder, *chosen, column_of(grid, chosen), state=lambda cell: "diverged")
+    assert f"{A}: seed 1 diverged" in remarks(found)[0] and "not in the number" in remarks(found)[0]
+    with pytest.raises(EchoLMError, match="cell tiny-r3d.mlp.1, seed 1 diverged"):
+        plannable(found)
+
+
 def test_seeds_to_run_are_first_those_that_the_grid_has(grid: Any, results: Any) -> None:
     random = np.random.default_rng(0)
     for number, encoder in enumerate(("tiny-r3d", "tiny-mvit")):
