@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from echolm.errors import EchoLMError
 from echolm.registry import suggest
 from grid.statistics import Runs, align, kind
-from grid.tables.definition import ColumnDefinition, TableCell, TableDefinition, TableGrid
-from grid.tables.group import group, members
+from grid.tables.definition import SEED, ColumnDefinition, TableCell, TableDefinition, TableGrid
+from grid.tables.group import baseline_cells, group, members, telling_axes
 from grid.tables.judge import Draft, judged
 from grid.tables.missing import missing
 from grid.tables.published import Published, find, published_numbers
@@ -41,7 +43,7 @@ def build(
         raise EchoLMError(f"{results / RUNS_FILE}: is not there; type: echolm collect {grid.name}")
     definition, rows = grid.tables[name], group(grid, name)
     used = kind(spread or definition.spread)
-    drafts = _Drafts(definition, results, _published(grid, name), state, logs)
+    drafts = _Drafts(definition, results, _published(grid, name), baseline_cells(grid, name), state, logs)
     pending = [[drafts.draft(labels, *pair) for pair in zip(definition.columns, cells, strict=True)] for labels, cells in rows.items()]
     try:
         values = judged(definition, list(rows), pending, used)
@@ -59,6 +61,7 @@ def build(
         figure=definition.figure,
         where=_where(grid, name),
         typed=grid.typed,
+        unheld={axis: tuple(labels) for axis, labels in drafts.unheld.items()},
     )
 
 
@@ -85,6 +88,7 @@ class _Drafts:
     definition: TableDefinition
     results: Path | None
     published: list[Published]
+    baseline: list[TableCell]
     state: State | None
     logs: Logs | None
 
@@ -92,6 +96,10 @@ class _Drafts:
         self._runs = newest_runs(self.results) if self.results else {}
         self._data = data_names(self.results / RUNS_FILE) if self.results else {}
         self._predictions = Predictions(self.definition.columns)
+        self._telling = telling_axes(self.baseline)
+        self._held: dict[tuple[str, tuple[str, ...]], Runs | None] = {}
+        self.unheld: dict[str, dict[str, None]] = {}
+        """Axis -> labels of the baselines that values lack."""
 
     def draft(self, labels: Sequence[str], column: ColumnDefinition, cells: Mapping[str, TableCell]) -> Draft:
         """A place from its cells by seed: what was found, and what is missing."""
@@ -118,7 +126,31 @@ class _Drafts:
             data=frozenset(self._data.get(run["run_id"], "") for run in found.values()),
             notes=tuple(notes),
             published=self._find(column, cells),
+            baseline=self._baseline(column, cells, runs) if runs else None,
         )
+
+    def _baseline(self, column: ColumnDefinition, cells: Mapping[str, TableCell], runs: Runs) -> float | None:
+        """What a network that looks at no image reaches on the test set of ``runs``; None for its own place, and without any."""
+        own = {cell.id for cell in cells.values()}
+        if not self.baseline or own & {cell.id for cell in self.baseline}:
+            return None
+        labels = {axis: {cell.coordinates.get(axis, "") for cell in cells.values()} for axis in self._telling}
+        chosen = [cell for cell in self.baseline if all(labels[axis] == {cell.coordinates.get(axis, "")} for axis in labels)]
+        found = self._baseline_runs(column, chosen)
+        if found is None:
+            wanted = {axis: {label} for axis, label in self.definition.baseline.items()} | labels
+            for axis, own_labels in wanted.items():
+                self.unheld.setdefault(axis, {}).update(dict.fromkeys(sorted(own_labels)))
+            return None
+        return float(column.made().full(found).mean()) if np.array_equal(found.samples, runs.samples) else None
+
+    def _baseline_runs(self, column: ColumnDefinition, cells: Sequence[TableCell]) -> Runs | None:
+        key = column.heading, tuple(cell.id for cell in cells)
+        if key not in self._held:
+            stored = {cell.coordinates.get(SEED, ""): self._runs.get(cell.id, []) for cell in cells}
+            found = {seed: runs[0] for seed, runs in stored.items() if runs and self._path(runs[0]).exists()}
+            self._held[key] = self._aligned("baseline", column, found)[0]
+        return self._held[key]
 
     def _path(self, run: Mapping[str, Any]) -> Path:
         return predictions_path(self.results or Path(), run["fingerprint"])

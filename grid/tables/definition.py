@@ -117,8 +117,9 @@ class TableDefinition(Frozen):
 
     Rows stand as their cells do in the grid; or, with ``order`` (axis of ``rows`` -> labels), sorted by it. ``cells`` (axis
     or ``table`` -> labels) says which cells are in it; left out: those that the grid's blocks list the table for.
-    ``spread`` names the kind of ± (``grid.statistics.KINDS``). ``baseline`` (axis -> label) are the cells whose network
-    looks at no image: a run that is no better has diverged. ``figure``: the table is drawn as well.
+    ``spread`` names the kind of ± (``grid.statistics.KINDS``). ``baseline`` (axis -> label) are the cells of the
+    grid whose network looks at no image: a run that is no better has diverged. They need not be in the table; where they
+    differ in an axis (``fraction``), a value is held against those that share its label. ``figure``: the table is drawn as well.
     """
 
     title: str

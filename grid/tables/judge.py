@@ -23,6 +23,7 @@ from grid.statistics import (
     resample,
     standings,
     theirs,
+    told,
     verdict,
 )  # fmt: skip
 from grid.statistics.kinds import Interval
@@ -38,7 +39,8 @@ LOST = "its training ended with a loss that is not finite"
 @dataclass(frozen=True)
 class Draft:
     """A place before it is judged: ``runs`` are its rows, None without any or where ``refused`` says why they make no number;
-    ``data`` the names of the data that its runs are of. The rest as in ``Value``."""
+    ``data`` the names of the data that its runs are of; ``baseline`` what a network that looks at no image reaches. The rest as
+    in ``Value``."""
 
     runs: Runs | None
     refused: str
@@ -48,17 +50,16 @@ class Draft:
     data: frozenset[str]
     notes: tuple[str, ...]
     published: Published | None
+    baseline: float | None = None
 
 
 def judged(definition: TableDefinition, labels: Sequence[tuple[str, ...]], drafts: Sequence[Sequence[Draft]], used: Kind) -> list[tuple[Value, ...]]:
     """The values of all rows; EchoLMError when the kind of ± does not exist for a statistic."""
     resampled = _resampled(definition.columns, drafts)
     columns = definition.columns
-    baselines = [_baseline(definition, labels, at, resampled) for at in range(len(columns))]
     failed: dict[Place, tuple[Diverged, ...]] = {(row, at): _lost(draft) for row, own in enumerate(drafts) for at, draft in enumerate(own)}
     for (row, at), value in resampled.items():
-        baseline = None if _is_baseline(definition, labels[row], columns[at]) else baselines[at]
-        failed[row, at] = (*_diverged(value, columns[at], baseline), *failed[row, at])
+        failed[row, at] = (*_diverged(value, columns[at], drafts[row][at].baseline), *failed[row, at])
     stand = _standings(columns, len(labels), {place: value for place, value in resampled.items() if not failed[place]})
     found = []
     for row, own in enumerate(labels):
@@ -92,17 +93,6 @@ def _standings(columns: Sequence[ColumnDefinition], rows: int, resampled: Mappin
     directed = [(at, better) for at, better in known if better]
     found = standings([([resampled.get((row, at)) for row in range(rows)], better) for at, better in directed])
     return {(row, at): own[row] for (at, _), own in zip(directed, found, strict=True) for row in range(rows)}
-
-
-def _is_baseline(definition: TableDefinition, labels: Sequence[str], column: ColumnDefinition) -> bool:
-    place = {**dict(zip(definition.rows, labels, strict=True)), **column.where}
-    return bool(definition.baseline) and all(place.get(axis) == label for axis, label in definition.baseline.items())
-
-
-def _baseline(definition: TableDefinition, labels: Sequence[tuple[str, ...]], at: int, resampled: Mapping[Place, Resampled]) -> float | None:
-    """What a network that looks at no image reaches in a column."""
-    rows = [row for row, own in enumerate(labels) if _is_baseline(definition, own, definition.columns[at]) and (row, at) in resampled]
-    return resampled[rows[0], at].estimate if rows else None
 
 
 def _stand_in(definition: TableDefinition, labels: Sequence[str], column: ColumnDefinition) -> str:
@@ -151,8 +141,8 @@ def _lost(draft: Draft) -> tuple[Diverged, ...]:
 def _notes(value: Resampled | None, failed: Sequence[Diverged], digits: int) -> list[str]:
     """Each diverged run; and whether the number counts them, and what it would be without."""
     counted = [run for run in failed if value and run.seed in value.runs.seeds]
-    lost = [str(run) for run in failed if run not in counted]
-    found = [f"{'; '.join(lost)}{'; not in the number' if value else ''}"] if lost else []
+    lost = [run for run in failed if run not in counted]
+    found = [f"{told(lost)}{'; not in the number' if value else ''}"] if lost else []
     return [*found, *_counted(value, counted, digits)] if value else found
 
 
@@ -162,8 +152,7 @@ def _counted(value: Resampled, failed: Sequence[Diverged], digits: int) -> list[
     seeds = {run.seed for run in failed}
     others = [own for seed, own in zip(value.runs.seeds, value.full.tolist(), strict=True) if seed not in seeds]
     without = f"; without: {np.mean(others):.{digits}f} from {len(others)} of {value.seeds} seeds" if others else ""
-    runs = "; ".join(str(run) for run in failed)
-    return [f"{runs}; counted in the number{without}"]
+    return [f"{told(failed)}; counted in the number{without}"]
 
 
 def _verdict(draft: Draft, value: Resampled, failed: Sequence[Diverged], stand_in: str, digits: int) -> Verdict | None:

@@ -71,7 +71,15 @@ def command(table: Table, places: Mapping[str, Sequence[str]], remedy: str = "la
     """The command ``remedy`` (see ``Missing``) for what is missing at ``places``, axis -> labels."""
     if remedy == "collect":
         return shlex.join([*table.program, "collect", table.grid])
-    where = list(table.where)
+    return _in_grid(table, list(table.where), places, remedy)
+
+
+def baseline_command(table: Table) -> str:
+    """The command that runs the baselines which a table lacks; they need not be among its cells."""
+    return _in_grid(table, [], table.unheld, "launch")
+
+
+def _in_grid(table: Table, where: list[str], places: Mapping[str, Sequence[str]], remedy: str) -> str:
     where += [f"{axis}={','.join(labels)}" for axis, labels in places.items() if tuple(labels) != (ABSENT,)]
     options = [word for text in where for word in ("--where", text)]
     on = ["--on", "local"] if remedy == "launch" else []

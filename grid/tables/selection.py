@@ -9,7 +9,7 @@ from pathlib import Path
 
 from echolm.errors import EchoLMError
 from echolm.registry import suggest
-from grid.statistics import Diverged, Resampled, SeedsNeeded
+from grid.statistics import Diverged, Resampled, SeedsNeeded, told
 from grid.tables.build import State, build
 from grid.tables.definition import SEED, ColumnDefinition, TableCell, TableDefinition, TableGrid
 from grid.tables.further import FurtherCell, FurtherGrid
@@ -109,10 +109,13 @@ def pair(
     if first.cells == second.cells:
         raise EchoLMError(f"{first.text!r} and {second.text!r} are the same cells; nothing to compare")
     cells = [
-        FurtherCell(cell.id, {VALUE: one.text, SEED: cell.coordinates.get(SEED, ABSENT)}, (TABLE,)) for one in (first, second) for cell in one.cells
+        FurtherCell(cell.id, {SEED: ABSENT, **cell.coordinates, VALUE: one.text}, (TABLE,)) for one in (first, second) for cell in one.cells
     ]
+    chosen = {cell.id for cell in cells}
+    baselines = [grid.tables[name].baseline for cell in (*first.cells, *second.cells) for name in cell.tables if name in grid.tables]
+    cells += [FurtherCell(cell.id, cell.coordinates, ()) for cell in grid.cells if cell.id not in chosen]
     own = column.model_copy(update={"where": {}})
-    definition = TableDefinition(title=TABLE, rows=(VALUE,), columns=(own,))
+    definition = TableDefinition(title=TABLE, rows=(VALUE,), columns=(own,), baseline=next(filter(None, baselines), {}))
     table = build(FurtherGrid(grid.name, grid.title, cells, {TABLE: definition}, grid.typed), TABLE, results, state=state)
     return _found(grid, first, table.rows[0].values[0]), _found(grid, second, table.rows[1].values[0])
 
@@ -130,7 +133,7 @@ def plannable(sides: Sequence[Compared]) -> None:
     for side in sides:
         if side.diverged:
             raise EchoLMError(
-                f"{side.name!r}: {side.failed}: how many seeds would decide cannot be said from runs that failed to train; "
+                f"{side.name!r}: {side.failed}; how many seeds would decide cannot be said from runs that failed to train; "
                 f"{REMEDY} and compare those"
             )
 
@@ -170,7 +173,8 @@ def _plain(column: ColumnDefinition) -> str:
 
 
 def _failed(diverged: Sequence[Diverged], cells: Mapping[str, str]) -> str:
-    return "; ".join(f"cell {cells.get(run.seed, '')}, {run}" for run in diverged)
+    which = ", ".join(cells.get(run.seed, "") for run in diverged)
+    return f"{'cell' if len(diverged) == 1 else 'cells'} {which}: {told(diverged)}"
 
 
 def _found(grid: TableGrid, chosen: Selected, value: Value) -> Compared:
@@ -183,5 +187,5 @@ def _found(grid: TableGrid, chosen: Selected, value: Value) -> Compared:
         raise EchoLMError(f"{chosen.text!r}: {reason}; type: echolm launch {grid.typed} --on local {where}, then: echolm collect {grid.name}")
     found = Compared(value.resampled, cells, value.diverged, value.notes, value.synthetic)
     if found.undefined:
-        raise EchoLMError(f"{chosen.text!r}: {found.failed}: its mean over seeds is not defined; {REMEDY} and compare those")
+        raise EchoLMError(f"{chosen.text!r}: {found.failed}; its mean over seeds is not defined; {REMEDY} and compare those")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from grid.statistics import Diverged, Number, Resampled, Standing, Verdict
@@ -109,7 +110,8 @@ class Table:
     """``kind`` is the name of the kind of ± of its own numbers (see ``grid.statistics.KINDS``).
 
     ``where``: the conditions (``axis=label``) by which a command selects the table's cells in its grid. ``typed``: the grid
-    as commands name it, by its name or the path of its file; ``program``: the words that commands begin with.
+    as commands name it, by its name or the path of its file; ``program``: the words that commands begin with. ``unheld``: axis
+    -> labels of the baselines that values would be held against, and that have no run.
     """
 
     grid: str
@@ -124,6 +126,7 @@ class Table:
     where: tuple[str, ...] = ()
     typed: str = ""
     program: tuple[str, ...] = ("echolm",)
+    unheld: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def values(self) -> list[Value]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from grid.tables.definition import ColumnDefinition
+from grid.tables.missing import baseline_command
 from grid.tables.table import ABSENT, Row, Table, Value
 
 MISSING = "missing"
@@ -93,7 +94,15 @@ def notes(table: Table) -> list[Note]:
             texts += [value.standing.reason] if value.number and value.standing and value.standing.reason else []
             for text in texts:
                 found.setdefault(text, []).append((row, column))
-    return [note for text, places in found.items() for note in _placed(table, places, text)]
+    return [*_unheld(table), *(note for text, places in found.items() for note in _placed(table, places, text))]
+
+
+def _unheld(table: Table) -> list[Note]:
+    if not table.unheld:
+        return []
+    which = ", ".join(f"{axis} {'/'.join(labels)}" for axis, labels in table.unheld.items())
+    what = f"the baseline ({which}) has no run, so a run that is no better than a network that looks at no image is not told"
+    return [Note("", f"{what}; type: `{baseline_command(table)}`")]
 
 
 def paper_notes(table: Table) -> list[Note]:

@@ -99,6 +99,28 @@ def test_a_run_that_is_no_better_than_the_baseline_has_diverged(table: Any, grid
     assert not made.rows[0].values[0].diverged, "the baseline is not held against itself"
 
 
+def test_the_baseline_need_not_be_in_the_table_and_is_that_of_the_same_data(table: Any, grid: Any, results: Any, cell: Any) -> None:
+    """A value at 10 % of the data is held against the baseline at 10 %."""
+    for one in grid.cells:
+        one.coordinates.update(fraction="10%" if one.coordinates["encoder"] == "tiny-mvit" else "100%")
+    shifts = {"tiny-r3d.mlp": (-9, -9, -9), "tiny-mvit.mlp": (-15, -15, -15), "tiny-mvit.gcn": (-25, -5, -5)}
+    baseline = {"baseline": {"head": "mean"}}
+    with pytest.raises(EchoLMError, match="baseline: no cell has head=mean; valid: gcn, mlp"):
+        table(shifts, definition=baseline)
+    grid.cells += [cell(f"mean.{label}", {"head": "mean", "fraction": label, "seed": "0"}, tables=()) for label in ("100%", "10%")]
+    made = table(shifts, definition=baseline)
+    want = "- the baseline (head mean, fraction 100%/10%) has no run, so a run that is no better than a network that looks at no image is not told"
+    assert f"{want}; type: `echolm launch small --on local --where head=mean --where fraction=100%,10%`" in markdown(made)
+    same = np.random.default_rng(3).normal(90, 4, PATIENTS)
+    for label, mean in (("100%", -10), ("10%", -20)):
+        results.run(f"mean.{label}", table=rows(same + mean))
+    made = build(grid, "main", results.folder)
+    assert [[run.seed for run in row.values[0].diverged] for row in made.rows] == [[], [], [], ["0"]]
+    assert "has no run" not in markdown(made) and len(made.rows) == 4
+    results.run("mean.100%", end=1, table=rows(same[:-1] - 5))
+    assert not build(grid, "main", results.folder).rows[0].values[0].diverged, "of another test set: nothing to be held against"
+
+
 def test_a_run_with_nan_is_shown_and_never_left_out(table: Any) -> None:
     value = table({"tiny-r3d.mlp": (0, float("nan"), 0), "tiny-r3d.gcn": (0, 0, 0)}).rows[0].values[0]
     assert np.isnan(value.number.estimate) and [run.seed for run in value.diverged] == ["1"] and not value.bold

@@ -88,8 +88,21 @@ def test_a_diverged_run_does_not_hide_in_a_comparison(sides: Any) -> None:
     text = "\n".join(remarks(found))
     assert f"{A}: seed 1 diverged" in text and "from 2 of 3 seeds" in text and f"{B}: seed 2: odd." in text
     assert "not adjusted for others" in text and "phantom" not in text
-    with pytest.raises(EchoLMError, match="cell tiny-r3d.mlp.1, seed 1 diverged .* lower learning rate"):
+    with pytest.raises(EchoLMError, match="cell tiny-r3d.mlp.1: seed 1 diverged .* lower learning rate"):
         plannable(found)
+
+
+def test_both_are_held_against_the_baseline_of_their_table(grid: Any, results: Any, sides: Any, cell: Any) -> None:
+    """Which may be one of them."""
+    grid.cells.append(cell("mean", {"encoder": "none", "head": "mean", "seed": "0"}, ("main",)))
+    grid.tables["main"] = grid.tables["main"].model_copy(update={"baseline": {"head": "mean"}})
+    sides(90.0, 90.2, 90.4)
+    ids = [f"p{at}" for at in range(40)]
+    same = {name: [text] * 40 for name, text in (("split", "test"), ("target", "landmarks"), ("slot", "ED"))}
+    results.run("mean", table=pa.table({"sample": ids, "patient": ids, **same, "dice": np.full(40, 100.0)}))
+    chosen = selected(grid, A), selected(grid, "head=mean")
+    found = pair(grid, results.folder, *chosen, column_of(grid, chosen))
+    assert [run.seed for run in found[0].diverged] == ["0", "1", "2"] and "looks at no image" in remarks(found)[0] and not found[1].diverged
 
 
 def test_a_sound_comparison_says_only_what_p_is_of(sides: Any) -> None:
@@ -100,7 +113,7 @@ def test_a_sound_comparison_says_only_what_p_is_of(sides: Any) -> None:
 
 
 def test_a_mean_that_is_not_defined_is_refused_with_its_cell(sides: Any) -> None:
-    with pytest.raises(EchoLMError, match="cell tiny-r3d.mlp.1, seed 1 diverged .* is nan.*lower learning rate"):
+    with pytest.raises(EchoLMError, match="cell tiny-r3d.mlp.1: seed 1 diverged .* is nan.*lower learning rate"):
         sides(90.0, float("nan"), 90.2)
 
 
@@ -108,13 +121,13 @@ def test_a_training_that_ended_without_predictions_is_told_of(grid: Any, results
     for seed in "02":
         results.run(f"tiny-r3d.mlp.{seed}")
     chosen = selected(grid, A), selected(grid, B)
-    with pytest.raises(EchoLMError, match="cell tiny-mvit.mlp.0, seed 0 diverged .*no other run was collected.*lower learning rate"):
+    with pytest.raises(EchoLMError, match="cells tiny-mvit.mlp.0, tiny-mvit.mlp.1, tiny-mvit.mlp.2: seeds 0, 1, 2 diverged .*no other run was collected.*lower learning rate"):
         pair(grid, results.folder, *chosen, column_of(grid, chosen), state=lambda cell: "diverged")
     for seed in "012":
         results.run(f"tiny-mvit.mlp.{seed}")
     found = pair(grid, results.folder, *chosen, column_of(grid, chosen), state=lambda cell: "diverged")
     assert f"{A}: seed 1 diverged" in remarks(found)[0] and "not in the number" in remarks(found)[0]
-    with pytest.raises(EchoLMError, match="cell tiny-r3d.mlp.1, seed 1 diverged"):
+    with pytest.raises(EchoLMError, match="cell tiny-r3d.mlp.1: seed 1 diverged"):
         plannable(found)
 
 
