@@ -38,8 +38,13 @@ def gaps(table: Table) -> list[Gap]:
     found = list(dict.fromkeys(gap for place, value in expected for gap in _gaps(place, value)))
     if not any(value.seeds for value in table.values) and len({(gap.reason, gap.remedy) for gap in found}) == 1:
         return [Gap((), (), found[0].reason, found[0].remedy)]
+    return together(found, [place for place, _ in expected])
+
+
+def together(found: list[Gap], places: Sequence[Mapping[str, str]]) -> list[Gap]:
+    """Gaps that say the same, merged over the axes of all ``places`` that could have one."""
     labels: dict[str, dict[str, None]] = {}
-    for place, _ in expected:
+    for place in places:
         for axis, label in place.items():
             labels.setdefault(axis, {})[label] = None
     for axis in reversed(labels):

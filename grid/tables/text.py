@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from grid.tables.definition import ColumnDefinition
 from grid.tables.missing import baseline_command
 from grid.tables.table import ABSENT, Row, Table, Value
+from grid.tables.undecided import undecided
 
 MISSING = "missing"
 DIVERGED = "diverged"
@@ -94,7 +95,8 @@ def notes(table: Table) -> list[Note]:
             texts += [value.standing.reason] if value.number and value.standing and value.standing.reason else []
             for text in texts:
                 found.setdefault(text, []).append((row, column))
-    return [*_unheld(table), *(note for text, places in found.items() for note in _placed(table, places, text))]
+    placed = [note for text, places in found.items() for note in _placed(table, places, text)]
+    return [*_unheld(table), *placed, *(Note(one.places, one.text) for one in undecided(table))]
 
 
 def _unheld(table: Table) -> list[Note]:
