@@ -46,6 +46,7 @@ def build(
     drafts = _Drafts(definition, results, _published(grid, name), baseline_cells(grid, name), state, logs)
     pending = [[drafts.draft(labels, *pair) for pair in zip(definition.columns, cells, strict=True)] for labels, cells in rows.items()]
     try:
+        drafts.check()
         values = judged(definition, list(rows), pending, used)
     except EchoLMError as error:
         raise EchoLMError(f"table {name} of grid {grid.name}: {error}") from None
@@ -128,6 +129,10 @@ class _Drafts:
             published=self._find(column, cells),
             baseline=self._baseline(column, cells, runs) if runs else None,
         )
+
+    def check(self) -> None:
+        """EchoLMError for a column that asks for what no run has."""
+        self._predictions.check(self.definition.columns)
 
     def _baseline(self, column: ColumnDefinition, cells: Mapping[str, TableCell], runs: Runs) -> float | None:
         """What a network that looks at no image reaches on the test set of ``runs``; None for its own place, and without any."""

@@ -177,6 +177,29 @@ def test_a_new_table_is_a_file(grid: Any, results: Any, complete: Any, tmp_path:
 
 
 @pytest.mark.parametrize(
+    ("wanted", "message"),
+    [("slot: EX", "column 'dice EX': no slot 'EX'; valid: ED, ES"), ("slot: ED, target: ef", "column 'dice ef ED': no target 'ef'; valid: landmarks")],
+)
+def test_a_slot_or_target_that_no_run_has_is_one_error(grid: Any, results: Any, complete: Any, tmp_path: Path, wanted: str, message: str) -> None:
+    """And not a table of values that cannot be averaged."""
+    (tmp_path / "t.yaml").write_text(f"tables: {{a: {{title: x, rows: [encoder, head], columns: [{{metric: dice, {wanted}}}]}}}}")
+    with pytest.raises(EchoLMError) as error:
+        build(with_tables(grid, tmp_path / "t.yaml"), "a", results.folder)
+    assert message in str(error.value)
+
+
+def test_a_slot_that_one_run_has_makes_no_number_of_the_others(grid: Any, results: Any, complete: Any, tmp_path: Path) -> None:
+    other = complete["tiny-r3d.mlp.0"]
+    slots = pa.array(["EX" if slot == "ES" else slot for slot in other["slot"].to_pylist()])
+    for seed in "012":
+        results.run(f"tiny-r3d.mlp.{seed}", end=1, table=other.set_column(other.column_names.index("slot"), "slot", slots))
+    (tmp_path / "t.yaml").write_text("tables: {a: {title: x, rows: [encoder, head], columns: [{metric: dice, slot: EX}]}}")
+    found = build(with_tables(grid, tmp_path / "t.yaml"), "a", results.folder)
+    assert [value.number is not None for value in found.values] == [True, False, False, False]
+    assert all("has no row" in value.refused for value in found.values[1:])
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("title: x", "t.yaml: has no section 'tables'"),
