@@ -16,10 +16,10 @@ from grid.tables.definition import SEED, ColumnDefinition, TableCell, TableDefin
 from grid.tables.group import baseline_cells, group, members, telling_axes
 from grid.tables.judge import Draft, judged
 from grid.tables.missing import missing
-from grid.tables.published import Published, find, published_numbers
+from grid.tables.published import Published, alone, find, published_numbers
 from grid.tables.results import RUNS_FILE, newest_runs, predictions_path
 from grid.tables.select import Predictions, data_names
-from grid.tables.table import Missing, Row, Source, Table
+from grid.tables.table import Missing, Row, Source, Table, Value
 
 State = Callable[[str], str]
 """Cell id -> its state, as ``echolm.record.cell_standing`` has it."""
@@ -43,7 +43,8 @@ def build(
         raise EchoLMError(f"{results / RUNS_FILE}: is not there; type: echolm collect {grid.name}")
     definition, rows = grid.tables[name], group(grid, name)
     used = kind(spread or definition.spread)
-    drafts = _Drafts(definition, results, _published(grid, name), baseline_cells(grid, name), state, logs)
+    numbers = _published(grid, name)
+    drafts = _Drafts(definition, results, numbers, baseline_cells(grid, name), state, logs)
     pending = [[drafts.draft(labels, *pair) for pair in zip(definition.columns, cells, strict=True)] for labels, cells in rows.items()]
     try:
         drafts.check()
@@ -62,6 +63,7 @@ def build(
         figure=definition.figure,
         where=_where(grid, name),
         typed=grid.typed,
+        quoted=_quoted(definition, numbers),
         unheld={axis: tuple(labels) for axis, labels in drafts.unheld.items()},
     )
 
@@ -80,6 +82,12 @@ def _published(grid: TableGrid, name: str) -> list[Published]:
         return published_numbers(source) if source else []
     except EchoLMError as error:
         raise EchoLMError(f"table {name} of grid {grid.name}: {error}") from None
+
+
+def _quoted(definition: TableDefinition, numbers: list[Published]) -> tuple[Row, ...]:
+    """The rows of the paper that the grid has no cells for."""
+    rows = alone(numbers, definition.published, definition.rows, definition.columns) if definition.published else []
+    return tuple(Row(labels, tuple(Value(None, published=number) for number in own)) for labels, own in rows)
 
 
 @dataclass

@@ -100,12 +100,14 @@ class FigureDefinition(Frozen):
 class PublishedSource(Frozen):
     """The published numbers beside a table's own: the rows of ``grid/published/PAPER.csv`` with this ``table``.
 
-    ``labels`` (axis -> label of the grid -> label of the paper) says for what each label stands in.
+    ``labels`` (axis -> label of the grid -> label of the paper) says for what each label stands in. ``alone``: rows of the
+    paper that the grid has no cells for, each by its labels (axis -> label of the paper); they stand above the table's own.
     """
 
     paper: str
     table: str
     labels: dict[str, dict[str, str]] = {}
+    alone: tuple[dict[str, str], ...] = ()
 
     def label(self, axis: str, own: str) -> str:
         """The paper's label for a label of the grid."""

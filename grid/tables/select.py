@@ -36,8 +36,8 @@ class Predictions:
         if path != self._path:
             table = read_columns(path, [*KEYS, *self._names])
             self._path, self._test = path, table.filter(pc.equal(table["split"], "test"))
-            for name, there in self._there.items():
-                there.update(filter(None, pc.unique(self._test[name]).to_pylist()))
+            for name, known in self._there.items():
+                known.update(filter(None, pc.unique(self._test[name]).to_pylist()))
         test = self._test
         for name in ("target", "slot"):
             if wanted := getattr(column, name):

@@ -110,7 +110,8 @@ class Table:
     """``kind`` is the name of the kind of ± of its own numbers (see ``grid.statistics.KINDS``).
 
     ``where``: the conditions (``axis=label``) by which a command selects the table's cells in its grid. ``typed``: the grid
-    as commands name it, by its name or the path of its file; ``program``: the words that commands begin with. ``unheld``: axis
+    as commands name it, by its name or the path of its file; ``program``: the words that commands begin with. ``quoted``: rows of the paper without
+    cells of the grid, whose values are published ones alone. ``unheld``: axis
     -> labels of the baselines that values would be held against, and that have no run.
     """
 
@@ -126,6 +127,7 @@ class Table:
     where: tuple[str, ...] = ()
     typed: str = ""
     program: tuple[str, ...] = ("echolm",)
+    quoted: tuple[Row, ...] = ()
     unheld: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property

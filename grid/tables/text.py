@@ -78,6 +78,11 @@ def paper_labels(table: Table, row: Row) -> list[str]:
     return [f"{PAPER}: {first}" if first else PAPER, *rest]
 
 
+def quoted_labels(row: Row) -> list[str]:
+    """The labels of a row of the paper alone."""
+    return [f"{PAPER}: {row.labels[0]}", *row.labels[1:]]
+
+
 def one_outcome(table: Table) -> bool:
     """Whether the verdict on all published numbers is the same for the same reason, so that once is enough."""
     verdicts = [value.verdict for value in table.values if value.verdict]
@@ -117,8 +122,18 @@ def paper_notes(table: Table) -> list[Note]:
     everywhere = sum(value.published is not None for value in table.values)
     every = [Note("", text) for text, places in found.items() if len(places) == everywhere]
     some = [(text, places) for text, places in found.items() if len(places) < everywhere]
-    return [*every, *(note for text, places in some for note in _placed(table, places, text))]
+    placed = [note for text, places in some for note in _placed(table, places, text)]
+    return [*every, *_quoted_notes(table, {note.text for note in every}), *placed]
 
+
+def _quoted_notes(table: Table, known: set[str]) -> list[Note]:
+    """On rows of the paper alone: how their numbers were obtained, and contradictions."""
+    found = []
+    for row in table.quoted:
+        numbers = [value.published for value in row.values if value.published]
+        texts = dict.fromkeys(text for number in numbers for text in (number.note, *number.contradictions) if text and text not in known)
+        found += [Note(f"{PAPER}: {row.labels[0]}", text) for text in texts]
+    return found
 
 def verdict_notes(table: Table) -> list[Note]:
     """The published numbers that differ from ours, with the arithmetic."""
