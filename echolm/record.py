@@ -197,6 +197,13 @@ def cell_state(runs: Path, cell: str) -> str:
     return "complete" if "complete" in states else states[0]
 
 
+def cell_standing(runs: Path, cell: str) -> str:
+    """``cell_state``, or ``diverged`` for a failed cell whose newest run ended with a loss that is not finite: it would again."""
+    if (state := cell_state(runs, cell)) != "failed":
+        return state
+    return "diverged" if find_records(runs, cell)[0].state().evidence.get("class") == "diverged" else state
+
+
 def read_json(path: Path, *needed: str) -> dict[str, Any]:
     """A JSON object from a file; EchoLMError when it is damaged or lacks a ``needed`` field, FileNotFoundError when it
     is not there."""

@@ -99,7 +99,8 @@ class Results:
 
     def comparisons(self, grid: str, table: str, margin: float | None = None) -> pd.DataFrame:
         """One line for each two rows of a table and each column: difference (``first`` - ``second``) with its interval, p
-        of the bootstrap and of Wilcoxon's test, p adjusted by Holm over all lines, and whether seeds are counted.
+        of the bootstrap and of Wilcoxon's test, p adjusted by Holm over all lines, and whether seeds are counted;
+        ``first_diverged`` and ``second_diverged`` are the seeds that failed to train, ``synthetic`` says that a phantom is in it.
 
         With ``margin``: also whether they are equivalent within it. Rows of other patients are not compared.
         """
@@ -108,12 +109,15 @@ class Results:
         [built] = self.built(grid, table)
         lines: list[dict[str, Any]] = []
         for at, column in enumerate(built.columns):
-            values = [row.values[at].resampled for row in built.rows]
-            for first, second in itertools.combinations([value for value in values if value is not None], 2):
-                if np.array_equal(first.runs.patients, second.runs.patients):
+            values = [row.values[at] for row in built.rows if row.values[at].resampled is not None]
+            for one, other in itertools.combinations(values, 2):
+                first, second = one.resampled, other.resampled
+                if first and second and np.array_equal(first.runs.patients, second.runs.patients):
                     found = compare(first, second, margin)
+                    failed = [[run.seed for run in value.diverged] for value in (one, other)]
+                    flags = {"first_diverged": failed[0], "second_diverged": failed[1], "synthetic": one.synthetic or other.synthetic}
                     names = ("first", "second", "difference", "low", "high", "p", "wilcoxon", "crossed", "equivalent", "patients", "seeds")
-                    lines.append({"column": column.heading, **{name: getattr(found, name) for name in names}})
+                    lines.append({"column": column.heading, **{name: getattr(found, name) for name in names}, **flags})
         frame = pd.DataFrame(lines)
         if lines:
             frame["adjusted_p"] = holm([line["p"] for line in lines])

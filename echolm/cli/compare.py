@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from echolm.cli.options import as_json, grid_argument, print_json, typed
 from echolm.cli.tables import open_grid
+from echolm.record import cell_standing
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
-    from grid.statistics import Comparison, Resampled
+    from grid.statistics import Comparison
     from grid.tables.definition import ColumnDefinition, TableGrid
-    from grid.tables.selection import Selected
+    from grid.tables.selection import Compared, Selected
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -39,17 +41,20 @@ def values(command: C) -> C:
 def compare(workspace: Workspace, grid_name: str, first: str, second: str, heading: str, margin: float | None, as_json: bool) -> None:
     """Compare two values of GRID, paired by patient.
 
-    It prints the difference with its interval and p, and what cannot be claimed. A and B name them by their labels, as in head=gcn,encoder=tiny-r3d,
+    It prints the difference with its interval and p, what cannot be claimed, and which runs diverged. A and B name them by their labels, as in head=gcn,encoder=tiny-r3d,
     trainable=all (without a blank): all that differs within one is the seed.
     """
     from grid.statistics import compare as compared
+    from grid.tables.selection import remarks
 
-    _, column, pairs = _pair(workspace, grid_name, first, second, heading)
-    found = compared(pairs[0][1], pairs[1][1], margin)
+    _, column, _, sides = _pair(workspace, grid_name, first, second, heading)
+    found = compared(sides[0].resampled, sides[1].resampled, margin)
+    notes = remarks(sides)
     if as_json:
-        print_json({"grid": grid_name, "column": column.heading, **_plain(found), "equivalent": found.equivalent, "text": found.sentence(column.digits)})
+        more = {"equivalent": found.equivalent, "text": found.sentence(column.digits), "notes": notes}
+        print_json({"grid": grid_name, "column": column.heading, **_plain(found), **_flags(sides), **more})
     else:
-        click.echo(f"{column.heading}: {found.sentence(column.digits)}")
+        click.echo("\n".join([f"{column.heading}: {found.sentence(column.digits)}", *(f"- {note}" for note in notes)]))
 
 
 @click.command("seeds-needed")
@@ -64,9 +69,11 @@ def seeds_needed(workspace: Workspace, grid_name: str, first: str, second: str, 
     trainable=all (without a blank): all that differs within one is the seed.
     """
     from grid.statistics import seeds_needed as needed
-    from grid.tables.selection import launches
+    from grid.tables.selection import launches, plannable
 
-    grid, column, pairs = _pair(workspace, grid_name, first, second, heading)
+    grid, column, chosen, sides = _pair(workspace, grid_name, first, second, heading)
+    plannable(sides)
+    pairs = [(one, side.resampled) for one, side in zip(chosen, sides, strict=True)]
     found = needed(pairs[0][1], pairs[1][1], power)
     commands = _commands(grid, launches(grid, pairs, found))
     if as_json:
@@ -91,16 +98,22 @@ def _commands(grid: TableGrid, launches: list[tuple[list[str], list[str]]]) -> l
     return [*first, *(typed("launch", name, "--on", "local", *(word for text in where for word in ("--where", text))) for where, _ in launches)]
 
 
-def _pair(workspace: Workspace, grid_name: str, first: str, second: str, heading: str) -> tuple[TableGrid, ColumnDefinition, list[tuple[Selected, Resampled]]]:
+def _pair(
+    workspace: Workspace, grid_name: str, first: str, second: str, heading: str
+) -> tuple[TableGrid, ColumnDefinition, tuple[Selected, Selected], tuple[Compared, Compared]]:
     from grid.tables.selection import column_of, pair, selected
 
     grid, results = open_grid(workspace, grid_name)
     chosen = selected(grid, first), selected(grid, second)
     column = column_of(grid, chosen, heading)
-    return grid, column, list(zip(chosen, pair(grid, results, *chosen, column), strict=True))
+    return grid, column, chosen, pair(grid, results, *chosen, column, partial(cell_standing, workspace.runs))
 
 
 def _plain(found: Comparison) -> dict[str, Any]:
     names = ("first", "second", "statistic", "difference", "low", "high", "p", "wilcoxon", "patients", "seeds", "crossed", "claim")
     return {name: getattr(found, name) for name in names}
 
+
+def _flags(sides: tuple[Compared, Compared]) -> dict[str, Any]:
+    """What sets these values apart from sound ones of patients."""
+    return {"diverged": [[run.seed for run in side.diverged] for side in sides], "synthetic": [side.synthetic for side in sides]}

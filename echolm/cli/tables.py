@@ -12,7 +12,7 @@ import click
 
 from echolm.cli.options import as_json, program
 from echolm.errors import EchoLMError, StorageError
-from echolm.record import RunRecord, cell_state, write_atomic
+from echolm.record import RunRecord, cell_standing, write_atomic
 from echolm.registry import suggest
 from echolm.workspace import Workspace
 
@@ -72,7 +72,7 @@ def built_tables(
     from grid.tables.build import build
 
     kind = SHORT.get(spread, spread)
-    state, logs = partial(cell_state, workspace.runs), partial(_logs, workspace.runs) if with_logs else None
+    state, logs = partial(cell_standing, workspace.runs), partial(_logs, workspace.runs) if with_logs else None
     return [replace(build(grid, table, results, kind, state, logs), program=program()) for table in wanted]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from echolm.errors import EchoLMError
-from echolm.record import RunRecord, cell_state, find_records
+from echolm.record import RunRecord, cell_standing, find_records
 from grid.tables.definition import SEED, TableCell, TableGrid
 from grid.tables.results import RUNS_FILE, newest_runs, predictions_path
 from grid.tables.table import ABSENT
@@ -156,7 +156,7 @@ def _run(cell: TableCell, stored: Mapping[str, Any] | None, results: Path | None
     record = _record(root, cell.id, stored["fingerprint"] if stored else "") if root else None
     log = _log(record, root) if record and root else ""
     if stored is None or results is None:
-        return Run(cell.id, seed, cell_state(root / "runs", cell.id) if root else "", log=log, record=record)
+        return Run(cell.id, seed, cell_standing(root / "runs", cell.id) if root else "", log=log, record=record)
     path = predictions_path(results, stored["fingerprint"])
     known = {name: value for name, value in stored.items() if value is not None and name in Run.__dataclass_fields__}
     known |= {"seed": seed, "state": "complete", "log": log, "record": record, "predictions": path if path.exists() else None}

@@ -41,7 +41,7 @@ figure { margin: 0; } figcaption { line-height: 1.3; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 3px; } .pair svg { width: 100%; display: block; background: #000; } .pair text { font: 600 8px system-ui, "DejaVu Sans", sans-serif; fill: #fff; stroke: #000; stroke-width: 1.6px; paint-order: stroke; }
 svg.frames { position: absolute; }
 .bar { display: block; width: 7rem; height: .7em; margin-top: .4em; background: #eceef3; } .bar i { display: block; height: 100%; background: #1f6fb4; }
-.state { font-weight: 600; } .state.failed { color: #b3261e; } .state.pending, .state.unknown { color: #4d5566; } .state.running, .state.interrupted { color: #8a5a00; }
+.state { font-weight: 600; } .state.failed, .state.diverged { color: #b3261e; } .state.pending, .state.unknown { color: #4d5566; } .state.running, .state.interrupted { color: #8a5a00; }
 .failures .kind { color: #b3261e; margin-right: .5rem; } .failures li, .missing li { margin: .4rem 0; }
 details > summary { cursor: pointer; }
 @media (min-width: 62rem) { .scroll:not(:has(.runs)) { overflow: visible; } .scroll:not(:has(.runs)) thead th { position: sticky; top: 2.35rem; z-index: 3; } }

@@ -35,7 +35,7 @@ from grid.statistics.base import Additive, General, Statistic
 from grid.statistics.classification import F1, Accuracy, Auc, BalancedAccuracy, MacroAuc, MacroF1
 from grid.statistics.comparison import Comparison, compare
 from grid.statistics.crossing import FEWEST_SEEDS, Uncertainty, crossed, crossed_difference
-from grid.statistics.divergence import Diverged, diverged
+from grid.statistics.divergence import Diverged, diverged, told
 from grid.statistics.kinds import PATIENTS_ONLY, CrossedBootstrap, Kind, PatientBootstrap, StdOverPatients, StdOverSeeds
 from grid.statistics.number import Number
 from grid.statistics.planning import SeedsNeeded, seeds_needed
@@ -91,5 +91,5 @@ __all__ = [
     "R2", "Resampled", "Rmse", "Rows", "Runs", "SeedsNeeded", "Spearman", "Standing", "Statistic", "Std",
     "StdOverPatients", "StdOverSeeds", "SubsetTInterval", "Theirs", "Uncertainty", "Verdict", "align",
     "bold_caption", "compare", "crossed", "crossed_difference", "diverged", "holm", "kind", "ours", "resample",
-    "seeds_needed", "standings", "statistic", "theirs", "verdict",
+    "seeds_needed", "standings", "statistic", "theirs", "told", "verdict",
 ]  # fmt: skip

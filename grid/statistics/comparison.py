@@ -53,19 +53,21 @@ class Comparison:
 
     @property
     def claim(self) -> str:
-        """What the comparison does not say, in a sentence; "" when seeds are counted."""
-        if self.crossed:
+        """What the comparison does not say, in a sentence; "" when seeds are counted, or there is no difference to speak of."""
+        if self.crossed or not np.isfinite(self.difference):
             return ""
         missing = [max(0, FEWEST_SEEDS - count) for count in self.seeds]
         needed = [f"{count} more of {name}" for count, name in zip(missing, (self.first, self.second), strict=True) if count]
         return (
             f"Patients only, with {self.seeds[0]} and {self.seeds[1]} seeds: it holds for these trained networks on other"
-            " patients; that another training would show the same cannot be claimed. "
-            f"Seeds to run for that: {', '.join(needed)}."
+            " patients; that another training would show the same cannot be claimed."
+            + (f" Seeds to run for that: {', '.join(needed)}." if needed else "")
         )
 
     def sentence(self, digits: int = 2) -> str:
         """The comparison in words."""
+        if not np.isfinite(self.difference):
+            return f"{self.first} - {self.second}, {self.statistic}: undefined, as a value of one of them is not a number."
         seeds = f"{self.seeds[0]} seeds each" if self.seeds[0] == self.seeds[1] else f"{self.seeds[0]} and {self.seeds[1]} seeds"
         over = f"{self.patients:,} patients" + (f", {seeds}" if self.crossed else "")
         interval = f"{100 * self.level:g} % bootstrap over {over}: {self.low:+.{digits}f} to {self.high:+.{digits}f}"

@@ -14,6 +14,7 @@ It stays a rule about printed values, and a flag: whoever prints the number says
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,14 +25,33 @@ from grid.statistics.resampling import Resampled
 
 @dataclass(frozen=True)
 class Diverged:
-    """A run that failed to train, and how that was recognised."""
+    """A run that failed to train, and how that was recognised: ``shown``, its value as printed, is ``rule``; or ``rule`` alone."""
 
     seed: str
     value: float
-    reason: str
+    rule: str
+    shown: str = ""
+
+    @property
+    def reason(self) -> str:
+        """In words."""
+        return f"{self.shown} is {self.rule}" if self.shown else self.rule
 
     def __str__(self) -> str:
         return f"seed {self.seed} diverged ({self.reason})"
+
+
+def told(runs: Sequence[Diverged]) -> str:
+    """Some runs of one value in words, those of one rule together: ``seeds 0, 2 diverged (61.2, 60.0: not better than ...)``."""
+    rules: dict[str, list[Diverged]] = {}
+    for run in runs:
+        rules.setdefault(run.rule, []).append(run)
+    return "; ".join(str(own[0]) if len(own) == 1 else _together(rule, own) for rule, own in rules.items())
+
+
+def _together(rule: str, runs: Sequence[Diverged]) -> str:
+    shown = ", ".join(filter(None, (run.shown for run in runs)))
+    return f"seeds {', '.join(run.seed for run in runs)} diverged ({f'{shown}: ' if shown else ''}{rule})"
 
 
 def diverged(value: Resampled, better: Literal["higher", "lower"], baseline: float | None = None, digits: int = 2) -> list[Diverged]:
@@ -46,9 +66,9 @@ def diverged(value: Resampled, better: Literal["higher", "lower"], baseline: flo
         if not np.isfinite(own):
             found.append(Diverged(seed, own, f"{value.statistic.name} is {own}"))
         elif baseline is not None and sign * own <= sign * baseline:
-            found.append(Diverged(seed, own, f"{own:.{digits}f} is not better than {baseline:.{digits}f}, which looks at no image"))
+            found.append(Diverged(seed, own, f"not better than {baseline:.{digits}f}, which looks at no image", f"{own:.{digits}f}"))
         elif limit is not None and sign * own < sign * limit:
-            found.append(Diverged(seed, own, f"{own:.{digits}f} is worse than the best seed by more than two of its std over patients"))
+            found.append(Diverged(seed, own, "worse than the best seed by more than two of its std over patients", f"{own:.{digits}f}"))
     return found
 
 

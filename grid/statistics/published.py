@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from grid.statistics.crossing import FEWEST_SEEDS, patients_only
-from grid.statistics.divergence import Diverged
+from grid.statistics.divergence import Diverged, told
 from grid.statistics.resampling import Resampled
 
 Outcome = Literal["reproduced", "differs", "not decidable", "not comparable"]
@@ -69,7 +69,7 @@ def verdict(theirs: Theirs, ours: Ours, same_test_set: bool, digits: int = 2) ->
     if ours.synthetic:
         return _without("not comparable", "ours is from phantom data")
     if ours.diverged:
-        return _without("not decidable", f"{'; '.join(str(run) for run in ours.diverged)}: run again what diverged")
+        return _without("not decidable", f"{told(ours.diverged)}: what diverged needs a configuration that trains")
     values = np.asarray(ours.values, np.float64)
     if not np.isfinite(values).all() or not np.isfinite(theirs.value):
         return _without("not decidable", "a value is undefined")

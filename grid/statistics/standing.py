@@ -46,7 +46,7 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
 def standings(columns: Sequence[tuple[Sequence[Resampled | None], Better]], alpha: float = ALPHA) -> list[list[Standing]]:
     """How each value of a table stands, column by column; Holm is over all comparisons of the table.
 
-    Each column has its values (None: missing) and its direction. Values of a column are compared with its best one; of other
+    Each column has its values (None: missing, or not to be compared) and its direction. Values of a column are compared with its best one; of other
     patients than the best, or undefined, they are not compared and not bold. With one comparable value nothing is bold.
     """
     found = [_column(values, better) for values, better in columns]

@@ -42,6 +42,7 @@ class SubsetTInterval(Separate):
         return (
             f"± is a 95 % t-interval over {DRAWS} random subsets of the test set ({patients}, {seeds}), as Echo-Vision-FM"
             " prints it: how well the draws determine the subset mean, not how sure the value is for other patients or trainings."
+            " The printed value is the mean over draws; what is bold or reproduced is judged by the value on the whole test set."
         )
 
     def number(self, runs: Runs, statistic: Statistic) -> Number:

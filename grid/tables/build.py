@@ -7,19 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from echolm.errors import EchoLMError
 from echolm.registry import suggest
 from grid.statistics import Runs, align, kind
-from grid.tables.definition import ColumnDefinition, TableCell, TableDefinition, TableGrid
-from grid.tables.group import group, members
+from grid.tables.definition import SEED, ColumnDefinition, TableCell, TableDefinition, TableGrid
+from grid.tables.group import baseline_cells, group, members, telling_axes
 from grid.tables.judge import Draft, judged
 from grid.tables.missing import missing
-from grid.tables.published import Published, find, published_numbers
+from grid.tables.published import Published, alone, find, published_numbers
 from grid.tables.results import RUNS_FILE, newest_runs, predictions_path
 from grid.tables.select import Predictions, data_names
-from grid.tables.table import Missing, Row, Source, Table
+from grid.tables.table import Missing, Row, Source, Table, Value
 
 State = Callable[[str], str]
+"""Cell id -> its state, as ``echolm.record.cell_standing`` has it."""
 Logs = Callable[[str, str], Sequence[str]]
 
 
@@ -28,8 +31,8 @@ def build(
 ) -> Table:
     """The table ``name`` of a grid from ``results``, the folder that was collected (None: nothing was run yet).
 
-    ``spread``: the kind of ±, by name; "": the table's own. Seeds without a run are missing, not an error; ``state``, cell
-    id -> state of a run, tells why where the records are at hand, and ``logs``, (cell id, fingerprint) -> paths, where the
+    ``spread``: the kind of ±, by name; "": the table's own. Seeds without a run are missing, not an error; ``state`` tells why
+    where the records are at hand, and ``logs``, (cell id, fingerprint) -> paths, where the
     logs are. Runs that cannot be averaged (of different test samples) make no number, and the value says why.
     EchoLMError when nothing was collected, the table is unknown, its axes do not tell its cells apart, the predictions lack
     one of its columns, or the kind of ± does not exist for one of its statistics.
@@ -40,9 +43,11 @@ def build(
         raise EchoLMError(f"{results / RUNS_FILE}: is not there; type: echolm collect {grid.name}")
     definition, rows = grid.tables[name], group(grid, name)
     used = kind(spread or definition.spread)
-    drafts = _Drafts(definition, results, _published(grid, name), state, logs)
+    numbers = _published(grid, name)
+    drafts = _Drafts(definition, results, numbers, baseline_cells(grid, name), state, logs)
     pending = [[drafts.draft(labels, *pair) for pair in zip(definition.columns, cells, strict=True)] for labels, cells in rows.items()]
     try:
+        drafts.check()
         values = judged(definition, list(rows), pending, used)
     except EchoLMError as error:
         raise EchoLMError(f"table {name} of grid {grid.name}: {error}") from None
@@ -58,6 +63,8 @@ def build(
         figure=definition.figure,
         where=_where(grid, name),
         typed=grid.typed,
+        quoted=_quoted(definition, numbers),
+        unheld={axis: tuple(labels) for axis, labels in drafts.unheld.items()},
     )
 
 
@@ -77,6 +84,12 @@ def _published(grid: TableGrid, name: str) -> list[Published]:
         raise EchoLMError(f"table {name} of grid {grid.name}: {error}") from None
 
 
+def _quoted(definition: TableDefinition, numbers: list[Published]) -> tuple[Row, ...]:
+    """The rows of the paper that the grid has no cells for."""
+    rows = alone(numbers, definition.published, definition.rows, definition.columns) if definition.published else []
+    return tuple(Row(labels, tuple(Value(None, published=number) for number in own)) for labels, own in rows)
+
+
 @dataclass
 class _Drafts:
     """Reads the places of a table, one by one."""
@@ -84,6 +97,7 @@ class _Drafts:
     definition: TableDefinition
     results: Path | None
     published: list[Published]
+    baseline: list[TableCell]
     state: State | None
     logs: Logs | None
 
@@ -91,6 +105,10 @@ class _Drafts:
         self._runs = newest_runs(self.results) if self.results else {}
         self._data = data_names(self.results / RUNS_FILE) if self.results else {}
         self._predictions = Predictions(self.definition.columns)
+        self._telling = telling_axes(self.baseline)
+        self._held: dict[tuple[str, tuple[str, ...]], Runs | None] = {}
+        self.unheld: dict[str, dict[str, None]] = {}
+        """Axis -> labels of the baselines that values lack."""
 
     def draft(self, labels: Sequence[str], column: ColumnDefinition, cells: Mapping[str, TableCell]) -> Draft:
         """A place from its cells by seed: what was found, and what is missing."""
@@ -117,7 +135,35 @@ class _Drafts:
             data=frozenset(self._data.get(run["run_id"], "") for run in found.values()),
             notes=tuple(notes),
             published=self._find(column, cells),
+            baseline=self._baseline(column, cells, runs) if runs else None,
         )
+
+    def check(self) -> None:
+        """EchoLMError for a column that asks for what no run has."""
+        self._predictions.check(self.definition.columns)
+
+    def _baseline(self, column: ColumnDefinition, cells: Mapping[str, TableCell], runs: Runs) -> float | None:
+        """What a network that looks at no image reaches on the test set of ``runs``; None for its own place, and without any."""
+        own = {cell.id for cell in cells.values()}
+        if not self.baseline or own & {cell.id for cell in self.baseline}:
+            return None
+        labels = {axis: {cell.coordinates.get(axis, "") for cell in cells.values()} for axis in self._telling}
+        chosen = [cell for cell in self.baseline if all(labels[axis] == {cell.coordinates.get(axis, "")} for axis in labels)]
+        found = self._baseline_runs(column, chosen)
+        if found is None:
+            wanted = {axis: {label} for axis, label in self.definition.baseline.items()} | labels
+            for axis, own_labels in wanted.items():
+                self.unheld.setdefault(axis, {}).update(dict.fromkeys(sorted(own_labels)))
+            return None
+        return float(column.made().full(found).mean()) if np.array_equal(found.samples, runs.samples) else None
+
+    def _baseline_runs(self, column: ColumnDefinition, cells: Sequence[TableCell]) -> Runs | None:
+        key = column.heading, tuple(cell.id for cell in cells)
+        if key not in self._held:
+            stored = {cell.coordinates.get(SEED, ""): self._runs.get(cell.id, []) for cell in cells}
+            found = {seed: runs[0] for seed, runs in stored.items() if runs and self._path(runs[0]).exists()}
+            self._held[key] = self._aligned("baseline", column, found)[0]
+        return self._held[key]
 
     def _path(self, run: Mapping[str, Any]) -> Path:
         return predictions_path(self.results or Path(), run["fingerprint"])

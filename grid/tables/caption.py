@@ -19,7 +19,7 @@ def caption(table: Table) -> str:
 def sentences(table: Table) -> list[str]:
     """The sentences of the caption."""
     filled = [value for value in table.values if value.seeds]
-    parts = [*_ours(table, filled)] if filled else ["No run was collected yet."]
+    parts = [*_ours(table, filled)] if filled else ["No run was collected yet.", _diverged(table)]
     if table.published and any(value.published for value in table.values):
         parts += _theirs(table, table.published, any(value.synthetic for value in filled))
         parts += _verdicts(table)
@@ -62,9 +62,14 @@ def _bold(filled: list[Value]) -> str:
 def _marks(table: Table, filled: list[Value]) -> list[str]:
     return [
         f"{INCOMPLETE_MARK} some seeds are missing." if any(value.incomplete for value in filled) else "",
-        f"{DIVERGED_MARK} a run among its seeds diverged; see the notes." if any(value.diverged for value in filled) else "",
+        _diverged(table),
         f"{PATIENTS_MARK} interval over patients only." if labels_differ(table) else "",
     ]
+
+
+def _diverged(table: Table) -> str:
+    diverged = any(value.diverged for value in table.values)
+    return f"{DIVERGED_MARK} a run among its seeds diverged, so it is never bold; see the notes." if diverged else ""
 
 
 def _synthetic(table: Table) -> str:

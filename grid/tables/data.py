@@ -87,7 +87,7 @@ def plain(table: Table) -> dict[str, Any]:
     head = {"grid": table.grid, "table": table.name, "title": table.title, "kind": table.kind}
     published = table.published.model_dump(mode="json") if table.published else None
     rows = [_plain_row(table, row) for row in table.rows]
-    return {**head, "published": published, "caption": caption(table), "rows": rows}
+    return {**head, "published": published, "caption": caption(table), "rows": rows, "quoted": [_plain_quoted(table, row) for row in table.quoted]}
 
 
 def fill(table: Table, row: Row, column: ColumnDefinition, value: Value) -> str:
@@ -131,6 +131,12 @@ def _plain_row(table: Table, row: Row) -> dict[str, Any]:
         for column, value in headed(table, row)
     }
     return {"labels": dict(zip(table.axes, row.labels, strict=True)), "values": values}
+
+
+def _plain_quoted(table: Table, row: Row) -> dict[str, Any]:
+    """A row of the paper that the grid has no cells for."""
+    values = {column.heading: _plain_published(value.published) for column, value in headed(table, row)}
+    return {"labels": dict(zip(table.axes, row.labels, strict=True)), "published": values}
 
 
 def _plain_value(value: Value, fill: str) -> dict[str, Any]:

@@ -100,12 +100,14 @@ class FigureDefinition(Frozen):
 class PublishedSource(Frozen):
     """The published numbers beside a table's own: the rows of ``grid/published/PAPER.csv`` with this ``table``.
 
-    ``labels`` (axis -> label of the grid -> label of the paper) says for what each label stands in.
+    ``labels`` (axis -> label of the grid -> label of the paper) says for what each label stands in. ``alone``: rows of the
+    paper that the grid has no cells for, each by its labels (axis -> label of the paper); they stand above the table's own.
     """
 
     paper: str
     table: str
     labels: dict[str, dict[str, str]] = {}
+    alone: tuple[dict[str, str], ...] = ()
 
     def label(self, axis: str, own: str) -> str:
         """The paper's label for a label of the grid."""
@@ -117,8 +119,9 @@ class TableDefinition(Frozen):
 
     Rows stand as their cells do in the grid; or, with ``order`` (axis of ``rows`` -> labels), sorted by it. ``cells`` (axis
     or ``table`` -> labels) says which cells are in it; left out: those that the grid's blocks list the table for.
-    ``spread`` names the kind of ± (``grid.statistics.KINDS``). ``baseline`` (axis -> label) are the cells whose network
-    looks at no image: a run that is no better has diverged. ``figure``: the table is drawn as well.
+    ``spread`` names the kind of ± (``grid.statistics.KINDS``). ``baseline`` (axis -> label) are the cells of the
+    grid whose network looks at no image: a run that is no better has diverged. They need not be in the table; where they
+    differ in an axis (``fraction``), a value is held against those that share its label. ``figure``: the table is drawn as well.
     """
 
     title: str

@@ -12,6 +12,7 @@ import numpy as np
 
 from echolm.errors import EchoLMError
 from echolm.record import write_atomic
+from grid.statistics import FEWEST_SEEDS, PATIENTS_ONLY, Diverged
 from grid.tables.caption import count
 from grid.tables.definition import FigureDefinition
 from grid.tables.table import Row, Table, Value
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5B5B5B")
 """Okabe and Ito's, which people with any colour vision tell apart."""
 MARKERS = "osD^vPX"
+OVER_BOTH = "95 % interval over patients and seeds"
 BANDS = {
-    "crossed-95": "95 % interval over patients and seeds", "bootstrap-95": "95 % interval over patients",
+    "crossed-95": OVER_BOTH, "bootstrap-95": "95 % interval over patients",
     "bootstrap-90": "90 % interval over patients", "std-over-patients": "± std over patients", "std-over-seeds": "± std over seeds",
     "subset-draws-95": "95 % t-interval over 50 subsets",
 }  # fmt: skip
@@ -41,6 +43,16 @@ SETTINGS: Any = {
 def figure(table: Table) -> str:
     """The figure as SVG text; EchoLMError when the table does not say how it is drawn. The same table gives the same text."""
     return _saved(table, "svg").decode()
+
+
+def band(table: Table) -> str:
+    """What the band is, in words: as its numbers' labels say, which may differ from their kind (``patients only`` under three seeds)."""
+    kind = BANDS.get(table.kind, table.kind)
+    labels = {value.number.label for value in table.values if value.number}
+    if labels == {PATIENTS_ONLY}:
+        return kind.replace(OVER_BOTH, "95 % interval over patients only")
+    few = f" (under {FEWEST_SEEDS} seeds: over patients only)" if PATIENTS_ONLY in labels else ""
+    return kind + few
 
 
 def save(table: Table, folder: Path) -> list[Path]:
@@ -121,8 +133,13 @@ def _line(axis: Any, table: Table, row: Row, places: Sequence[float], number: in
     for place, value in zip(places, row.values, strict=True):
         seeds = [source.value for source in value.sources if source.value is not None]
         axis.plot([place] * len(seeds), seeds, color=colour, marker=".", markersize=3, linestyle="none", alpha=0.5, zorder=3)
-        for run in value.diverged:
+        for run in _drawable(value):
             axis.plot([place], [run.value], color="#b3261e", marker="x", markersize=7, linestyle="none", zorder=5)
+
+
+def _drawable(value: Value) -> list[Diverged]:
+    """The diverged runs that have a value."""
+    return [run for run in value.diverged if np.isfinite(run.value)]
 
 
 def _ends(value: Value) -> tuple[float, float]:
@@ -159,10 +176,10 @@ def _legend(drawn: Figure, table: Table, lines: Sequence[str]) -> None:
     numbers = [value.number for value in table.values if value.number]
     if numbers:
         over = f"{count({n.patients for n in numbers}, 'patient')}, {count({n.seeds for n in numbers}, 'seed')}"
-        handles.append(Patch(color="#5c6475", alpha=0.2, label=f"{BANDS.get(table.kind, table.kind)} ({over}); dots: seeds"))
+        handles.append(Patch(color="#5c6475", alpha=0.2, label=f"{band(table)} ({over}); dots: seeds"))
     if any(value.published for value in table.values) and table.published:
         handles.append(Line2D([], [], color="#5c6475", linestyle=(0, (4, 2.5)), linewidth=1, marker="o", markersize=4, markerfacecolor="white", label=f"published ({table.published.paper}, {table.published.table})"))
-    if any(value.diverged for value in table.values):
+    if any(_drawable(value) for value in table.values):
         handles.append(Line2D([], [], color="#b3261e", marker="x", linestyle="none", label="diverged run"))
     drawn.legend(handles=handles, loc="outside lower left", ncols=2 if len(drawn.axes) > 1 else 1, frameon=False, fontsize=8)
     if any(value.synthetic for value in table.values):

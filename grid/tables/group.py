@@ -22,6 +22,7 @@ def group(grid: TableGrid, name: str) -> dict[tuple[str, ...], tuple[CellsBySeed
     definition, where = grid.tables[name], f"table {name} of grid {grid.name}"
     found = members(grid, name)
     _check_axes(definition, found, where)
+    baseline_cells(grid, name)
     rows: dict[tuple[str, ...], tuple[CellsBySeed, ...]] = {}
     for cell in found:
         labels = tuple(cell.coordinates.get(axis, ABSENT) for axis in definition.rows)
@@ -50,6 +51,23 @@ def members(grid: TableGrid, name: str) -> list[TableCell]:
             hint = suggest(unknown[0], known) if known else suggest(axis, axes)
             raise EchoLMError(f"table {name} of grid {grid.name}: cells: no cell has {axis}={unknown[0]}; {hint}")
     return [cell for cell in grid.cells if all(_labels(cell, axis) & set(labels) for axis, labels in conditions.items())]
+
+
+def baseline_cells(grid: TableGrid, name: str) -> list[TableCell]:
+    """The cells of the grid that its table names as baseline; EchoLMError when it names some that are not there."""
+    wanted = grid.tables[name].baseline
+    found = [cell for cell in grid.cells if all(cell.coordinates.get(axis) == label for axis, label in wanted.items())]
+    for axis, label in wanted.items() if not found else ():
+        if label not in (known := {cell.coordinates[axis] for cell in grid.cells if axis in cell.coordinates}):
+            hint = suggest(label, known) if known else suggest(axis, {axis for cell in grid.cells for axis in cell.coordinates})
+            raise EchoLMError(f"table {name} of grid {grid.name}: baseline: no cell has {axis}={label}; {hint}")
+    return found if wanted else []
+
+
+def telling_axes(cells: Sequence[TableCell]) -> list[str]:
+    """The axes but the seed in which cells differ."""
+    axes = dict.fromkeys(axis for cell in cells for axis in cell.coordinates if axis != SEED)
+    return [axis for axis in axes if len({cell.coordinates.get(axis) for cell in cells}) > 1]
 
 
 def _labels(cell: TableCell, axis: str) -> set[str]:

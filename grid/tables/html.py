@@ -29,6 +29,7 @@ from grid.tables.text import (
     paper_labels,
     paper_notes,
     published,
+    quoted_labels,
     verdict_notes,
 )  # fmt: skip
 
@@ -77,7 +78,8 @@ def _numbers(table: Table, folder: Path | None, anchors: Mapping[str, str]) -> s
     further = counts(table)
     heads = [f"<th>{escape(axis)}</th>" for axis in table.axes]
     heads += [f'<th class="n">{escape(text)}</th>' for text in (*(column.heading for column in table.columns), *further)]
-    lines, before = [], tuple("" for _ in table.axes)
+    lines = [_paper(table, row, quoted_labels(row), len(further)) for row in table.quoted]
+    before = tuple("" for _ in table.axes)
     for index, row in enumerate(table.rows):
         cells = _labels(row.labels, before)
         cells += [_place(table, row, column, value, folder, anchors) for column, value in headed(table, row)]
@@ -86,7 +88,7 @@ def _numbers(table: Table, folder: Path | None, anchors: Mapping[str, str]) -> s
         lines.append(f"<tr{first}>{''.join(cells)}</tr>")
         before = row.labels
         if has_paper(row):
-            lines.append(_paper(table, row, len(further)))
+            lines.append(_paper(table, row, paper_labels(table, row), len(further)))
     return f'<table class="numbers">\n<thead><tr>{"".join(heads)}</tr></thead>\n<tbody>\n' + "\n".join(lines) + "\n</tbody>\n</table>"
 
 
@@ -150,9 +152,9 @@ def _link(path: str, folder: Path | None) -> str:
     return Path(path).absolute().as_uri() if folder is None else quote(Path(os.path.relpath(path, folder)).as_posix())
 
 
-def _paper(table: Table, row: Row, further: int) -> str:
+def _paper(table: Table, row: Row, labels: Sequence[str], further: int) -> str:
     """The line with the published numbers, each with its verdict."""
-    cells = [f'<th scope="row">{escape(label)}</th>' for label in paper_labels(table, row)]
+    cells = [f'<th scope="row">{escape(label)}</th>' for label in labels]
     for column, value in headed(table, row):
         text = escape(published(value, column.digits))
         if value.verdict and not one_outcome(table):

@@ -23,6 +23,7 @@ from grid.statistics import (
     resample,
     standings,
     theirs,
+    told,
     verdict,
 )  # fmt: skip
 from grid.statistics.kinds import Interval
@@ -32,12 +33,14 @@ from grid.tables.table import Missing, Source, Value
 
 Place = tuple[int, int]
 """Row and column."""
+LOST = "its training ended with a loss that is not finite"
 
 
 @dataclass(frozen=True)
 class Draft:
     """A place before it is judged: ``runs`` are its rows, None without any or where ``refused`` says why they make no number;
-    ``data`` the names of the data that its runs are of. The rest as in ``Value``."""
+    ``data`` the names of the data that its runs are of; ``baseline`` what a network that looks at no image reaches. The rest as
+    in ``Value``."""
 
     runs: Runs | None
     refused: str
@@ -47,21 +50,23 @@ class Draft:
     data: frozenset[str]
     notes: tuple[str, ...]
     published: Published | None
+    baseline: float | None = None
 
 
 def judged(definition: TableDefinition, labels: Sequence[tuple[str, ...]], drafts: Sequence[Sequence[Draft]], used: Kind) -> list[tuple[Value, ...]]:
     """The values of all rows; EchoLMError when the kind of ± does not exist for a statistic."""
     resampled = _resampled(definition.columns, drafts)
     columns = definition.columns
-    stand = _standings(columns, len(labels), resampled)
-    baselines = [_baseline(definition, labels, at, resampled) for at in range(len(columns))]
+    failed: dict[Place, tuple[Diverged, ...]] = {(row, at): _lost(draft) for row, own in enumerate(drafts) for at, draft in enumerate(own)}
+    for (row, at), value in resampled.items():
+        failed[row, at] = (*_diverged(value, columns[at], drafts[row][at].baseline), *failed[row, at])
+    stand = _standings(columns, len(labels), {place: value for place, value in resampled.items() if not failed[place]})
     found = []
     for row, own in enumerate(labels):
         values = []
         for at, (column, draft) in enumerate(zip(columns, drafts[row], strict=True)):
-            value = resampled.get((row, at))
-            baseline = None if _is_baseline(definition, own, column) else baselines[at]
-            values.append(_value(draft, value, column, used, baseline, stand.get((row, at)), _stand_in(definition, own, column)))
+            place, stand_in = (row, at), _stand_in(definition, own, column)
+            values.append(_value(draft, resampled.get(place), column, used, failed[place], stand.get(place), stand_in))
         found.append(tuple(values))
     return found
 
@@ -82,22 +87,12 @@ def _resampled(columns: Sequence[ColumnDefinition], drafts: Sequence[Sequence[Dr
 
 
 def _standings(columns: Sequence[ColumnDefinition], rows: int, resampled: Mapping[Place, Resampled]) -> dict[Place, Standing]:
-    """How each value stands in its column, for columns whose better direction is known."""
+    """How each value stands in its column, for columns whose better direction is known. A value with a diverged run is not
+    among ``resampled``: one failed seed widens its interval so far that it would be bold beside anything."""
     known = [(at, column.direction) for at, column in enumerate(columns)]
     directed = [(at, better) for at, better in known if better]
     found = standings([([resampled.get((row, at)) for row in range(rows)], better) for at, better in directed])
     return {(row, at): own[row] for (at, _), own in zip(directed, found, strict=True) for row in range(rows)}
-
-
-def _is_baseline(definition: TableDefinition, labels: Sequence[str], column: ColumnDefinition) -> bool:
-    place = {**dict(zip(definition.rows, labels, strict=True)), **column.where}
-    return bool(definition.baseline) and all(place.get(axis) == label for axis, label in definition.baseline.items())
-
-
-def _baseline(definition: TableDefinition, labels: Sequence[tuple[str, ...]], at: int, resampled: Mapping[Place, Resampled]) -> float | None:
-    """What a network that looks at no image reaches in a column."""
-    rows = [row for row, own in enumerate(labels) if _is_baseline(definition, own, definition.columns[at]) and (row, at) in resampled]
-    return resampled[rows[0], at].estimate if rows else None
 
 
 def _stand_in(definition: TableDefinition, labels: Sequence[str], column: ColumnDefinition) -> str:
@@ -109,22 +104,20 @@ def _stand_in(definition: TableDefinition, labels: Sequence[str], column: Column
 
 
 def _value(
-    draft: Draft, value: Resampled | None, column: ColumnDefinition, used: Kind, baseline: float | None,
+    draft: Draft, value: Resampled | None, column: ColumnDefinition, used: Kind, failed: tuple[Diverged, ...],
     standing: Standing | None, stand_in: str,
 ) -> Value:  # fmt: skip
     bare = Value(
-        None, draft.sources, draft.missing, draft.synthetic, draft.notes, draft.published, refused=draft.refused
-    )
+        None, draft.sources, draft.missing, draft.synthetic, (*draft.notes, *_notes(value, failed, column.digits)), draft.published,
+        diverged=failed, refused=draft.refused,
+    )  # fmt: skip
     if value is None:
         return bare
-    failed = _diverged(value, column, baseline)
     return replace(
         bare,
         number=_number(value, used),
         sources=tuple(replace(source, value=float(own)) for source, own in zip(draft.sources, value.full, strict=True)),
-        notes=(*draft.notes, *_notes(value, failed, column.digits)),
-        standing=standing,
-        diverged=failed,
+        standing=Standing(False) if failed else standing,
         verdict=_verdict(draft, value, failed, stand_in, column.digits) if draft.published else None,
         resampled=value,
     )
@@ -140,15 +133,26 @@ def _diverged(value: Resampled, column: ColumnDefinition, baseline: float | None
     return tuple(run for run in diverged(value, "higher") if not np.isfinite(run.value))
 
 
-def _notes(value: Resampled, failed: Sequence[Diverged], digits: int) -> list[str]:
-    """Each diverged run, and what the number would be without them."""
+def _lost(draft: Draft) -> tuple[Diverged, ...]:
+    """Trainings that ended with a loss that is not finite: there is nothing of them to count."""
+    return tuple(Diverged(item.seed, float("nan"), LOST) for item in draft.missing if item.diverged)
+
+
+def _notes(value: Resampled | None, failed: Sequence[Diverged], digits: int) -> list[str]:
+    """Each diverged run; and whether the number counts them, and what it would be without."""
+    counted = [run for run in failed if value and run.seed in value.runs.seeds]
+    lost = [run for run in failed if run not in counted]
+    found = [f"{told(lost)}{'; not in the number' if value else ''}"] if lost else []
+    return [*found, *_counted(value, counted, digits)] if value else found
+
+
+def _counted(value: Resampled, failed: Sequence[Diverged], digits: int) -> list[str]:
     if not failed:
         return []
     seeds = {run.seed for run in failed}
     others = [own for seed, own in zip(value.runs.seeds, value.full.tolist(), strict=True) if seed not in seeds]
     without = f"; without: {np.mean(others):.{digits}f} from {len(others)} of {value.seeds} seeds" if others else ""
-    runs = "; ".join(str(run) for run in failed)
-    return [f"{runs}; counted in the number{without}"]
+    return [f"{told(failed)}; counted in the number{without}"]
 
 
 def _verdict(draft: Draft, value: Resampled, failed: Sequence[Diverged], stand_in: str, digits: int) -> Verdict | None:

@@ -20,6 +20,7 @@ from grid.tables.text import (
     paper_labels,
     paper_notes,
     published,
+    quoted_labels,
     verdict_notes,
 )  # fmt: skip
 
@@ -73,7 +74,9 @@ def _key(table: Table) -> str:
 
 
 def _body(table: Table, further: Sequence[Sequence[str]]) -> list[str]:
-    lines, before = [], table.rows[0].labels[0] if table.rows else ""
+    quoted = [[*map(escape, quoted_labels(row)), *_paper_numbers(table, row)] for row in table.quoted]
+    lines = [_line([*(rf"\textit{{{text}}}" if text else "" for text in own), *("" for _ in further)]) for own in quoted]
+    before = table.rows[0].labels[0] if table.rows else ""
     for index, row in enumerate(table.rows):
         if row.labels[0] != before:
             lines.append(r"\addlinespace")

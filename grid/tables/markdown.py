@@ -19,6 +19,7 @@ from grid.tables.text import (
     paper_labels,
     paper_notes,
     published,
+    quoted_labels,
     verdict_notes,
 )  # fmt: skip
 
@@ -51,7 +52,7 @@ def counts(table: Table) -> dict[str, list[str]]:
 def _aligned(table: Table) -> str:
     """The lines of the Markdown table, every column as wide as its widest text; numbers to the right."""
     further = counts(table)
-    body = []
+    body = [[*quoted_labels(row), *_paper_numbers(table, row), *("" for _ in further)] for row in table.quoted]
     for index, row in enumerate(table.rows):
         body.append([*row.labels, *_numbers(table, row), *(texts[index] for texts in further.values())])
         if has_paper(row):

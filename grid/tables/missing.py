@@ -38,8 +38,13 @@ def gaps(table: Table) -> list[Gap]:
     found = list(dict.fromkeys(gap for place, value in expected for gap in _gaps(place, value)))
     if not any(value.seeds for value in table.values) and len({(gap.reason, gap.remedy) for gap in found}) == 1:
         return [Gap((), (), found[0].reason, found[0].remedy)]
+    return together(found, [place for place, _ in expected])
+
+
+def together(found: list[Gap], places: Sequence[Mapping[str, str]]) -> list[Gap]:
+    """Gaps that say the same, merged over the axes of all ``places`` that could have one."""
     labels: dict[str, dict[str, None]] = {}
-    for place, _ in expected:
+    for place in places:
         for axis, label in place.items():
             labels.setdefault(axis, {})[label] = None
     for axis in reversed(labels):
@@ -51,11 +56,12 @@ STANDINGS = {
     "interrupted": ("the run was interrupted", "launch"),
     "running": ("the run is not complete yet", "status"),
     "failed": ("the run failed", "retry"),
+    "diverged": ("the training diverged, as it would again: change its configuration in the grid's file, such as to a lower learning rate", "status"),
     "pruned": ("the run was pruned", "retry"),
     "cancelled": ("the run was cancelled", "retry"),
     "complete": ("the run was not collected", "collect"),
 }
-"""State of a cell -> why a table lacks it, and the command for that (see ``Missing``)."""
+"""State of a cell (``echolm.record.cell_standing``) -> why a table lacks it, and the command for that (see ``Missing``)."""
 
 
 def missing(seed: str, cell: str, state: str, collected: bool) -> Missing:
@@ -63,14 +69,22 @@ def missing(seed: str, cell: str, state: str, collected: bool) -> Missing:
     reason, remedy = STANDINGS.get(state, ("no complete run was collected", "launch"))
     if collected:
         reason = "the predictions were not collected"
-    return Missing(seed, cell, reason, remedy)
+    return Missing(seed, cell, reason, remedy, diverged=state == "diverged" and not collected)
 
 
 def command(table: Table, places: Mapping[str, Sequence[str]], remedy: str = "launch") -> str:
     """The command ``remedy`` (see ``Missing``) for what is missing at ``places``, axis -> labels."""
     if remedy == "collect":
         return shlex.join([*table.program, "collect", table.grid])
-    where = list(table.where)
+    return _in_grid(table, list(table.where), places, remedy)
+
+
+def baseline_command(table: Table) -> str:
+    """The command that runs the baselines which a table lacks; they need not be among its cells."""
+    return _in_grid(table, [], table.unheld, "launch")
+
+
+def _in_grid(table: Table, where: list[str], places: Mapping[str, Sequence[str]], remedy: str) -> str:
     where += [f"{axis}={','.join(labels)}" for axis, labels in places.items() if tuple(labels) != (ABSENT,)]
     options = [word for text in where for word in ("--where", text)]
     on = ["--on", "local"] if remedy == "launch" else []

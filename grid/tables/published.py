@@ -11,7 +11,7 @@ contradicts itself, each for the rows whose columns hold the words of its ``wher
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -95,6 +95,26 @@ def find(
         at = " ".join(f"{axis}={label}" for axis, label in place.items())
         raise EchoLMError(f"{source.paper}.csv: table {source.table}: {len(found)} rows fit {at}")
     return found[0] if found else None
+
+
+def alone(
+    numbers: list[Published], source: PublishedSource, axes: Sequence[str], columns: Sequence[ColumnDefinition]
+) -> list[tuple[tuple[str, ...], tuple[Published | None, ...]]]:
+    """The rows that ``source.alone`` names: labels on ``axes`` ("" where the paper has none), and the number of each column.
+
+    EchoLMError when the table has no number with these labels.
+    """
+    rows = []
+    for wanted in source.alone:
+        found = [number for number in numbers if wanted.items() <= number.labels.items()]
+        if not found:
+            at = " ".join(f"{axis}={label}" for axis, label in wanted.items())
+            known = {number.labels[axis] for number in numbers for axis in wanted if axis in number.labels}
+            raise EchoLMError(f"published.alone: table {source.table} of {source.paper} has no number at {at}; {suggest(at.rpartition('=')[2], known)}")
+        places = [{"metric": column.quantity, "slot": column.slot, **column.where} for column in columns]
+        own = [next((number for number in found if number.fits({**number.labels, **place})), None) for place in places]
+        rows.append((tuple(found[0].labels.get(axis, "") for axis in axes), tuple(own)))
+    return rows
 
 
 @cache

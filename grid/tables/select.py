@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from echolm.errors import EchoLMError
+from echolm.registry import suggest
 from grid.statistics import Rows, Statistic
 from grid.tables.definition import ColumnDefinition
 from grid.tables.results import read_columns
@@ -25,6 +26,7 @@ class Predictions:
     def __init__(self, columns: Sequence[ColumnDefinition]) -> None:
         self._names = list(dict.fromkeys(name for column in columns for name in read_by(column.made())))
         self._path, self._test = Path(), pa.table({})
+        self._there: dict[str, set[str]] = {"target": set(), "slot": set()}
 
     def rows(self, path: Path, column: ColumnDefinition) -> Rows:
         """The test rows of one column; a value that is not there is NaN.
@@ -34,6 +36,8 @@ class Predictions:
         if path != self._path:
             table = read_columns(path, [*KEYS, *self._names])
             self._path, self._test = path, table.filter(pc.equal(table["split"], "test"))
+            for name, known in self._there.items():
+                known.update(filter(None, pc.unique(self._test[name]).to_pylist()))
         test = self._test
         for name in ("target", "slot"):
             if wanted := getattr(column, name):
@@ -43,6 +47,14 @@ class Predictions:
         ids = {name: np.array(test[name].to_pylist(), dtype=str) for name in ("patient", "sample")}
         values = {name: _numbers(test[name], f"column {column.heading!r}: {name} of {path}") for name in read_by(column.made())}
         return Rows(ids["patient"], values, ids["sample"])
+
+
+    def check(self, columns: Sequence[ColumnDefinition]) -> None:
+        """EchoLMError for a column whose target or slot none of the files that were read has, where they have others."""
+        for column in columns:
+            for name, there in self._there.items():
+                if there and (wanted := getattr(column, name)) and wanted not in there:
+                    raise EchoLMError(f"column {column.heading!r}: no {name} {wanted!r}; {suggest(wanted, there)}")
 
 
 def read_by(statistic: Statistic) -> list[str]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from echolm.errors import EchoLMError
 from echolm.registry import suggest
-from grid.statistics import Resampled, SeedsNeeded
-from grid.tables.build import build
+from grid.statistics import Diverged, Resampled, SeedsNeeded, told
+from grid.tables.build import State, build
 from grid.tables.definition import SEED, ColumnDefinition, TableCell, TableDefinition, TableGrid
 from grid.tables.further import FurtherCell, FurtherGrid
-from grid.tables.table import Value
+from grid.tables.table import ABSENT, Value
+from grid.tables.text import PHANTOM
 
 TABLE, VALUE = "comparison", "value"
+REMEDY = "give the cells a configuration that trains, such as a lower learning rate, in the grid's file"
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,32 @@ class Selected:
     def seeds(self) -> tuple[str, ...]:
         """The seeds that the grid has for it."""
         return tuple(cell.coordinates.get(SEED, "") for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One side of a comparison. ``cells``: seed -> cell id. ``diverged``, ``notes`` and ``synthetic`` as in a table's ``Value``."""
+
+    resampled: Resampled
+    cells: Mapping[str, str]
+    diverged: tuple[Diverged, ...] = ()
+    notes: tuple[str, ...] = ()
+    synthetic: bool = False
+
+    @property
+    def name(self) -> str:
+        """As it was typed."""
+        return self.resampled.runs.name
+
+    @property
+    def undefined(self) -> bool:
+        """Whether a seed's value, and so the mean, is not a finite number."""
+        return not math.isfinite(self.resampled.estimate)
+
+    @property
+    def failed(self) -> str:
+        """The diverged seeds with their cells, in words; "" without any."""
+        return _failed(self.diverged, self.cells)
 
 
 def selected(grid: TableGrid, text: str) -> Selected:
@@ -70,17 +99,43 @@ def column_of(grid: TableGrid, values: Sequence[Selected], heading: str = "") ->
     return found[heading] if heading else columns[0]
 
 
-def pair(grid: TableGrid, results: Path | None, first: Selected, second: Selected, column: ColumnDefinition) -> tuple[Resampled, Resampled]:
-    """Both values in the same resamples; EchoLMError when one has no complete run, or runs that cannot be averaged."""
+def pair(
+    grid: TableGrid, results: Path | None, first: Selected, second: Selected, column: ColumnDefinition, state: State | None = None
+) -> tuple[Compared, Compared]:
+    """Both values in the same resamples, with what a table would say about them; ``state`` as for ``build``.
+
+    EchoLMError when one has no complete run, runs that cannot be averaged, or a seed whose value is not a number.
+    """
     if first.cells == second.cells:
         raise EchoLMError(f"{first.text!r} and {second.text!r} are the same cells; nothing to compare")
     cells = [
-        FurtherCell(cell.id, {VALUE: one.text, SEED: cell.coordinates.get(SEED, "-")}, (TABLE,)) for one in (first, second) for cell in one.cells
+        FurtherCell(cell.id, {SEED: ABSENT, **cell.coordinates, VALUE: one.text}, (TABLE,)) for one in (first, second) for cell in one.cells
     ]
+    chosen = {cell.id for cell in cells}
+    baselines = [grid.tables[name].baseline for cell in (*first.cells, *second.cells) for name in cell.tables if name in grid.tables]
+    cells += [FurtherCell(cell.id, cell.coordinates, ()) for cell in grid.cells if cell.id not in chosen]
     own = column.model_copy(update={"where": {}})
-    definition = TableDefinition(title=TABLE, rows=(VALUE,), columns=(own,))
-    table = build(FurtherGrid(grid.name, grid.title, cells, {TABLE: definition}, grid.typed), TABLE, results)
+    definition = TableDefinition(title=TABLE, rows=(VALUE,), columns=(own,), baseline=next(filter(None, baselines), {}))
+    table = build(FurtherGrid(grid.name, grid.title, cells, {TABLE: definition}, grid.typed), TABLE, results, state=state)
     return _found(grid, first, table.rows[0].values[0]), _found(grid, second, table.rows[1].values[0])
+
+
+def remarks(sides: Sequence[Compared]) -> list[str]:
+    """What a reader must know beside a comparison: diverged runs, notes on either value, synthetic data, and that p is of it alone."""
+    found = [f"{side.name}: {note}." for side in sides for note in side.notes]
+    if synthetic := [side.name for side in sides if side.synthetic]:
+        found.append(f"{' and '.join(synthetic)}: {PHANTOM}, which says nothing about patients.")
+    return [*found, "p is of this comparison alone, not adjusted for others: a table's bold print is."]
+
+
+def plannable(sides: Sequence[Compared]) -> None:
+    """EchoLMError when more seeds cannot be planned from these, as some diverged."""
+    for side in sides:
+        if side.diverged:
+            raise EchoLMError(
+                f"{side.name!r}: {side.failed}; how many seeds would decide cannot be said from runs that failed to train; "
+                f"{REMEDY} and compare those"
+            )
 
 
 def seeds_to_run(grid: TableGrid, value: Selected, have: Resampled, more: int) -> tuple[list[str], list[str]]:
@@ -117,9 +172,20 @@ def _plain(column: ColumnDefinition) -> str:
     return column.model_copy(update={"label": "", "where": {}}).heading
 
 
-def _found(grid: TableGrid, chosen: Selected, value: Value) -> Resampled:
+def _failed(diverged: Sequence[Diverged], cells: Mapping[str, str]) -> str:
+    which = ", ".join(cells.get(run.seed, "") for run in diverged)
+    return f"{'cell' if len(diverged) == 1 else 'cells'} {which}: {told(diverged)}"
+
+
+def _found(grid: TableGrid, chosen: Selected, value: Value) -> Compared:
+    cells = {cell.coordinates.get(SEED, ABSENT): cell.id for cell in chosen.cells}
+    if value.resampled is None and value.diverged:
+        raise EchoLMError(f"{chosen.text!r}: {_failed(value.diverged, cells)}, and no other run was collected; {REMEDY}")
     if value.resampled is None:
         reason = value.refused or "no complete run was collected"
         where = " ".join(f"--where {axis}={label}" for axis, label in chosen.conditions.items())
         raise EchoLMError(f"{chosen.text!r}: {reason}; type: echolm launch {grid.typed} --on local {where}, then: echolm collect {grid.name}")
-    return value.resampled
+    found = Compared(value.resampled, cells, value.diverged, value.notes, value.synthetic)
+    if found.undefined:
+        raise EchoLMError(f"{chosen.text!r}: {found.failed}; its mean over seeds is not defined; {REMEDY} and compare those")
+    return found

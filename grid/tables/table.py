@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from grid.statistics import Diverged, Number, Resampled, Standing, Verdict
@@ -14,12 +15,16 @@ ABSENT = "-"
 
 @dataclass(frozen=True)
 class Missing:
-    """A seed without a number, why, and the command of EchoLM that changes that: launch, retry, collect or status."""
+    """A seed without a number, why, and the command of EchoLM for that: launch, retry, collect or status.
+
+    ``diverged``: its training ended with a loss that is not finite, so there is no number.
+    """
 
     seed: str
     cell: str
     reason: str
     remedy: str = "launch"
+    diverged: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,8 @@ class Value:
 
     ``sources`` are the runs behind it, by seed; ``notes`` say what is unusual about it. ``published`` is the paper's number
     for this place, ``verdict`` what the rule makes of it. ``standing``: how it stands in its column (bold or not).
-    ``diverged``: runs among its seeds that failed to train; they are in the number, which is marked. ``resampled``: its
-    rows, for whoever compares.
+    ``diverged``: runs among its seeds that failed to train: the number is marked, and counts those that have predictions.
+    ``resampled``: its rows, for whoever compares.
     """
 
     number: Number | None
@@ -105,7 +110,9 @@ class Table:
     """``kind`` is the name of the kind of ± of its own numbers (see ``grid.statistics.KINDS``).
 
     ``where``: the conditions (``axis=label``) by which a command selects the table's cells in its grid. ``typed``: the grid
-    as commands name it, by its name or the path of its file; ``program``: the words that commands begin with.
+    as commands name it, by its name or the path of its file; ``program``: the words that commands begin with. ``quoted``: rows of the paper without
+    cells of the grid, whose values are published ones alone. ``unheld``: axis
+    -> labels of the baselines that values would be held against, and that have no run.
     """
 
     grid: str
@@ -120,6 +127,8 @@ class Table:
     where: tuple[str, ...] = ()
     typed: str = ""
     program: tuple[str, ...] = ("echolm",)
+    quoted: tuple[Row, ...] = ()
+    unheld: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def values(self) -> list[Value]:

@@ -6,9 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from grid.tables.definition import ColumnDefinition
+from grid.tables.missing import baseline_command
 from grid.tables.table import ABSENT, Row, Table, Value
+from grid.tables.undecided import undecided
 
 MISSING = "missing"
+DIVERGED = "diverged"
 REFUSED = "not averaged"
 PHANTOM = "synthetic data (phantom)"
 PAPER = "paper"
@@ -30,10 +33,12 @@ class Note:
 
 
 def number(value: Value, digits: int) -> str:
-    """``91.20 ± 3.10``, ``missing``, ``not averaged``, or ``-`` for a place that the grid has no cell for."""
+    """``91.20 ± 3.10``, ``missing``, ``diverged`` where all seeds did, ``not averaged``, or ``-`` for a place without a cell."""
     if value.number is not None:
         return value.number.text(digits)
-    return REFUSED if value.refused else MISSING if value.expected else ABSENT
+    if value.refused or not value.expected:
+        return REFUSED if value.refused else ABSENT
+    return DIVERGED if all(item.diverged for item in value.missing) else MISSING
 
 
 def published(value: Value, digits: int) -> str:
@@ -73,6 +78,11 @@ def paper_labels(table: Table, row: Row) -> list[str]:
     return [f"{PAPER}: {first}" if first else PAPER, *rest]
 
 
+def quoted_labels(row: Row) -> list[str]:
+    """The labels of a row of the paper alone."""
+    return [f"{PAPER}: {row.labels[0]}", *row.labels[1:]]
+
+
 def one_outcome(table: Table) -> bool:
     """Whether the verdict on all published numbers is the same for the same reason, so that once is enough."""
     verdicts = [value.verdict for value in table.values if value.verdict]
@@ -90,7 +100,16 @@ def notes(table: Table) -> list[Note]:
             texts += [value.standing.reason] if value.number and value.standing and value.standing.reason else []
             for text in texts:
                 found.setdefault(text, []).append((row, column))
-    return [note for text, places in found.items() for note in _placed(table, places, text)]
+    placed = [note for text, places in found.items() for note in _placed(table, places, text)]
+    return [*_unheld(table), *placed, *(Note(one.places, one.text) for one in undecided(table))]
+
+
+def _unheld(table: Table) -> list[Note]:
+    if not table.unheld:
+        return []
+    which = ", ".join(f"{axis} {'/'.join(labels)}" for axis, labels in table.unheld.items())
+    what = f"the baseline ({which}) has no run, so a run that is no better than a network that looks at no image is not told"
+    return [Note("", f"{what}; type: `{baseline_command(table)}`")]
 
 
 def paper_notes(table: Table) -> list[Note]:
@@ -103,8 +122,18 @@ def paper_notes(table: Table) -> list[Note]:
     everywhere = sum(value.published is not None for value in table.values)
     every = [Note("", text) for text, places in found.items() if len(places) == everywhere]
     some = [(text, places) for text, places in found.items() if len(places) < everywhere]
-    return [*every, *(note for text, places in some for note in _placed(table, places, text))]
+    placed = [note for text, places in some for note in _placed(table, places, text)]
+    return [*every, *_quoted_notes(table, {note.text for note in every}), *placed]
 
+
+def _quoted_notes(table: Table, known: set[str]) -> list[Note]:
+    """On rows of the paper alone: how their numbers were obtained, and contradictions."""
+    found = []
+    for row in table.quoted:
+        numbers = [value.published for value in row.values if value.published]
+        texts = dict.fromkeys(text for number in numbers for text in (number.note, *number.contradictions) if text and text not in known)
+        found += [Note(f"{PAPER}: {row.labels[0]}", text) for text in texts]
+    return found
 
 def verdict_notes(table: Table) -> list[Note]:
     """The published numbers that differ from ours, with the arithmetic."""

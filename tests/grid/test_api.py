@@ -57,8 +57,17 @@ def test_the_frames_hold_the_numbers_of_the_tables(workspace: Path) -> None:
     [pair] = here.comparisons("mine", "main", margin=5).to_dict("records")
     assert pair["difference"] == pytest.approx(tables["mean"][0] - tables["mean"][1])
     assert pair["low"] < pair["difference"] < pair["high"] and pair["adjusted_p"] == pair["p"] and pair["crossed"]
+    assert (pair["first_diverged"], pair["second_diverged"], pair["synthetic"]) == ([], [], False)
     kinds = here.tables("mine", "main", "std-over-seeds")
     assert kinds["spread"].tolist() == pytest.approx([np.std(values, ddof=1) for values in kinds["values"]])
+
+
+def test_a_diverged_run_stands_beside_its_comparison(workspace: Path) -> None:
+    path = workspace / "results" / "mine" / "predictions" / f"{'gcn1'.ljust(16, '0')}.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(table.column_names.index("dice"), "dice", pa.array(np.linspace(5, 15, 20))), path)
+    [pair] = Results(workspace).comparisons("mine", "main").to_dict("records")
+    assert (pair["first"], pair["first_diverged"], pair["second_diverged"]) == ("tiny-r3d, mlp", [], ["1"])
 
 
 def test_what_is_not_there_says_what_to_type(workspace: Path) -> None:

@@ -54,12 +54,13 @@ def means(shell: Shell, grid: str, column: str, slot: str) -> dict[str, float]:
 def test_a_difference_of_one_seed_says_what_it_cannot_claim(two: Shell) -> None:
     told = two.inside("compare", "two", "head=gcn", "head=mlp")
     assert told.status == 0 and "Dice ED (%): head=gcn - head=mlp" in told.out and "5 patients" in told.out
+    assert "- head=gcn and head=mlp: synthetic data (phantom)" in told.out and "not adjusted for others" in told.out
     found = json.loads(two.inside("compare", "two", "head=gcn", "head=mlp", "--column", "mke ES", "--margin", "50", "--json").out)
     expected = means(two, "two", "mke", "ES")
     assert found["difference"] == pytest.approx(expected["gcn"] - expected["mlp"], abs=1e-4)
     assert found["low"] <= found["difference"] <= found["high"] and found["patients"] == 5 and not found["crossed"]
     assert found["claim"], "one seed: networks as trained, no claim about the method"
-    assert found["equivalent"] is True
+    assert found["equivalent"] is True and found["synthetic"] == [True, True] and len(found["diverged"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -90,6 +91,23 @@ def test_the_commands_that_are_told_run_the_missing_seeds(two: Shell) -> None:
     assert [two.record(cell).attempts() for cell in cells] == [[1]] * 6
     table = json.loads(two.inside("tables", "two-more", "--json").out)
     assert "3 seeds" in two.inside("compare", "two-more", "head=gcn", "head=mlp").out, table
+
+
+def test_a_training_that_really_diverges_is_shown_as_such(tiny: Path, tmp_path: Path) -> None:
+    """Its loss is not finite; the same would happen again, so nothing tells one to run it again."""
+    shell = Shell(tmp_path, tiny / "store")
+    rates = [{"label": label, "set": {"optimizer.lr": lr}} for label, lr in (("usual", 1e-3), ("hot", 1e30))]
+    grid = shell.grid({"optimizer": rates, "seed": [0]}, name="rates", epochs=1, head="mlp", optimizer="adam")
+    grid.write_text(grid.read_text() + TABLES.replace("rows: [head]", "rows: [optimizer]"))
+    assert shell("launch", grid, "--on", "local").status == 1
+    told = shell.inside("tables", "rates")
+    assert told.status == 0 and told.out.count("diverged†") == 2 and "lower learning rate" in told.out and "retry" not in told.out, told
+    for command in ("compare", "seeds-needed"):
+        done = shell.inside(command, "rates", "optimizer=hot", "optimizer=usual")
+        assert done.status == 1 and "seed 0 diverged" in done.err and "nan" not in done.err, done
+    assert shell.inside("report", "rates").status == 0
+    page = (shell.workspace.results("rates") / "report.html").read_text()
+    assert "such as to a lower learning rate" in page and "echolm retry" not in page
 
 
 def test_a_new_table_is_a_file_and_figures_go_to_a_folder(two: Shell) -> None:

@@ -94,3 +94,14 @@ def test_what_was_resampled_apart_is_refused() -> None:
 
 def test_p_as_text() -> None:
     assert [p_text(p) for p in (0.0002, 0.012, 0.0999, 0.5)] == ["p < 0.001", "p = 0.012", "p = 0.100", "p = 0.50"]
+
+
+@pytest.mark.parametrize("seeds", [(3, 3), (1, 1)])
+def test_a_difference_with_nan_is_undefined_in_words(seeds: tuple[int, int]) -> None:
+    """Never ``+nan``, nor seeds to run that would not help."""
+    first, second = pair(1.0, seeds)
+    table = first.runs.column("dice").copy()
+    table[0, 0] = np.nan
+    found = compare(*resample([value(table, "gcn"), second.runs], DICE))
+    assert np.isnan(found.difference) and "undefined" in found.sentence() and "nan" not in found.sentence()
+    assert found.claim == "" and "Seeds to run" not in found.sentence()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from statistics_support import runs, value
 
-from grid.statistics import R2, Mean, Resampled, diverged, resample
+from grid.statistics import R2, Mean, Resampled, diverged, resample, told
 
 
 def seeds(*means: float, spread: float = 4.0) -> Resampled:
@@ -18,6 +18,8 @@ def test_not_better_than_a_model_that_looks_at_no_image() -> None:
     assert [one.seed for one in found] == ["0", "2"] and "looks at no image" in str(found[0])
     assert [one.seed for one in diverged(seeds(9.0, 2.0, spread=40), "lower", baseline=8.5)] == ["0"]
     assert not diverged(seeds(78.0, 75.0), "higher")
+    assert told(found) == "seeds 0, 2 diverged (78.00, 75.00: not better than 78.00, which looks at no image)"
+    assert told(found[:1]) == str(found[0]) == "seed 0 diverged (78.00 is not better than 78.00, which looks at no image)"
 
 
 def test_far_below_its_best_seed() -> None:

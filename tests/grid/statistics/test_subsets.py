@@ -47,6 +47,7 @@ def test_it_is_no_interval_for_the_population() -> None:
     wide = CrossedBootstrap(resamples=500).number(value(tables[0]), DICE)
     assert wide.high is not None and wide.low is not None
     assert wide.high - wide.low > 3 * (SubsetTInterval().number(value(tables[0]), DICE).spread or 0)
+    assert "is judged by the value on the whole test set" in SubsetTInterval().caption("400 patients", "1 seed")
     assert "95" not in (caption := SubsetTInterval().caption("400 patients", "1 seed")) or "not how sure the value is" in caption
 
 

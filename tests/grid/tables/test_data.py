@@ -74,7 +74,7 @@ def test_published_numbers_have_columns_of_their_own(grid: Any, results: Any) ->
     ]
     assert [rows[-1][name] for name in ("published", "published_spread", "published_kind")] == ["", "", ""]
     found = plain(table)
-    assert found["published"] == {**source, "labels": {}}
+    assert found["published"] == {**source, "labels": {}, "alone": []}
     values = [row["values"]["MKE ED (px)"]["published"] for row in found["rows"]]
     contradictions = values[1].pop("contradictions")
     assert values[1] == {"value": 2.3, "spread": 0.96, "kind": "std over 1264 test videos", "note": ""}

@@ -78,7 +78,17 @@ def test_a_diverged_run_is_marked_and_told_with_the_number_without_it(table: Any
     assert f"counted in the number; without: {others:.2f} from 2 of 3 seeds" in value.notes[0]
     assert value.number.estimate == pytest.approx(np.mean([source.value for source in value.sources]))
     text = markdown(made)
-    assert "†" in text.splitlines()[4] and "a run among its seeds diverged; see the notes." in text
+    assert "†" in text.splitlines()[4] and "a run among its seeds diverged, so it is never bold; see the notes." in text
+
+
+def test_a_value_with_a_diverged_run_is_never_bold(table: Any) -> None:
+    """Its failed seed widens its interval so far that nothing is significantly better."""
+    shifts = {"tiny-r3d.mlp": (0, -30, 0.1), "tiny-r3d.gcn": (0, 0.1, -0.1), "tiny-mvit.mlp": (0.05, 0.0, -0.05)}
+    made = table(shifts)
+    assert [row.values[0].bold for row in made.rows] == [False, True, True, False]
+    assert made.rows[0].values[0].standing.comparison is None
+    lines = markdown(made).splitlines()
+    assert "**" not in lines[4] and "†" in lines[4] and not any("missing" in line for line in lines if line.startswith("- tiny-r3d, mlp"))
 
 
 def test_a_run_that_is_no_better_than_the_baseline_has_diverged(table: Any, grid: Any) -> None:
@@ -87,6 +97,28 @@ def test_a_run_that_is_no_better_than_the_baseline_has_diverged(table: Any, grid
     made = table(shifts, definition=baseline)
     assert "which looks at no image" in made.rows[1].values[0].notes[0]
     assert not made.rows[0].values[0].diverged, "the baseline is not held against itself"
+
+
+def test_the_baseline_need_not_be_in_the_table_and_is_that_of_the_same_data(table: Any, grid: Any, results: Any, cell: Any) -> None:
+    """A value at 10 % of the data is held against the baseline at 10 %."""
+    for one in grid.cells:
+        one.coordinates.update(fraction="10%" if one.coordinates["encoder"] == "tiny-mvit" else "100%")
+    shifts = {"tiny-r3d.mlp": (-9, -9, -9), "tiny-mvit.mlp": (-15, -15, -15), "tiny-mvit.gcn": (-25, -5, -5)}
+    baseline = {"baseline": {"head": "mean"}}
+    with pytest.raises(EchoLMError, match="baseline: no cell has head=mean; valid: gcn, mlp"):
+        table(shifts, definition=baseline)
+    grid.cells += [cell(f"mean.{label}", {"head": "mean", "fraction": label, "seed": "0"}, tables=()) for label in ("100%", "10%")]
+    made = table(shifts, definition=baseline)
+    want = "- the baseline (head mean, fraction 100%/10%) has no run, so a run that is no better than a network that looks at no image is not told"
+    assert f"{want}; type: `echolm launch small --on local --where head=mean --where fraction=100%,10%`" in markdown(made)
+    same = np.random.default_rng(3).normal(90, 4, PATIENTS)
+    for label, mean in (("100%", -10), ("10%", -20)):
+        results.run(f"mean.{label}", table=rows(same + mean))
+    made = build(grid, "main", results.folder)
+    assert [[run.seed for run in row.values[0].diverged] for row in made.rows] == [[], [], [], ["0"]]
+    assert "has no run" not in markdown(made) and len(made.rows) == 4
+    results.run("mean.100%", end=1, table=rows(same[:-1] - 5))
+    assert not build(grid, "main", results.folder).rows[0].values[0].diverged, "of another test set: nothing to be held against"
 
 
 def test_a_run_with_nan_is_shown_and_never_left_out(table: Any) -> None:

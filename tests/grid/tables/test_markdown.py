@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
+from echolm.errors import EchoLMError
 from grid.tables.build import build
+from grid.tables.data import plain
+from grid.tables.html import html
+from grid.tables.latex import latex
 from grid.tables.markdown import markdown
 
 
@@ -185,6 +189,24 @@ class TestPublished:
         assert text.count("the caption calls it mean L1 keypoint error") == 1
         assert "- MKE ED (px): the caption calls it mean L1 keypoint error" in text
         assert "- the text counts 7,460 / 1,277 / 1,288 videos" in text, "for all of them, so without a place"
+
+    def test_a_row_of_the_paper_alone_stands_above(self, beside: Any, results: Any, complete: Any) -> None:
+        """In Markdown, LaTeX, HTML and JSON; it has no cells, so that nothing of it is missing or judged."""
+        definition = beside.tables["main"].model_dump()
+        definition["published"]["alone"] = [{"encoder": "deeplabv3-resnet50"}]
+        beside.tables["main"] = type(beside.tables["main"]).model_validate(definition)
+        table = build(beside, "main", results.folder)
+        text = markdown(table)
+        assert [part.strip() for part in body(text)[2].split("|")[1:-1]] == ["paper: deeplabv3-resnet50", "segmentation", "92.78", "90.68", "-"]
+        assert "- paper: deeplabv3-resnet50: quoted by the paper; segmentation model" in text and "92.7 and 90.3" in text
+        assert len({len(line) for line in body(text)}) == 1 and "Missing" not in text
+        assert r"\textit{paper: deeplabv3-resnet50} & \textit{segmentation} & \textit{92.78}" in latex(table)
+        assert '<tr class="paper"><th scope="row">paper: deeplabv3-resnet50</th>' in html(table)
+        assert plain(table)["quoted"][0]["published"]["Dice ES (%)"]["value"] == 90.68
+        definition["published"]["alone"] = [{"encoder": "deeplab"}]
+        beside.tables["main"] = type(beside.tables["main"]).model_validate(definition)
+        with pytest.raises(EchoLMError, match=r"published.alone: table 2 of bhoodoo2026 has no number at encoder=deeplab; valid: deeplabv3-resnet50"):
+            build(beside, "main", results.folder)
 
     def test_a_row_without_a_published_number_has_no_such_line(self, beside: Any, results: Any, complete: Any) -> None:
         for cell in beside.cells:

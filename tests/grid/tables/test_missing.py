@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from echolm.record import STATES
 from grid.definition import Cell, Grid, load_grid
 from grid.tables.build import build
+from grid.tables.data import records
+from grid.tables.markdown import markdown
 from grid.tables.missing import Gap, command, gaps, missing
 
 ENCODERS, HEADS = ("tiny-r3d", "tiny-mvit"), ("mlp", "gcn")
@@ -72,9 +74,27 @@ def test_what_a_run_waits_for_decides_the_command(grid: Any, results: Any) -> No
     ]  # fmt: skip
 
 
+def test_a_training_that_diverged_is_no_gap_to_be_run_again(grid: Any, results: Any) -> None:
+    """It stands in the table as diverged, beside seeds that trained as well as alone; the hint is at the configuration."""
+    for cell in grid.cells:
+        if cell.id not in ("tiny-r3d.mlp.1", "tiny-r3d.gcn.0", "tiny-r3d.gcn.1", "tiny-r3d.gcn.2"):
+            results.run(cell.id)
+    table = build(grid, "main", results.folder, state=lambda cell: "diverged")
+    some, none = table.rows[0].values[0], table.rows[1].values[0]
+    assert [run.seed for run in some.diverged] == ["1"] and some.number is not None and some.number.seeds == 2 and not some.bold
+    assert [run.seed for run in none.diverged] == ["0", "1", "2"] and none.number is None
+    text = markdown(table)
+    lines = [line for line in text.splitlines() if line.startswith("| tiny-r3d")]
+    assert "§†" in lines[0] and lines[1].count("diverged†") == 3
+    assert "- tiny-r3d, mlp: seed 1 diverged (its training ended with a loss that is not finite); not in the number" in text
+    assert "so it is never bold" in text and "retry" not in text and "such as to a lower learning rate; type: `echolm status small" in text
+    record = next(line for line in records(table) if line["head"] == "gcn")
+    assert record["diverged_seeds"] == ["0", "1", "2"] and record["command"].startswith("echolm status small --where encoder=tiny-r3d")
+
+
 def test_every_state_of_a_run_has_its_command(results: Any, grid: Any) -> None:
-    assert {state: missing("0", "c", state, False).remedy for state in STATES} == {
-        "pending": "launch", "running": "status", "interrupted": "launch", "complete": "collect", "failed": "retry",
+    assert {state: missing("0", "c", state, False).remedy for state in (*STATES, "diverged")} == {
+        "diverged": "status", "pending": "launch", "running": "status", "interrupted": "launch", "complete": "collect", "failed": "retry",
         "pruned": "retry", "cancelled": "retry",
     }  # fmt: skip
 

@@ -137,6 +137,20 @@ def test_a_figure_has_a_line_a_row_and_is_the_same_every_time(drawn: Any, result
     assert "<svg" in html.html(table) and "<svg" not in html.html(table, drawn=False)
 
 
+def test_a_figure_says_what_its_band_is_over(drawn: Any, results: Any) -> None:
+    """Two seeds have no interval over seeds; the label is that of the numbers, not of their kind."""
+    for cell in drawn.cells:
+        if not cell.id.endswith("2"):
+            results.run(cell.id)
+    text = figure(build(drawn, "main", results.folder))
+    assert "95 % interval over patients only (24 patients, 2 seeds)" in text and "and seeds" not in text
+    for cell in drawn.cells:
+        if cell.id.endswith("mlp.2"):
+            results.run(cell.id)
+    text = figure(build(drawn, "main", results.folder))
+    assert "95 % interval over patients and seeds (under 3 seeds: over patients only) (24 patients, 2-3 seeds)" in text
+
+
 def test_a_figure_of_nothing_and_of_diverged_runs_can_be_drawn(drawn: Any, results: Any) -> None:
     ElementTree.fromstring(figure(build(drawn, "main", None)))
     results.run("tiny-r3d.mlp.0")

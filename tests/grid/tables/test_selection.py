@@ -14,7 +14,7 @@ from grid.statistics import compare, seeds_needed
 from grid.tables.build import build
 from grid.tables.further import with_current, with_tables
 from grid.tables.missing import command
-from grid.tables.selection import column_of, launches, pair, selected
+from grid.tables.selection import column_of, launches, pair, plannable, remarks, selected
 
 A, B = "encoder=tiny-r3d,head=mlp", "encoder=tiny-mvit,head=mlp"
 
@@ -46,7 +46,7 @@ def test_a_selection_that_is_not_one_value_says_what_to_type(grid: Any, text: st
 def test_the_pair_has_the_numbers_of_the_table(grid: Any, results: Any, complete: Any) -> None:
     chosen = selected(grid, A), selected(grid, B)
     column = column_of(grid, chosen, "mke ED")
-    first, second = pair(grid, results.folder, *chosen, column)
+    first, second = (side.resampled for side in pair(grid, results.folder, *chosen, column))
     values = [row.values[2].number for row in build(grid, "main", results.folder).rows]
     assert (first.estimate, second.estimate) == (values[0].estimate, values[2].estimate)  # type: ignore[union-attr]
     assert compare(first, second).difference == pytest.approx(first.estimate - second.estimate)
@@ -64,6 +64,73 @@ def test_a_value_without_runs_says_how_to_get_them(grid: Any, results: Any) -> N
         pair(grid, results.folder, chosen[0], chosen[0], column_of(grid, chosen))
 
 
+@pytest.fixture
+def sides(grid: Any, results: Any) -> Any:
+    """``sides(values)``: both values when the runs of the first have these means over 40 patients, those of the second 90."""
+
+    def make(*values: float, synthetic: bool = False) -> Any:
+        random, results.runs = np.random.default_rng(1), []
+        for encoder, means in (("tiny-r3d", values), ("tiny-mvit", (90.0, 90.1, 89.9))):
+            for seed, mean in enumerate(means):
+                ids = [f"p{at}" for at in range(40)]
+                same = {name: [text] * 40 for name, text in (("split", "test"), ("target", "landmarks"), ("slot", "ED"))}
+                table = pa.table({"sample": ids, "patient": ids, **same, "dice": random.normal(mean, 4, 40)})
+                results.run(f"{encoder}.mlp.{seed}", table=table, synthetic=synthetic, problem="odd" if mean == 89.9 else None)
+        chosen = selected(grid, A), selected(grid, B)
+        return pair(grid, results.folder, *chosen, column_of(grid, chosen))
+
+    return make
+
+
+def test_a_diverged_run_does_not_hide_in_a_comparison(sides: Any) -> None:
+    found = sides(90.0, 20.0, 90.2)
+    assert [run.seed for run in found[0].diverged] == ["1"] and not found[1].diverged
+    text = "\n".join(remarks(found))
+    assert f"{A}: seed 1 diverged" in text and "from 2 of 3 seeds" in text and f"{B}: seed 2: odd." in text
+    assert "not adjusted for others" in text and "phantom" not in text
+    with pytest.raises(EchoLMError, match="cell tiny-r3d.mlp.1: seed 1 diverged .* lower learning rate"):
+        plannable(found)
+
+
+def test_both_are_held_against_the_baseline_of_their_table(grid: Any, results: Any, sides: Any, cell: Any) -> None:
+    """Which may be one of them."""
+    grid.cells.append(cell("mean", {"encoder": "none", "head": "mean", "seed": "0"}, ("main",)))
+    grid.tables["main"] = grid.tables["main"].model_copy(update={"baseline": {"head": "mean"}})
+    sides(90.0, 90.2, 90.4)
+    ids = [f"p{at}" for at in range(40)]
+    same = {name: [text] * 40 for name, text in (("split", "test"), ("target", "landmarks"), ("slot", "ED"))}
+    results.run("mean", table=pa.table({"sample": ids, "patient": ids, **same, "dice": np.full(40, 100.0)}))
+    chosen = selected(grid, A), selected(grid, "head=mean")
+    found = pair(grid, results.folder, *chosen, column_of(grid, chosen))
+    assert [run.seed for run in found[0].diverged] == ["0", "1", "2"] and "looks at no image" in remarks(found)[0] and not found[1].diverged
+
+
+def test_a_sound_comparison_says_only_what_p_is_of(sides: Any) -> None:
+    found = sides(90.0, 90.2, 90.4)
+    plannable(found)
+    assert [note for note in remarks(found) if "odd" not in note] == ["p is of this comparison alone, not adjusted for others: a table's bold print is."]
+    assert any(f"{A} and {B}: synthetic data (phantom)" in note for note in remarks(sides(90.0, 90.2, 90.4, synthetic=True)))
+
+
+def test_a_mean_that_is_not_defined_is_refused_with_its_cell(sides: Any) -> None:
+    with pytest.raises(EchoLMError, match="cell tiny-r3d.mlp.1: seed 1 diverged .* is nan.*lower learning rate"):
+        sides(90.0, float("nan"), 90.2)
+
+
+def test_a_training_that_ended_without_predictions_is_told_of(grid: Any, results: Any) -> None:
+    for seed in "02":
+        results.run(f"tiny-r3d.mlp.{seed}")
+    chosen = selected(grid, A), selected(grid, B)
+    with pytest.raises(EchoLMError, match="cells tiny-mvit.mlp.0, tiny-mvit.mlp.1, tiny-mvit.mlp.2: seeds 0, 1, 2 diverged .*no other run was collected.*lower learning rate"):
+        pair(grid, results.folder, *chosen, column_of(grid, chosen), state=lambda cell: "diverged")
+    for seed in "012":
+        results.run(f"tiny-mvit.mlp.{seed}")
+    found = pair(grid, results.folder, *chosen, column_of(grid, chosen), state=lambda cell: "diverged")
+    assert f"{A}: seed 1 diverged" in remarks(found)[0] and "not in the number" in remarks(found)[0]
+    with pytest.raises(EchoLMError, match="cell tiny-r3d.mlp.1: seed 1 diverged"):
+        plannable(found)
+
+
 def test_seeds_to_run_are_first_those_that_the_grid_has(grid: Any, results: Any) -> None:
     random = np.random.default_rng(0)
     for number, encoder in enumerate(("tiny-r3d", "tiny-mvit")):
@@ -73,7 +140,8 @@ def test_seeds_to_run_are_first_those_that_the_grid_has(grid: Any, results: Any)
             table = pa.table({"sample": ids, "patient": ids, **same, "dice": random.normal(90 + number, 4, 30)})
             results.run(f"{encoder}.mlp.{seed}", table=table)
     chosen = selected(grid, A), selected(grid, B)
-    pairs = list(zip(chosen, pair(grid, results.folder, *chosen, column_of(grid, chosen)), strict=True))
+    sides = pair(grid, results.folder, *chosen, column_of(grid, chosen))
+    pairs = [(one, side.resampled) for one, side in zip(chosen, sides, strict=True)]
     needed = seeds_needed(pairs[0][1], pairs[1][1])
     assert needed.outcome == "unknown" and needed.more == (1, 1)
     where = ["encoder=tiny-r3d", "head=mlp", "seed=2"]
@@ -106,6 +174,29 @@ def test_a_new_table_is_a_file(grid: Any, results: Any, complete: Any, tmp_path:
     assert {cell for value in heads.values for cell in value.cells} == {cell.id for cell in grid.cells if "tiny-r3d" in cell.id}
     assert command(heads, {"head": ["mlp"]}) == "echolm launch small --on local --where encoder=tiny-r3d --where table=main --where head=mlp"
     assert len(everything.rows) == 4 and command(everything, {}) == "echolm launch small --on local"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [("slot: EX", "column 'dice EX': no slot 'EX'; valid: ED, ES"), ("slot: ED, target: ef", "column 'dice ef ED': no target 'ef'; valid: landmarks")],
+)
+def test_a_slot_or_target_that_no_run_has_is_one_error(grid: Any, results: Any, complete: Any, tmp_path: Path, wanted: str, message: str) -> None:
+    """And not a table of values that cannot be averaged."""
+    (tmp_path / "t.yaml").write_text(f"tables: {{a: {{title: x, rows: [encoder, head], columns: [{{metric: dice, {wanted}}}]}}}}")
+    with pytest.raises(EchoLMError) as error:
+        build(with_tables(grid, tmp_path / "t.yaml"), "a", results.folder)
+    assert message in str(error.value)
+
+
+def test_a_slot_that_one_run_has_makes_no_number_of_the_others(grid: Any, results: Any, complete: Any, tmp_path: Path) -> None:
+    other = complete["tiny-r3d.mlp.0"]
+    slots = pa.array(["EX" if slot == "ES" else slot for slot in other["slot"].to_pylist()])
+    for seed in "012":
+        results.run(f"tiny-r3d.mlp.{seed}", end=1, table=other.set_column(other.column_names.index("slot"), "slot", slots))
+    (tmp_path / "t.yaml").write_text("tables: {a: {title: x, rows: [encoder, head], columns: [{metric: dice, slot: EX}]}}")
+    found = build(with_tables(grid, tmp_path / "t.yaml"), "a", results.folder)
+    assert [value.number is not None for value in found.values] == [True, False, False, False]
+    assert all("has no row" in value.refused for value in found.values[1:])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,76 @@
+"""Published numbers without a verdict: each reason once, and commands that lead to one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from grid.tables.build import build
+from grid.tables.latex import latex
+from grid.tables.markdown import markdown
+
+HEAD = "whether the published number was reproduced is not decidable"
+
+
+@pytest.fixture
+def beside(grid: Any) -> Any:
+    """The grid with every cell at a place of the paper's Table 2."""
+    definition = grid.tables["main"]
+    source = {"paper": "bhoodoo2026", "table": "2"}
+    grid.tables["main"] = type(definition).model_validate({**definition.model_dump(), "published": source})
+    for cell in grid.cells:
+        cell.coordinates.update(trainable="all", encoder={"tiny-r3d": "r3d-18"}.get(cell.coordinates["encoder"], "mvit-v2-s"))
+    return grid
+
+
+def lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if HEAD in line]
+
+
+def test_seeds_that_the_grid_has_are_launched(beside: Any, results: Any) -> None:
+    for cell in beside.cells:
+        if not cell.id.endswith("2") and (cell.id.startswith("tiny-r3d") or cell.id.endswith("0")):
+            results.run(cell.id)
+    table = build(beside, "main", results.folder)
+    at = "`echolm launch small --on local --where encoder="
+    assert lines(markdown(table)) == [
+        f"- r3d-18: {HEAD}: run 1 more seed; type: {at}r3d-18`",
+        f"- mvit-v2-s: {HEAD}: run 2 more seeds; type: {at}mvit-v2-s`",
+    ]
+    assert f"{HEAD}: run 2 more seeds" in latex(table)
+
+
+def test_a_grid_with_too_few_seeds_is_copied_with_more(beside: Any, results: Any) -> None:
+    beside.cells = [cell for cell in beside.cells if cell.id.endswith("0")]
+    for cell in beside.cells:
+        results.run(cell.id)
+    table = build(beside, "main", results.folder)
+    commands = "`echolm grid copy small small-more.yaml --seeds 0-2`; `echolm launch small-more.yaml --on local`"
+    assert lines(markdown(table)) == [f"- {HEAD}: run 2 more seeds; type: {commands}"]
+
+
+def test_other_reasons_keep_their_words(beside: Any, results: Any) -> None:
+    """No spread over patients in the paper, where it is needed; and a run that diverged."""
+    source = {"paper": "bhoodoo2026", "table": "figure 2"}
+    beside.tables["main"] = type(beside.tables["main"]).model_validate({**beside.tables["main"].model_dump(), "published": source})
+    for cell in beside.cells:
+        cell.coordinates.update(fraction="10%", augmentation="bhoodoo2026")
+        results.run(cell.id)
+    found = lines(markdown(build(beside, "main", results.folder)))
+    assert found == [f"- gcn: {HEAD}: another test set, and the paper gives no spread over patients"]
+    state = {"tiny-mvit.gcn.0": "diverged"}
+    results.runs = [run for run in results.runs if run["cell"] not in state]
+    results.save()
+    found = lines(markdown(build(beside, "main", results.folder, state=lambda cell: state.get(cell, ""))))
+    assert [line.rpartition(HEAD)[2] for line in found] == [": another test set, and the paper gives no spread over patients", ": a run diverged"]
+
+
+def test_a_table_that_is_decided_or_not_comparable_says_nothing_of_it(beside: Any, results: Any) -> None:
+    for cell in beside.cells:
+        results.run(cell.id, synthetic=True)
+    assert not lines(markdown(build(beside, "main", results.folder)))
+    results.runs.clear()
+    for cell in beside.cells:
+        results.run(cell.id)
+    assert not lines(markdown(build(beside, "main", results.folder)))
