@@ -20,6 +20,7 @@ from grid.tables.results import HISTORY_FOLDER, RUNS_FILE
 from grid.tables.schema import RUNS
 from grid.tracking import collected, history, predictions, search, sql
 from grid.tracking.collected import Earlier, Row
+from grid.tracking.columns import numbers
 from grid.tracking.rows import Latest, ListedRun, Reader
 from grid.tracking.store import host_lock, is_there, sqlite_path
 
@@ -61,7 +62,7 @@ def collect(
                 f"changed. Tables can still be built from it; delete {out} to start over"
             )
         if rows or empty:
-            _Update(rows, reader, earlier, uri, report).run(grid_name, curves)
+            _Update(rows, reader, earlier, uri, report).run(curves)
     return report
 
 
@@ -107,11 +108,11 @@ class _Update:
         self.out = report.path.parent
         self.read: list[pa.Table] = []
 
-    def run(self, grid: str, curves: bool) -> None:
+    def run(self, curves: bool) -> None:
         """Runs first, so that what they say of their predictions and history is known; runs.parquet last."""
         with writing(self.out):
             self.out.mkdir(parents=True, exist_ok=True)
-        self._read_runs(grid)
+        self._read_runs()
         self.report.predictions = predictions.bring(self.rows, self.earlier, self.uri, self.out)
         folder = self.out / HISTORY_FOLDER
         before = history.parts(folder)
@@ -131,38 +132,39 @@ class _Update:
         if len({row.samples for row in self.rows if row.samples}) > 1:
             predictions.compare(self.rows, self._table(), self.out)
         if self.read or not self.report.path.exists() or not self.earlier.says(self.rows):
-            collected.write(self._table(), self.rows, self.report.path, self.reader.state if self.reader else "")
+            collected.write(self._table(), self.rows, self.report.path, self.reader.logged if self.reader else "")
 
-    def _read_runs(self, grid: str) -> None:
+    def _read_runs(self) -> None:
         """Read what is new or has changed; of the other rows take over what was collected."""
         if self.reader is None:
             return
-        changed, latest = self._changed(self.reader, grid)
+        changed, latest = self._changed(self.reader)
         for runs in self.reader.runs([row.run for row in changed]):
             self.read.append(collected.run_table(runs, latest))
         self.report.read = len(changed)
-        new = {row["run_id"]: row for table in self.read for row in table.select(list(collected.CARRIED)).to_pylist()}
+        new = {run: row for table in self.read for run, row in collected.carried(table).items()}
         for row in self.rows:
             row.take(new.get(row.run.run_id) or self.earlier.rows[row.run.run_id])
 
-    def _changed(self, reader: Reader, grid: str) -> tuple[list[Row], dict[str, Latest]]:
-        """The rows to read. While nothing was written to the store, the list of runs alone tells."""
-        seen = self.earlier.seen
-        if reader.state and reader.state == self.earlier.state:
-            if all(seen.get(row.run.run_id, ())[:-2] == collected.seen(row.run)[:-2] for row in self.rows):
-                return [], {}
-        latest = reader.latest(grid)
-        return [row for row in self.rows if seen.get(row.run.run_id) != collected.seen(row.run, latest)], latest
+    def _changed(self, reader: Reader) -> tuple[list[Row], dict[str, Latest]]:
+        """The rows to read, with their latest values: those whose line in the list differs, or that were logged to since."""
+        seen, touched = self.earlier.seen, reader.touched(self.earlier.logged)
+        maybe = [
+            row for row in self.rows
+            if touched is None or row.run.run_id in touched or seen.get(row.run.run_id, ())[:-2] != collected.seen(row.run)[:-2]
+        ]  # fmt: skip
+        latest = reader.latest([row.run.run_id for row in maybe])
+        return [row for row in maybe if seen.get(row.run.run_id) != collected.seen(row.run, latest)], latest
 
     def _table(self) -> pa.Table:
         """All rows, in their order."""
         known = self.earlier.rows.keys() - {run for table in self.read for run in table["run_id"].to_pylist()}
-        tables = [*self.read, *([self.earlier.table()] if known else []), RUNS.empty_table()]
+        tables = [*self.read, *([self.earlier.table()] if known else [])] or [RUNS.empty_table()]
         joined = pa.concat_tables(tables, promote_options="default")
         places: dict[str, int] = {}
         for place, run in enumerate(joined["run_id"].to_pylist()):
             places.setdefault(run, place)
-        return joined.take(pa.array([places[row.run.run_id] for row in self.rows], pa.int64()))
+        return joined.take(numbers([places[row.run.run_id] for row in self.rows], pa.int64()))
 
 
 def _sentence(run: ListedRun, text: str) -> str:

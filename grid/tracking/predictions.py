@@ -42,7 +42,7 @@ def bring(rows: Sequence[Row], earlier: Earlier, uri: str, out: Path) -> int:
         for name in there:
             if name.startswith(".") and name.endswith(".tmp"):  # left by a killed collection
                 (folder / name).unlink(missing_ok=True)
-    sound = {row["fingerprint"]: (row["predictions"], row["samples"]) for row in earlier.rows.values() if row["samples"]}
+    sound = {row.fingerprint: (row.predictions, row.samples) for row in earlier.rows.values() if row.samples}
     store = _Artifacts(uri)
     added = 0
     for row in rows:
