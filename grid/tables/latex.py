@@ -108,7 +108,8 @@ def _line(cells: Sequence[str]) -> str:
 def _remarks(table: Table) -> list[str]:
     lists = [("Notes", notes(table)), ("Published numbers that differ", verdict_notes(table)), ("On the published numbers", paper_notes(table))]
     parts = [_remark(head, lines) for head, lines in lists if lines]
-    fills = [rf"{escape(str(gap))}: \texttt{{{escape(command(table, dict(gap.places), gap.remedy))}}}" for gap in gaps(table)]
+    found = [(gap, command(table, dict(gap.places), gap.remedy)) for gap in gaps(table)]
+    fills = [escape(str(gap)) + (rf": \texttt{{{escape(typed)}}}" if typed else "") for gap, typed in found]
     parts += [r"\textit{Missing.} " + "; ".join(fills) + "."] if fills else []
     return [r"\begin{flushleft}\scriptsize", "\n\n".join(parts), r"\end{flushleft}"] if parts else []
 

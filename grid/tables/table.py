@@ -14,7 +14,10 @@ ABSENT = "-"
 
 @dataclass(frozen=True)
 class Missing:
-    """A seed without a number, why, and the command of EchoLM that changes that: launch, retry, collect or status."""
+    """A seed without a number, why, and the command of EchoLM that changes that: launch, retry, collect or status.
+
+    Without a command the reason says what to do.
+    """
 
     seed: str
     cell: str

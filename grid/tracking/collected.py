@@ -44,7 +44,8 @@ class Carried(NamedTuple):
 
 @dataclass
 class Row:
-    """A row of ``runs.parquet`` in the making. ``predictions``: their SHA-256, None for a run without."""
+    """A row of ``runs.parquet`` in the making. ``predictions``: their SHA-256, None for a run without. ``repaired``: the
+    store's copy of them was missing or damaged, and was made again."""
 
     run: ListedRun
     predictions: str | None = None
@@ -52,6 +53,7 @@ class Row:
     history: str | None = None
     problem: str = ""
     metric_count: int = 0
+    repaired: bool = False
 
     def take(self, carried: Carried) -> None:
         """From a row that was read just now or earlier. Samples and problems are judged anew."""

@@ -115,7 +115,7 @@ class SqlReader:
         for chunk in _chunks(listed):
             ids = [run.run_id for run in chunk]
             params, tags, metrics = self._by_run(PARAMS, ids), self._by_run(TAGS, ids), self._by_run(METRIC_VALUES, ids, LARGEST)
-            yield [TrackedRun(*run, params=params[run.run_id], metrics=_numbers(metrics[run.run_id]), tags=tags[run.run_id]) for run in chunk]
+            yield [TrackedRun._make((*run, params[run.run_id], _numbers(metrics[run.run_id]), tags[run.run_id])) for run in chunk]
 
     def points(self, run_ids: Sequence[str]) -> Iterator[pa.Table]:
         """See ``rows.Reader``."""
