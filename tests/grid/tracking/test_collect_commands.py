@@ -168,7 +168,7 @@ def test_tables_as_json_and_into_a_file(run: Any, tmp_path: Path) -> None:
 def test_errors_say_what_to_type(run: Any, workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(EchoLMError, match="type: echolm collect smoke"):
         run(tables, "smoke")
-    with pytest.raises(EchoLMError, match="'smoek' was never launched; did you mean 'smoke'"):
+    with pytest.raises(EchoLMError, match="'smoek' was never launched, nor did it come with EchoLM; did you mean 'smoke'"):
         run(collect, "smoek")
     run(collect, "smoke")
     with pytest.raises(EchoLMError, match="no table 'x'; valid: main"):
@@ -205,7 +205,7 @@ def test_the_tables_of_a_grid_that_was_never_launched(run: Any, workspace: Works
     definition.write_text(json.dumps({"base": cell, "axes": {"head": ["mlp", "gcn"]}, "tables": {"main": TABLE}}))
     rows = list(csv.DictReader(io.StringIO(run(tables, str(definition), "--format", "csv").output)))
     assert [(row["head"], row["mean"], row["missing_seeds"]) for row in rows] == [(h, "", "-") for h in ("mlp", "mlp", "gcn", "gcn")]
-    with pytest.raises(EchoLMError, match="'smoek' was never launched; did you mean 'smoke'"):
+    with pytest.raises(EchoLMError, match="'smoek' was never launched, nor did it come with EchoLM; did you mean 'smoke'"):
         run(tables, "smoek")
 
 
