@@ -132,13 +132,17 @@ class _Artifacts:
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
             try:
-                self._fetch(run, sha256, temporary)
+                with writing(target):
+                    self._copy(run, temporary)
+                if _sha256(temporary) != sha256:
+                    raise EchoLMError(f"{PREDICTIONS_FILE} is damaged (its SHA-256 is not the one of the run)")
                 repaired = False
             except StorageError:
                 raise
             except EchoLMError:
-                if not self._repair(run, sha256, temporary):
-                    raise
+                with writing(target):
+                    if not self._repair(run, sha256, temporary):
+                        raise
                 repaired = True
             samples(temporary)
             os.replace(temporary, target)
@@ -146,19 +150,16 @@ class _Artifacts:
             temporary.unlink(missing_ok=True)
         return repaired
 
-    def _fetch(self, run: ListedRun, sha256: str, temporary: Path) -> None:
-        with writing(temporary):
-            self._copy(run, temporary)
-        if _sha256(temporary) != sha256:
-            raise EchoLMError(f"{PREDICTIONS_FILE} is damaged (its SHA-256 is not the one of the run)")
-
     def _repair(self, run: ListedRun, sha256: str, temporary: Path) -> bool:
         """Take the file of the run's record, if it is the one that was exported, and put it into the store again."""
         own = self._own(run.fingerprint)
-        if own is None or not own.is_file() or _sha256(own) != sha256:
+        try:
+            content = own.read_bytes() if own else b""
+        except OSError:
             return False
-        with writing(temporary):
-            temporary.write_bytes(own.read_bytes())
+        if own is None or hashlib.sha256(content).hexdigest() != sha256:
+            return False
+        temporary.write_bytes(content)
         self._put(run, own)
         return True
 

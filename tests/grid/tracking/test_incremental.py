@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from tracking_support import exported, tracked
 
 from echolm.errors import EchoLMError
+from echolm.record import PREDICTIONS_KEY, PREDICTIONS_SCHEMA
 from grid.tables import schema
 from grid.tables.results import newest_runs, read_history
 from grid.tables.schema import KEY, SCHEMA
@@ -252,6 +253,21 @@ def test_a_newer_schema_is_refused_and_left_alone(records: Any, uri: str, out: P
         with pytest.raises(EchoLMError, match=rf"newer EchoLM \(schema {SCHEMA + 1}; this one reads up to {SCHEMA}\): update EchoLM"):
             act()
     assert times(out) == before
+
+
+def test_predictions_of_a_newer_schema_are_a_problem_that_says_so(records: Any, uri: str, out: Path) -> None:
+    """They keep the bytes and so the number that the run wrote; without one they are the first."""
+    for seed, number in enumerate((None, PREDICTIONS_SCHEMA, PREDICTIONS_SCHEMA + 1)):
+        attempt = records.start(seed=seed)
+        path = attempt.path / "predictions.parquet"
+        metadata = None if number is None else {PREDICTIONS_KEY: str(number).encode()}
+        pq.write_table(pq.read_table(path).replace_schema_metadata(metadata), path)
+        export([(records.publish(attempt), "smoke")], uri)
+    report = collect(uri, "smoke", None, out)
+    assert report.predictions == 2 and len(report.problems) == 1
+    assert f"predictions of a newer EchoLM (schema {PREDICTIONS_SCHEMA + 1}; this one reads up to {PREDICTIONS_SCHEMA}): update EchoLM" in report.problems[0]
+    kept = {(pq.read_schema(path).metadata or {}).get(PREDICTIONS_KEY) for path in (out / "predictions").iterdir()}
+    assert kept == {None, str(PREDICTIONS_SCHEMA).encode()}
 
 
 def test_an_older_schema_is_collected_again(records: Any, uri: str, out: Path) -> None:
