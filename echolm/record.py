@@ -40,6 +40,9 @@ STATES = ("pending", "running", "interrupted", "complete", "failed", "pruned", "
 STOPPED = ("failed", "pruned", "cancelled")
 """States that wait for ``echolm retry``."""
 FINGERPRINT_DIGITS = 16
+PREDICTIONS_SCHEMA, PREDICTIONS_KEY = 1, b"echolm.predictions"
+"""The number of what the columns of predictions.parquet are called and mean (``echolm.tasks.Task.rows``), and its key in the
+file's metadata. Raised when either changes. A file without it has number 1."""
 _NAMES_ENDING = re.compile(rb'"(' + "|".join(ENDINGS).encode() + rb')"')
 
 

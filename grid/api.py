@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,7 +125,11 @@ class Results:
         return frame
 
     def _collected(self, grid: str) -> Path:
-        folder = self.workspace.results(self.grid(grid).name)
+        found, root = self.grid(grid), self.workspace.root
+        folder = self.workspace.results(found.name)
         if not (folder / RUNS_FILE).exists():
-            raise EchoLMError(f"{folder / RUNS_FILE}: is not there; type: echolm collect {grid}")
+            if not (launched := launched_grids(self.workspace.grids)):
+                raise EchoLMError(f"{root}: is no workspace in which a grid was launched; name another folder, or type: echolm --workspace {shlex.quote(str(root))} launch {found.typed}")
+            words = ["collect", grid] if found.name in launched else ["launch", found.typed]
+            raise EchoLMError(f"{folder / RUNS_FILE}: is not there; type: {shlex.join(['echolm', '--workspace', str(root), *words])}")
         return folder

@@ -41,6 +41,8 @@ RESERVED = "single-runs"
 """Where runs that belong to no grid are collected."""
 TAGS = ("subgrid", "table")
 """Of ``--where``: no axes, but what a cell belongs to."""
+RANGE = re.compile(r"(\d{1,9})-(\d{1,9})")
+"""In ``--where``, of labels that are integers."""
 
 
 class AxisValue(Frozen):
@@ -108,15 +110,17 @@ class Grid:
         return self.name if shipped_grids().get(self.name) == self.path else str(self.path)
 
     def where(self, conditions: Iterable[str]) -> list[Cell]:
-        """Cells that meet all conditions ``axis=label[,label...]`` (``subgrid=`` and ``table=`` too)."""
-        wanted = [_condition(text) for text in conditions]
+        """Cells that meet all conditions ``axis=label[,label...]`` (``subgrid=`` and ``table=`` too).
+
+        ``3-8`` stands for the labels 3 to 8, all of which must be there, unless it is a label itself.
+        """
         axes = {axis for cell in self.cells for axis in cell.coordinates} | {*TAGS}
-        for axis, labels in wanted:
+        wanted: list[tuple[str, set[str]]] = []
+        for axis, labels in map(_condition, conditions):
             if axis not in axes:
                 raise EchoLMError(f"--where {axis}=...: grid {self.name} has no such axis; {suggest(axis, axes)}")
             known = {label for cell in self.cells for label in _labels(cell, axis)}
-            for label in labels - known:
-                raise EchoLMError(f"--where {axis}={label}: no cell has it; {suggest(label, known)}")
+            wanted.append((axis, {own for label in labels for own in _known(axis, label, known)}))
         return [cell for cell in self.cells if all(labels & _labels(cell, axis) for axis, labels in wanted)]
 
 
@@ -352,6 +356,23 @@ def _condition(text: str) -> tuple[str, set[str]]:
     if not equals or not labels:
         raise EchoLMError(f"--where {text!r}: write axis=label or axis=label,label")
     return axis.strip(), set(labels.split(","))
+
+
+def _known(axis: str, label: str, known: set[str]) -> set[str]:
+    """The labels that ``label`` stands for: itself, or those of a range; EchoLMError when one is not known."""
+    if label in known:
+        return {label}
+    numbers = {own for own in known if own.isdecimal() and own == str(int(own))}
+    match = RANGE.fullmatch(label)
+    if match is None or not numbers:
+        raise EchoLMError(f"--where {axis}={label}: no cell has it; {suggest(label, known)}")
+    first, last = int(match[1]), int(match[2])
+    found = {own for own in numbers if first <= int(own) <= last}
+    if not found or len(found) <= last - first:
+        from grid.copy import ranges
+
+        raise EchoLMError(f"--where {axis}={label}: not all of them are there; valid: {ranges(map(int, numbers))}")
+    return found
 
 
 def _labels(cell: Cell, axis: str) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -38,8 +38,12 @@ def collect(
     MLflow alone, by its name or YAML file. Collecting twice changes nothing. The tracking database can be deleted: it is
     made again from the run records. results/ can be deleted: it is made again from MLflow.
 
+    A run whose predictions the store has lost gets them again from its run record, where that is at hand.
+
     \b
-    Exit status with --watch: 0 all cells are complete, 1 some are not, 130 or 143 stopped by SIGINT or SIGTERM.
+    Exit status: 0, or 1 when a run has a problem: it could not be exported, its predictions are missing or damaged, or
+    they are not of the other runs' test samples. Runs that are not finished are listed, and change no status.
+    With --watch: 0 all cells are complete, 1 some are not, 130 or 143 stopped by SIGINT or SIGTERM.
     """
     if not watch and (every is not None or until_complete):
         raise click.UsageError("--every and --until-complete go with --watch")
@@ -50,6 +54,11 @@ def collect(
         from echolm.cli.watch import watch_grids
 
         sys.exit(watch_grids(workspace, grids, uri, every or 30.0, until_complete))
+    sys.exit(0 if collect_once(workspace, grids, uri, as_json) else 1)
+
+
+def collect_once(workspace: Workspace, grids: Sequence[str], uri: str, as_json: bool = False) -> bool:
+    """What ``echolm collect`` does without --watch; whether no run has a problem. EchoLMError: there is nothing to collect."""
     found = members(workspace, grids)
     if not found:
         raise nothing(workspace)
@@ -60,6 +69,7 @@ def collect(
         print_json({"tracking_uri": uri, "exported": asdict(exported), "collected": reports})
     else:
         print_reports(uri, exported, collected)
+    return not exported.problems and not any(report.problems for report in collected.values())
 
 
 def print_reports(uri: str, exported: ExportReport, collected: Mapping[str, CollectReport]) -> None:
@@ -73,6 +83,8 @@ def print_reports(uri: str, exported: ExportReport, collected: Mapping[str, Coll
         click.echo(f"not exported, because not complete: {states}")
     for name, report in collected.items():
         click.echo(f"{name}: {counted(report.runs, 'run')}, {report.read} new or changed, {report.predictions} new predictions -> {report.path}")
+        if report.repaired:
+            click.echo(f"{name}: the store's predictions of {counted(report.repaired, 'run')} were missing or damaged: put there again from the records")
     if sqlite_path(uri):
         click.echo(f"to look at the runs: mlflow ui --backend-store-uri {shlex.quote(uri)}")
     tell(complaints(exported, collected))

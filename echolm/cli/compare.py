@@ -76,13 +76,26 @@ def seeds_needed(workspace: Workspace, grid_name: str, first: str, second: str, 
     pairs = [(one, side.resampled) for one, side in zip(chosen, sides, strict=True)]
     found = needed(pairs[0][1], pairs[1][1], power)
     commands = _commands(grid, launches(grid, pairs, found))
+    again = _again(grid, found.outcome, first, second, heading, copied=len(commands) > sum(map(bool, found.more)))
     if as_json:
         plain = {"outcome": found.outcome, "more": list(found.more), "total": list(found.total), "text": found.text}
-        print_json({"grid": grid.name, "column": column.heading, **plain, "commands": commands, "comparison": _plain(found.comparison)})
+        told = {"commands": commands, "again": again if commands else None}
+        print_json({"grid": grid.name, "column": column.heading, **plain, **told, "comparison": _plain(found.comparison)})
         return
     click.echo(f"{column.heading}: {found.text}.")
     if commands:
-        click.echo("\n  ".join(["type", *commands]))
+        click.echo("\n  ".join([f"to run these {sum(found.more):,} runs, type", *commands]))
+        click.echo(f"and then, to ask again\n  {again}")
+
+
+def _again(grid: TableGrid, outcome: str, first: str, second: str, heading: str, copied: bool) -> str:
+    """The command that asks the same of the grid with more seeds: of its copy, where one is made."""
+    command = "seeds-needed" if outcome == "unknown" else "compare"
+    return typed(command, _copy(grid) if copied else grid.typed, first, second, *(["--column", heading] if heading else []))
+
+
+def _copy(grid: TableGrid) -> str:
+    return f"{grid.name}-more.yaml"
 
 
 def _commands(grid: TableGrid, launches: list[tuple[list[str], list[str]]]) -> list[str]:
@@ -92,7 +105,7 @@ def _commands(grid: TableGrid, launches: list[tuple[list[str], list[str]]]) -> l
     new = {int(seed) for _, seeds in launches for seed in seeds}
     name, first = grid.typed, []
     if new:
-        name = f"{grid.name}-more.yaml"
+        name = _copy(grid)
         old = {int(cell.coordinates["seed"]) for cell in grid.cells if cell.coordinates.get("seed", "").isdecimal()}
         first = [typed("grid", "copy", grid.typed, name, "--seeds", ranges(old | new))]
     return [*first, *(typed("launch", name, "--on", "local", *(word for text in where for word in ("--where", text))) for where, _ in launches)]

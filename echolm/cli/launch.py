@@ -181,13 +181,14 @@ def _devices() -> list[str]:
 
 def _collect(grid: str, after: Sequence[Standing], quiet: bool) -> bool:
     """Export what is complete to MLflow. An error of that is told; the runs are safe."""
-    from echolm.cli.collect import collect
+    from echolm.cli.collect import collect_once
 
     if not any(s.state.name == "complete" for s in after):
         return True
     try:
         with contextlib.redirect_stdout(sys.stderr) if quiet else contextlib.nullcontext():
-            click.get_current_context().invoke(collect, grids=(grid,))
+            workspace: Workspace = click.get_current_context().obj
+            collect_once(workspace, (grid,), workspace.tracking_uri)
         return True
     except (EchoLMError, OSError) as error:
         tell([f"the runs are stored, but not collected: {error}", f"to collect them: {typed('collect', grid)}"])

@@ -13,7 +13,7 @@ import click
 from echolm.cli.options import typed
 from echolm.cli.standings import labels
 from echolm.errors import EchoLMError
-from echolm.record import RunRecord, find_records
+from echolm.record import FINGERPRINT_DIGITS, RunRecord, find_records
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -35,6 +35,17 @@ class Member:
     cells: dict[str, list[RunRecord]]
     labels: dict[str, str]
     known: bool = True
+
+    def predictions(self, fingerprint: str) -> Path | None:
+        """Those in the record of a complete run; None where it is not at hand."""
+        from grid.tracking.rows import PREDICTIONS_FILE
+
+        name = fingerprint[:FINGERPRINT_DIGITS]
+        found = next((record for records in self.cells.values() for record in records if record.path.name == name), None)
+        try:
+            return found.file(PREDICTIONS_FILE) if found else None
+        except EchoLMError:
+            return None
 
 
 def members(workspace: Workspace, grids: Sequence[str]) -> list[Member]:
@@ -78,7 +89,7 @@ def collect_one(workspace: Workspace, uri: str, member: Member) -> CollectReport
     from grid.tracking.store import shown
 
     cells = None if member.name == SINGLE_RUNS else set(member.cells)
-    report = collect(uri, member.name, cells, workspace.results(member.name), empty=member.known)
+    report = collect(uri, member.name, cells, workspace.results(member.name), empty=member.known, own=member.predictions)
     if not report.runs and not member.known:
         raise EchoLMError(
             f"grid {member.name} was never launched in {workspace.root}, and {shown(uri)} has no finished run of it; "

@@ -19,7 +19,7 @@ C = TypeVar("C", bound=Callable[..., Any])
 
 where = click.option(
     "--where", multiple=True, metavar="AXIS=LABEL[,LABEL]",
-    help="Only cells with one of these labels; give it again to narrow. AXIS: an axis of the grid, subgrid or table.",
+    help="Only cells with one of these labels (3-8: the labels 3 to 8); give it again to narrow. AXIS: an axis of the grid, subgrid or table.",
 )  # fmt: skip
 grid_argument = click.argument("grid_name", metavar="GRID")
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")

@@ -53,6 +53,8 @@ def predict(
 
     A folder's clips, without those of folders inside it, give a picture each and predictions.csv with a row a file in
     the folder --out. What is there already is left out. A file that cannot be read is one line, and the exit status 1.
+    Its column 'warning' says what is implausible: a contour at ED that is smaller than at ES, an EF below 0 or above 90 %,
+    an agreement below 50 %.
     """
     _check_usage(clip, ed, es, tracings, out, video, overwrite)
     from echolm.predict.film import check_film
@@ -116,6 +118,8 @@ def _file(predictor: Predictor, clip: Path, given: tuple[int | None, int | None]
     click.echo(f"{out}: contours at frames {ed} (ED) and {es} (ES); EF {found.ejection_fraction:.1f} % by disks on the predicted contours")
     if found.estimate:
         click.echo(_estimated(found))
+    if doubt := _doubt(found):
+        click.echo(f"warning: {doubt}", err=True)
     if video:
         click.echo(f"{video}: frames {traced[0].number} to {traced[-1].number}, each with a contour of its own forward pass")
 
@@ -136,6 +140,12 @@ def _estimated(found: Prediction) -> str:
     )
 
 
+def _doubt(found: Prediction) -> str:
+    from echolm.predict.plausible import warning
+
+    return warning(found.ejection_fraction, found.areas, found.estimate.agreement if found.estimate else None)
+
+
 def _plain(clip: Path, found: Prediction, out: Path) -> dict[str, Any]:
     """For JSON; a number that is not one is null."""
     from echolm.predict.phases import RULE
@@ -145,6 +155,7 @@ def _plain(clip: Path, found: Prediction, out: Path) -> dict[str, Any]:
     return {
         "clip": str(clip), "frames": list(found.numbers), "estimate": estimate, "ejection_fraction": ef if math.isfinite(ef) else None,
         "areas": list(found.areas), "contours": found.contours.tolist(), "picture": str(out),
+        "warning": _doubt(found),
     }  # fmt: skip
 
 
@@ -168,7 +179,9 @@ def _folder(predictor: Predictor, folder: Path, out: Path, tracings: Path | None
     if as_json:
         print_json({"table": str(target.table), "counts": dict(counts), "files": [asdict(row) for row in rows]})
     else:
-        click.echo(f"{target.table}: {counted(len(files), 'clip')}: {', '.join(f'{number} {what}' for what, number in counts.items())}")
+        doubtful = sum(bool(row.warning) for row in rows)
+        warned = f"; {doubtful} with a warning (column 'warning')" if doubtful else ""
+        click.echo(f"{target.table}: {counted(len(files), 'clip')}: {', '.join(f'{number} {what}' for what, number in counts.items())}{warned}")
         if agreements := [row.agreement for row in rows if row.agreement is not None]:
             click.echo(f"ED and ES of {counted(len(agreements), 'clip')} are estimated; agreement {100 * median(agreements):.0f} % (median)")
     return 1 if counts["failed"] else 0

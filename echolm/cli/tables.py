@@ -36,7 +36,7 @@ SHORT = {"patients": "std-over-patients", "seeds": "std-over-seeds"}
               help="A YAML file with a section 'tables': further tables of GRID.")  # fmt: skip
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path),
               help="Write to a file; beside it FILE.json with the runs, seeds, commits and logs behind each number.")  # fmt: skip
-@click.option("--figures", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Draw the figures of GRID into DIR, as SVG and PDF.")
+@click.option("--figures", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Draw the figures of GRID into DIR, as SVG and PDF, each with a JSON of the runs, seeds, commits and logs behind its points.")
 @as_json
 @click.pass_obj
 def tables(
@@ -55,7 +55,7 @@ def tables(
     grid = _with_tables(grid, definition)
     built = built_tables(workspace, grid, results, _wanted(grid, name), spread)
     if figures is not None:
-        _draw(built, figures)
+        _draw(grid.name, built, figures)
     text = json_text(grid.name, built)
     if as_json:
         _print_or_write(text.encode(), out)
@@ -99,7 +99,8 @@ def _rendered(style: str, grid: TableGrid, built: Sequence[Table], out: Path | N
     return ("\n".join(render(table) for table in built).rstrip("\n") + "\n").encode()
 
 
-def _draw(built: Sequence[Table], folder: Path) -> None:
+def _draw(grid: str, built: Sequence[Table], folder: Path) -> None:
+    from grid.tables.data import json_text
     from grid.tables.figure import save
 
     drawn = [table for table in built if table.figure]
@@ -109,6 +110,7 @@ def _draw(built: Sequence[Table], folder: Path) -> None:
     for table in drawn:
         for path in save(table, folder):
             click.echo(f"wrote {path}", err=True)
+        _print_or_write(json_text(grid, [table]).encode(), folder / f"{table.name}.json")
 
 
 def open_grid(workspace: Workspace, given: str) -> tuple[TableGrid, Path | None]:

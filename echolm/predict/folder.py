@@ -12,7 +12,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
 from echolm.data.dicom import is_dicom
@@ -22,6 +22,7 @@ from echolm.data.video import read_video
 from echolm.data.volume_tracings import TracingError, phases, read_tracings, sample_id
 from echolm.errors import EchoLMError, StorageError
 from echolm.predict.picture import draw, save
+from echolm.predict.plausible import warning
 from echolm.predict.predictor import Prediction, Predictor
 from echolm.record import write_atomic, writing
 
@@ -37,7 +38,7 @@ Ends = Callable[[Path], tuple[int, int] | None]
 class FileRow:
     """What is known of one file. ``phases``: given or estimated; ``agreement`` in 0-1 (estimated only); ``ef`` in
     percent by the method of disks; areas in pixels squared of the file; ``picture``: its name in the folder; ``bytes``:
-    the file's size; ``problem``: why there is nothing, "" else."""
+    the file's size; ``problem``: why there is nothing, "" else; ``warning``: why what there is may be wrong, "" else."""
 
     file: str
     ed: int | None = None
@@ -51,6 +52,7 @@ class FileRow:
     run: str = ""
     bytes: int | None = None
     problem: str = ""
+    warning: str = ""
 
 
 COLUMNS = tuple(field.name for field in fields(FileRow))
@@ -120,7 +122,7 @@ class Folder:
     def _stored(self) -> dict[str, FileRow]:
         if not self.table.exists():
             return {}
-        rows = [found for row, reason in read_rows(self.table, COLUMNS) if not reason and (found := _parsed(row))]
+        rows = [found for row, reason in read_rows(self.table, COLUMNS[:-1]) if not reason and (found := _parsed(row))]
         if foreign := [row for row in rows if row.run != self._predictor.run]:
             raise EchoLMError(f"{self.table}: holds predictions of run {foreign[0].run}; choose another --out, or add --overwrite")
         return {row.file: row for row in rows}
@@ -155,11 +157,11 @@ class Folder:
 
     def _row(self, path: Path, found: Prediction) -> FileRow:
         estimate, (ed, es) = found.estimate, found.areas
-        return FileRow(
+        return _warned(FileRow(
             told(path.name), *found.numbers, "estimated" if estimate else "given", round(estimate.agreement, 3) if estimate else None,
             round(found.ejection_fraction, 2), round(ed, 1), round(es, 1), f"{told(path.name)}.png", self._predictor.run,
             os.stat(path).st_size,
-        )  # fmt: skip
+        ))  # fmt: skip
 
     def _save(self) -> None:
         text = io.StringIO()
@@ -170,14 +172,20 @@ class Folder:
         self._saved = time.monotonic()
 
 
+def _warned(row: FileRow) -> FileRow:
+    """The row of a prediction with what is implausible in it."""
+    assert row.ef is not None and row.area_ed is not None and row.area_es is not None
+    return replace(row, warning=warning(row.ef, (row.area_ed, row.area_es), row.agreement))
+
+
 def _parsed(row: Row) -> FileRow | None:
     """A row of a prediction; None for one with a problem, and for one that does not read as written."""
     try:
         agreement = row.number("agreement") if row["agreement"] else None
-        return None if row["problem"] else FileRow(
+        return None if row["problem"] else _warned(FileRow(
             row["file"], row.integer("ed"), row.integer("es"), row["phases"], agreement, row.number("ef"), row.number("area_ed"),
             row.number("area_es"), row["picture"], row["run"], row.integer("bytes"),
-        )  # fmt: skip
+        ))  # fmt: skip
     except RowError:
         return None
 

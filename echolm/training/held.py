@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save
 
 from echolm.attempt import Attempt, Busy, Complete
 from echolm.provenance import provenance
+from echolm.record import PREDICTIONS_KEY, PREDICTIONS_SCHEMA
 from echolm.training import checkpoint
 from echolm.training.failures import describe, failure_class, trace
 from echolm.training.member import Member
@@ -144,7 +145,8 @@ class Held:
         """Complete the run on rank 0: predictions, best weights, summary; then drop the checkpoints."""
         assert self.attempt
         buffer = pa.BufferOutputStream()
-        pq.write_table(rows, buffer, compression="zstd")
+        metadata = {**(rows.schema.metadata or {}), PREDICTIONS_KEY: str(PREDICTIONS_SCHEMA).encode()}
+        pq.write_table(rows.replace_schema_metadata(metadata), buffer, compression="zstd")
         self.attempt.write("predictions.parquet", buffer.getvalue().to_pybytes())
         os.link(self.attempt.path / best_name(self.progress.best_epoch), self.attempt.path / "best.safetensors")
         summary = {

@@ -16,7 +16,7 @@ def missing_cells(content: Content, typed: str, program: Sequence[str]) -> Marku
     for setting in content.settings:
         for run in setting.runs:
             if run.predictions is None:
-                found = missing(run.seed, run.cell, run.state, collected=run.collected)
+                found = missing(run.seed, run.cell, run.state, collected=run.collected, problem=run.problem)
                 groups.setdefault((found.reason, found.remedy), []).append((setting, run))
     if not groups:
         return tag("p", f"Nothing: each of the {len(content.runs)} cells has a collected run with its predictions.")
@@ -31,10 +31,12 @@ def _item(found: Sequence[tuple[Setting, Run]], reason: str, command: str) -> Ma
         seeds.setdefault(setting.anchor, (setting, []))[1].append(run.seed)
     places = [join([link(anchor, setting.name), f" seed {', '.join(own)}"]) for anchor, (setting, own) in seeds.items()]
     noun = "cell" if len(found) == 1 else "cells"
-    lead = [tag("b", f"{len(found)} {noun}"), f": {reason}; type: ", tag("code", command)]
+    lead = [tag("b", f"{len(found)} {noun}"), f": {reason}", *(["; type: ", tag("code", command)] if command else [])]
     return tag("li", *lead, tag("details", tag("summary", "which"), tag("ul", *(tag("li", place) for place in places))))
 
 
 def _command(grid: str, typed: str, remedy: str, program: Sequence[str]) -> str:
+    if not remedy:
+        return ""
     words = [remedy, grid if remedy == "collect" else typed, *(["--on", "local"] if remedy == "launch" else [])]
     return shlex.join([*program, *words])

@@ -19,7 +19,8 @@ class SeedsNeeded:
     """``more`` seeds of the first and of the second value, and the ``total`` each then has; ``text`` says why.
 
     ``outcome``: ``decided`` (0 more), ``needed``, ``unknown`` (under three seeds: ``more`` leads to three, ask again
-    then), ``patients`` (no number of seeds would decide: the patients' part alone is too large; ``more`` is 0).
+    then), ``beyond`` (over ``MOST``; ``more`` is 0), ``patients`` (no number of seeds would decide: the patients' part alone
+    is too large; ``more`` is 0).
     """
 
     outcome: str
@@ -59,9 +60,9 @@ def seeds_needed(first: Resampled, second: Resampled, power: float = 0.8, level:
         seeds = int(counts[enough[0]])
         return result("needed", seeds, f"{names} is not decided ({interval}); {_text(result('', seeds, '').more, seeds, power)}")
     least = detectable((0.0, 0.0), patient_variance, np.array([MOST]), power, level)[0]
-    why = f"with these {first.patients:,} patients, and any number of seeds, a difference must reach {least:.3g}"
     if abs(comparison.difference) >= least:
-        why = f"more than {MOST} seeds of each would be needed"
+        return result("beyond", 0, f"{names} is not decided ({interval}); it would take more than {MOST:,} seeds of each")
+    why = f"with these {first.patients:,} patients, and any number of seeds, a difference must reach {least:.3g}"
     return result("patients", 0, f"{names} is not decided ({interval}), and no number of seeds would do it: {why}")
 
 

@@ -122,7 +122,7 @@ class _Drafts:
                 if len(stored) > 1:
                     notes.append(f"seed {seed}: {len(stored)} runs with different fingerprints; the newest is used")
             else:
-                absent.append(missing(seed, cell.id, self.state(cell.id) if self.state else "", collected=bool(stored)))
+                absent.append(missing(seed, cell.id, self.state(cell.id) if self.state else "", collected=bool(stored), problem=stored[0]["problem"] or "" if stored else ""))
         notes += [f"seed {seed}: {run['problem']}" for seed, run in found.items() if run["problem"]]
         name = ", ".join([*labels, *column.where.values()])
         runs, refused = self._aligned(name, column, found)

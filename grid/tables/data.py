@@ -93,7 +93,7 @@ def plain(table: Table) -> dict[str, Any]:
 def fill(table: Table, row: Row, column: ColumnDefinition, value: Value) -> str:
     """The commands that fill what a value lacks; "" for a complete one."""
     places = {axis: (label,) for axis, label in table.place(row, column).items()}
-    return "; ".join(dict.fromkeys(command(table, places, item.remedy) for item in value.missing))
+    return "; ".join(filter(None, dict.fromkeys(command(table, places, item.remedy) for item in value.missing)))
 
 
 def _axes(table: Table, row: Row, column: ColumnDefinition) -> dict[str, str]:

@@ -179,6 +179,7 @@ def _list(head: str, lines: Sequence[Note], shown: bool) -> list[str]:
 
 
 def _missing(table: Table) -> list[str]:
-    items = [f"<li>{escape(str(gap))}: <code>{escape(command(table, dict(gap.places), gap.remedy))}</code></li>" for gap in gaps(table)]
-    then = f"<li>and then: <code>{escape(command(table, {}, 'collect'))}</code></li>"
+    found = [(gap, command(table, dict(gap.places), gap.remedy)) for gap in gaps(table)]
+    items = [f"<li>{escape(str(gap))}{f': <code>{escape(typed)}</code>' if typed else ''}</li>" for gap, typed in found]
+    then = f"<li>and then: <code>{escape(command(table, {}, 'collect'))}</code></li>" if any(typed for _, typed in found) else ""
     return [f'<details class="notes" open><summary>Missing</summary><ul>{"".join([*items, then])}</ul></details>'] if items else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -32,28 +33,34 @@ SIGNS = {
     "–": "-", "…": r"\dots{}",
 }  # fmt: skip
 """Signs that mean something else in LaTeX, or that its fonts lack."""
+VERDICTS = {"reproduced": "r", "differs": "d", "not decidable": "u", "not comparable": "n"}
+"""Outcome of a verdict -> its mark, as words would make the columns too wide."""
+BREAKS = re.compile(r"(?<=[/=_])(?=\S)|(?<=[^\d\s][.,])(?=\S)|(?<=[0-9a-f]{16})(?=[0-9a-f])")
+"""Where a long word such as a path may go on in the next line."""
+FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+"""Makes what follows, up to its ``}``, as narrow as the text where it is wider."""
 
 
 def latex(table: Table) -> str:
     """A ``table`` with caption and label, and below it, as text, what is unusual and what is missing.
 
-    Needs ``\\usepackage{booktabs}``.
+    Needs ``\\usepackage{booktabs,graphicx}``. A table that is wider than the text is shrunk to its width.
     """
     further = counts(table)
     columns = "l" * len(table.axes) + "r" * (len(table.columns) + len(further))
     heads = [*table.axes, *(column.heading for column in table.columns), *further]
     lines = [
         r"\begin{table}[tp]", r"\centering\footnotesize",
-        rf"\caption{{{escape(table.title)}. {escape(caption(table))}}}", rf"\label{{tab:{_key(table)}}}",
-        rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _line([escape(head) for head in heads]), r"\midrule",
-        *_body(table, list(further.values())), r"\bottomrule", r"\end{tabular}", r"\end{table}",
+        rf"\caption{{{escape(table.title)}. {_words(caption(table))}{_legend(table)}}}", rf"\label{{tab:{_key(table)}}}",
+        FIT, rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}", r"\toprule", _line([escape(head) for head in heads]), r"\midrule",
+        *_body(table, list(further.values())), r"\bottomrule", r"\end{tabular}}", r"\end{table}",
     ]  # fmt: skip
-    return "\n".join([f"% {table.grid}, {table.name}: needs booktabs", *lines, *_remarks(table)]) + "\n"
+    return "\n".join([f"% {table.grid}, {table.name}: needs booktabs and graphicx", *lines, *_remarks(table)]) + "\n"
 
 
 def document(tables: Sequence[Table]) -> str:
     """A whole document with some tables, to look at."""
-    head = [r"\documentclass{article}", r"\usepackage[margin=1.5cm]{geometry}", r"\usepackage{booktabs}"]
+    head = [r"\documentclass{article}", r"\usepackage[margin=1.5cm]{geometry}", r"\usepackage{booktabs,graphicx}"]
     return "\n".join([*head, r"\begin{document}", *(latex(table) for table in tables), r"\end{document}"]) + "\n"
 
 
@@ -99,9 +106,25 @@ def _numbers(table: Table, row: Row) -> list[str]:
 def _paper_numbers(table: Table, row: Row) -> list[str]:
     texts = []
     for column, value in headed(table, row):
-        outcome = rf" {{\scriptsize {escape(value.verdict.outcome)}}}" if value.verdict and not one_outcome(table) else ""
-        texts.append(escape(published(value, column.digits)) + outcome)
+        mark = _verdict(value.verdict.outcome) if value.verdict and not one_outcome(table) else ""
+        texts.append(escape(published(value, column.digits)) + mark)
     return texts
+
+
+def _verdict(outcome: str) -> str:
+    return rf"$^\mathrm{{{VERDICTS[outcome]}}}$"
+
+
+def _legend(table: Table) -> str:
+    """What the marks of verdicts mean, of those that occur."""
+    found = {value.verdict.outcome for value in table.values if value.verdict}
+    told = [f"{_verdict(outcome)} {outcome}" for outcome in VERDICTS if outcome in found]
+    return f" Verdicts on published numbers: {', '.join(told)}." if told and not one_outcome(table) else ""
+
+
+def _words(text: str) -> str:
+    """``text`` as LaTeX prints it, with places where long words may be broken."""
+    return r"\allowbreak{}".join(escape(part) for part in BREAKS.split(text))
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -111,10 +134,11 @@ def _line(cells: Sequence[str]) -> str:
 def _remarks(table: Table) -> list[str]:
     lists = [("Notes", notes(table)), ("Published numbers that differ", verdict_notes(table)), ("On the published numbers", paper_notes(table))]
     parts = [_remark(head, lines) for head, lines in lists if lines]
-    fills = [rf"{escape(str(gap))}: \texttt{{{escape(command(table, dict(gap.places), gap.remedy))}}}" for gap in gaps(table)]
+    found = [(gap, command(table, dict(gap.places), gap.remedy)) for gap in gaps(table)]
+    fills = [_words(str(gap)) + (rf": \texttt{{{_words(typed)}}}" if typed else "") for gap, typed in found]
     parts += [r"\textit{Missing.} " + "; ".join(fills) + "."] if fills else []
     return [r"\begin{flushleft}\scriptsize", "\n\n".join(parts), r"\end{flushleft}"] if parts else []
 
 
 def _remark(head: str, lines: Sequence[Note]) -> str:
-    return rf"\textit{{{head}.}} " + "; ".join(escape(str(line)) for line in lines) + "."
+    return rf"\textit{{{head}.}} " + "; ".join(_words(str(line)) for line in lines) + "."

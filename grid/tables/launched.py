@@ -59,13 +59,20 @@ def launched_grids(folder: Path) -> list[str]:
     return sorted(path.parent.name for path in folder.glob(f"*/{CELLS_FILE}"))
 
 
+def _instead(folder: Path, name: str, known: list[str]) -> str:
+    """What to type instead of the name of a grid that was not launched."""
+    from grid.definition import shipped_grids
+
+    if name in shipped_grids():
+        return f" in {folder.parent}; type: {shlex.join(['echolm', 'launch', name, '--on', 'local'])}"
+    return f", nor did it come with EchoLM; {suggest(name, {*known, *shipped_grids()})}; or give the path of a .yaml file"
+
+
 def read_launched(folder: Path, name: str) -> LaunchedGrid:
     """A launched grid; EchoLMError when it was never launched or its file is damaged."""
     path = folder / name / CELLS_FILE
     if name not in (known := launched_grids(folder)):
-        hint = suggest(name, known) if known else f"no grid was launched in {folder.parent}"
-        type_next = shlex.join(["echolm", "launch", name, "--on", "local"])
-        raise EchoLMError(f"grid {name!r} was never launched; {hint}. Type: {type_next}")
+        raise EchoLMError(f"grid {name!r} was never launched{_instead(folder, name, known)}")
     try:
         return LaunchedGrid.model_validate(read_json(path))
     except ValidationError as error:

@@ -110,7 +110,9 @@ def _list(head: str, lines: Iterable[Note]) -> list[str]:
 
 
 def _missing(table: Table) -> list[str]:
-    lines = [f"- {gap}; type: `{command(table, dict(gap.places), gap.remedy)}`" for gap in gaps(table)]
+    found = [(gap, command(table, dict(gap.places), gap.remedy)) for gap in gaps(table)]
+    lines = [f"- {gap}" + (f"; type: `{typed}`" if typed else "") for gap, typed in found]
     incomplete = any(value.incomplete for value in table.values)
     head = f"Missing (values with {INCOMPLETE_MARK} are incomplete):" if incomplete else "Missing:"
-    return ["\n".join([head, *lines]), f"and then: `{command(table, {}, 'collect')}`"] if lines else []
+    then = [f"and then: `{command(table, {}, 'collect')}`"] if any(typed for _, typed in found) else []
+    return ["\n".join([head, *lines]), *then] if lines else []

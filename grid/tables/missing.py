@@ -64,16 +64,22 @@ STANDINGS = {
 """State of a cell (``echolm.record.cell_standing``) -> why a table lacks it, and the command for that (see ``Missing``)."""
 
 
-def missing(seed: str, cell: str, state: str, collected: bool) -> Missing:
-    """A seed whose cell is in ``state``; ``collected``: its run was collected, without its predictions."""
+def missing(seed: str, cell: str, state: str, collected: bool, problem: str = "") -> Missing:
+    """A seed whose cell is in ``state``; ``collected``: its run was collected, without its predictions, for ``problem``.
+
+    What a problem says is all that can be typed: collecting again would find it again.
+    """
     reason, remedy = STANDINGS.get(state, ("no complete run was collected", "launch"))
     if collected:
-        reason = "the predictions were not collected"
+        reason = "the predictions were not collected" + (f": {problem}" if problem else "")
+        remedy = "" if problem else remedy
     return Missing(seed, cell, reason, remedy, diverged=state == "diverged" and not collected)
 
 
 def command(table: Table, places: Mapping[str, Sequence[str]], remedy: str = "launch") -> str:
-    """The command ``remedy`` (see ``Missing``) for what is missing at ``places``, axis -> labels."""
+    """The command ``remedy`` (see ``Missing``) for what is missing at ``places``, axis -> labels; "" without one."""
+    if not remedy:
+        return ""
     if remedy == "collect":
         return shlex.join([*table.program, "collect", table.grid])
     return _in_grid(table, list(table.where), places, remedy)

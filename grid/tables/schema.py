@@ -24,6 +24,8 @@ and time within a run. All rows of a run lie in one file, and no file is changed
 copied once, and never written again.
 
 All are compressed with zstd. The number stands in the metadata of ``runs.parquet`` and ``metrics/``, under ``echolm.schema``.
+Predictions are described by a number of their own, ``echolm.predictions`` (``echolm.record.PREDICTIONS_SCHEMA``; a file
+without one has number 1), as they are the run's: what was collected anew has the same predictions.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from echolm.errors import EchoLMError
+from echolm.record import PREDICTIONS_KEY, PREDICTIONS_SCHEMA
 
 SCHEMA = 2
 """Raised when a column changes its name or meaning. What was collected under a smaller number is collected again.
@@ -58,12 +61,18 @@ METRICS = pa.schema([
 
 
 def stored_schema(metadata: Mapping[bytes, bytes] | None, path: Path) -> int:
-    """The number in a file's metadata; EchoLMError when a newer EchoLM wrote it."""
-    text = (metadata or {}).get(KEY, b"1").decode(errors="replace")
-    number = int(text) if text.isdecimal() else 0
+    """The number in a file's metadata; EchoLMError when a newer EchoLM wrote it, or the predictions in it."""
+    if (newer := _number(metadata, PREDICTIONS_KEY)) > PREDICTIONS_SCHEMA:
+        raise EchoLMError(f"{path}: predictions of a newer EchoLM (schema {newer}; this one reads up to {PREDICTIONS_SCHEMA}): update EchoLM")
+    number = _number(metadata, KEY)
     if number > SCHEMA:
         raise EchoLMError(
             f"{path}: was collected by a newer EchoLM (schema {number}; this one reads up to {SCHEMA}): update EchoLM, or "
             f"move {path.parent} away and type: echolm collect"
         )
     return number
+
+
+def _number(metadata: Mapping[bytes, bytes] | None, key: bytes) -> int:
+    text = (metadata or {}).get(key, b"1").decode(errors="replace")
+    return int(text) if text.isdecimal() else 0

@@ -152,8 +152,15 @@ def launches(grid: TableGrid, values: Sequence[tuple[Selected, Resampled]], need
     for (value, have), more in zip(values, needed.more, strict=True):
         waiting, new = seeds_to_run(grid, value, have, more)
         if more:
-            found.append(([f"{axis}={label}" for axis, label in value.conditions.items()] + [f"{SEED}={','.join([*waiting, *new])}"], new))
+            found.append(([f"{axis}={label}" for axis, label in value.conditions.items()] + [f"{SEED}={_shortened([*waiting, *new])}"], new))
     return found
+
+
+def _shortened(seeds: Sequence[str]) -> str:
+    """``0,3-610``, as ``--where`` understands it."""
+    from grid.copy import ranges
+
+    return ranges(map(int, seeds)) if all(seed.isdecimal() and seed == str(int(seed)) for seed in seeds) else ",".join(seeds)
 
 
 def _conditions(text: str) -> dict[str, str]:

@@ -15,7 +15,8 @@ ABSENT = "-"
 
 @dataclass(frozen=True)
 class Missing:
-    """A seed without a number, why, and the command of EchoLM for that: launch, retry, collect or status.
+    """A seed without a number, why, and the command of EchoLM for that: launch, retry, collect or status. Without a command
+    the reason says what to do.
 
     ``diverged``: its training ended with a loss that is not finite, so there is no number.
     """

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,13 +17,12 @@ from echolm.record import writing
 from grid.tables.results import read_columns
 from grid.tables.schema import KEY, RUNS, SCHEMA, TIME, stored_schema
 from grid.tracking import rows
+from grid.tracking.columns import numbers, texts
 from grid.tracking.rows import Latest, ListedRun, TrackedRun
 
-STATE = b"echolm.store"
-"""The key of ``Reader.state`` in the metadata."""
+LOGGED = b"echolm.logged"
+"""The key of ``Reader.logged`` in the metadata."""
 COMPARED = ("run_id", "name", "experiment", "fingerprint", "cell", "start", "end", "metric_count", "metric_time")
-CARRIED = ("run_id", "fingerprint", "predictions", "samples", "history", "problem", "metric_count")
-"""What the collection itself needs of a row."""
 FILLED = ("samples", "history", "problem")
 """What it fills."""
 NO_METRIC = Latest(0, None)
@@ -31,9 +30,22 @@ Seen = tuple[Any, ...]
 """What tells a run that has changed from one that has not: ``COMPARED``."""
 
 
+class Carried(NamedTuple):
+    """What the collection itself needs of a row that is there."""
+
+    run_id: str
+    fingerprint: str
+    predictions: str | None
+    samples: str | None
+    history: str | None
+    problem: str | None
+    metric_count: int
+
+
 @dataclass
 class Row:
-    """A row of ``runs.parquet`` in the making. ``predictions``: their SHA-256, None for a run without."""
+    """A row of ``runs.parquet`` in the making. ``predictions``: their SHA-256, None for a run without. ``repaired``: the
+    store's copy of them was missing or damaged, and was made again."""
 
     run: ListedRun
     predictions: str | None = None
@@ -41,10 +53,11 @@ class Row:
     history: str | None = None
     problem: str = ""
     metric_count: int = 0
+    repaired: bool = False
 
-    def take(self, carried: Mapping[str, Any]) -> None:
-        """From ``CARRIED`` of a row that was read just now or earlier. Samples and problems are judged anew."""
-        self.predictions, self.history, self.metric_count = carried["predictions"], carried["history"], carried["metric_count"]
+    def take(self, carried: Carried) -> None:
+        """From a row that was read just now or earlier. Samples and problems are judged anew."""
+        self.predictions, self.history, self.metric_count = carried.predictions, carried.history, carried.metric_count
 
     @property
     def filled(self) -> tuple[str | None, ...]:
@@ -56,14 +69,14 @@ class Row:
 class Earlier:
     """What was collected earlier; all empty when nothing was, or in a form that is collected again.
 
-    ``count``: rows in any form. ``state``: the store's at that time. ``rows``: ``CARRIED`` by run id, with the values
-    that the runs had, and ``seen``.
+    ``count``: rows in any form. ``logged``: the store's last point at that time. ``rows``: by run id, and ``seen``, with the
+    values that the runs had.
     """
 
     path: Path
     count: int = 0
-    state: str = ""
-    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    logged: str = ""
+    rows: dict[str, Carried] = field(default_factory=dict)
     seen: dict[str, Seen] = field(default_factory=dict)
 
     def table(self) -> pa.Table:
@@ -75,7 +88,7 @@ class Earlier:
         """Whether the file has these rows and no others."""
         if self.rows.keys() != {row.run.run_id for row in rows}:
             return False
-        return all(tuple(self.rows[row.run.run_id][name] for name in FILLED) == row.filled for row in rows)
+        return all((earlier.samples, earlier.history, earlier.problem) == row.filled for row in rows for earlier in [self.rows[row.run.run_id]])
 
 
 def read_earlier(path: Path) -> Earlier:
@@ -91,13 +104,13 @@ def read_earlier(path: Path) -> Earlier:
     if stored_schema(metadata, path) != SCHEMA:
         return earlier
     try:
-        table = read_columns(path, list(dict.fromkeys((*CARRIED, *COMPARED))))
+        table = read_columns(path, list(dict.fromkeys((*Carried._fields, *COMPARED))))
     except EchoLMError:
         return earlier
-    earlier.state = metadata.get(STATE, b"").decode()
-    earlier.rows = {row["run_id"]: row for row in table.select(list(CARRIED)).to_pylist()}
-    compared = [_plain(table[name]).to_pylist() for name in COMPARED]
-    earlier.seen = {seen[0]: seen for seen in zip(*compared, strict=True)}
+    earlier.logged = metadata.get(LOGGED, b"").decode()
+    values = {name: _plain(table[name]).to_pylist() for name in table.column_names}
+    earlier.rows = dict(zip(values["run_id"], map(Carried, *(values[name] for name in Carried._fields)), strict=True))
+    earlier.seen = {seen[0]: seen for seen in zip(*(values[name] for name in COMPARED), strict=True)}
     return earlier
 
 
@@ -109,29 +122,37 @@ def seen(run: ListedRun, latest: Mapping[str, Latest] = MappingProxyType({})) ->
 
 def run_table(runs: Sequence[TrackedRun], latest: dict[str, Latest]) -> pa.Table:
     """Rows of ``runs.parquet``; samples, history and problem are still to be filled."""
-    table = pa.Table.from_pylist([_fixed(run, latest.get(run.run_id, NO_METRIC)) for run in runs], RUNS)
+    fixed = [_fixed(run, latest.get(run.run_id, NO_METRIC)) for run in runs]
+    columns = {field.name: _column([row.get(field.name) for row in fixed], field.type) for field in RUNS}
     params, metrics = [run.params for run in runs], [run.metrics for run in runs]
-    for prefix, values, kind in (("params", params, pa.string()), ("metrics", metrics, pa.float64())):
-        for name in set().union(*values):
-            table = table.append_column(f"{prefix}.{name}", pa.array([own.get(name) for own in values], kind))
-    return table
+    columns |= {f"params.{name}": texts([own.get(name) for own in params]) for name in set().union(*params)}
+    columns |= {f"metrics.{name}": numbers([own.get(name) for own in metrics], pa.float64()) for name in set().union(*metrics)}
+    return pa.table(columns)
 
 
-def write(table: pa.Table, rows: Sequence[Row], path: Path, state: str) -> None:
+def carried(table: pa.Table) -> dict[str, Carried]:
+    """The rows of ``run_table`` by run id."""
+    values = [table[name].to_pylist() for name in Carried._fields]
+    return dict(zip(values[0], map(Carried, *values), strict=True))
+
+
+def write(table: pa.Table, rows: Sequence[Row], path: Path, logged: str) -> None:
     """The table of ``rows`` with what they were filled with; columns as in the schema, then params and metrics by name.
 
     Params and metrics that no run has (any more) have no column.
     """
     for name, values in zip(FILLED, zip(*(row.filled for row in rows), strict=True), strict=bool(rows)):
-        table = table.set_column(table.column_names.index(name), RUNS.field(name), pa.array(values, pa.string()))
+        table = table.set_column(table.column_names.index(name), RUNS.field(name), texts(values))
     had = {name for name in table.column_names if table[name].null_count < len(table)}
     own = sorted(had - set(RUNS.names), key=lambda name: (name.startswith("metrics."), name))
     names = [*RUNS.names, *own]
-    metadata = {KEY: str(SCHEMA).encode(), STATE: state.encode()}
+    metadata = {KEY: str(SCHEMA).encode(), LOGGED: logged.encode()}
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with writing(path):
-            pq.write_table(table.select(names).replace_schema_metadata(metadata), temporary, compression="zstd")
+            texts_only = [name for name in names if not pa.types.is_floating(table.schema.field(name).type)]  # other numbers seldom repeat
+            content = table.select(names).replace_schema_metadata(metadata)
+            pq.write_table(content, temporary, compression="zstd", use_dictionary=texts_only)
             os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -156,6 +177,10 @@ def _fixed(run: TrackedRun, latest: Latest) -> dict[str, Any]:
         "metric_count": latest.count,
         "metric_time": latest.time,
     }
+
+
+def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    return texts(values) if pa.types.is_string(kind) else numbers(values, kind)
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -38,7 +38,7 @@ def bring(rows: Sequence[Row], earlier: Earlier, reader: Reader, folder: Path) -
         if row.history in there:
             kept[row.history].append(row.run.run_id)
     added = sorted(row.run.run_id for row in rows if row.metric_count and row.history not in there)
-    before = Counter(row["history"] for row in earlier.rows.values())
+    before = Counter(row.history for row in earlier.rows.values())
     again = [part for part, runs in kept.items() if len(runs) < before[part] or (added and _count(folder / part) < PART_ROWS)]
     found = {run: part for part, runs in kept.items() if part not in again for run in runs}
     with _Writer(folder) as writer:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from echolm.errors import EchoLMError, StorageError
-from echolm.record import writing
+from echolm.record import write_atomic, writing
 from grid.tables.results import PREDICTIONS_FOLDER, predictions_name, predictions_path, read_columns
 from grid.tracking.collected import Earlier, Row
 from grid.tracking.rows import PREDICTIONS_FILE, ListedRun
-from grid.tracking.store import open_client, sqlite_path
+from grid.tracking.store import delete_command, open_client, sqlite_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,11 +30,13 @@ KEY = ("sample", "patient", "target", "slot")
 SEPARATOR = "\x1f"
 SAME_SAMPLES = ("params.data.name", "params.task.name")
 """Runs that agree in these columns must have the same test samples."""
+Own = Callable[[str], Path | None]
+"""Fingerprint -> the predictions in the run record, None where that is not at hand."""
 Samples = frozenset[str]
 """Rows of the test split: the values of ``KEY``, joined by ``SEPARATOR``."""
 
 
-def bring(rows: Sequence[Row], earlier: Earlier, uri: str, out: Path) -> int:
+def bring(rows: Sequence[Row], earlier: Earlier, uri: str, out: Path, own: Own) -> int:
     """Make sure that the predictions of all rows are there, and set their samples or their problem; the files added."""
     with writing(out / PREDICTIONS_FOLDER) as folder:
         folder.mkdir(parents=True, exist_ok=True)
@@ -42,8 +44,8 @@ def bring(rows: Sequence[Row], earlier: Earlier, uri: str, out: Path) -> int:
         for name in there:
             if name.startswith(".") and name.endswith(".tmp"):  # left by a killed collection
                 (folder / name).unlink(missing_ok=True)
-    sound = {row["fingerprint"]: (row["predictions"], row["samples"]) for row in earlier.rows.values() if row["samples"]}
-    store = _Artifacts(uri)
+    sound = {row.fingerprint: (row.predictions, row.samples) for row in earlier.rows.values() if row.samples}
+    store = _Artifacts(uri, own)
     added = 0
     for row in rows:
         sha256, samples = sound.get(row.run.fingerprint, (None, ""))
@@ -100,12 +102,15 @@ def _bring_one(row: Row, target: Path, store: _Artifacts) -> bool:
     try:
         added = not target.exists() or _sha256(target) != row.predictions
         if added:
-            store.fetch(row.run, row.predictions or "", target)
+            row.repaired = store.fetch(row.run, row.predictions or "", target)
         row.samples = digest(samples(target))
     except StorageError:
         raise
     except EchoLMError as error:
-        row.problem = f"{error}; to export it again: mlflow runs delete --run-id {row.run.run_id}, then echolm collect"
+        row.problem = (
+            f"{error}; 'echolm collect' where its run record lies exports it again; without a record, type: "
+            f"{delete_command(store.uri, row.run.run_id)}, and then launch the grid, which runs the cell again"
+        )
         return False
     return added
 
@@ -113,28 +118,71 @@ def _bring_one(row: Row, target: Path, store: _Artifacts) -> bool:
 class _Artifacts:
     """The artifacts of a store."""
 
-    def __init__(self, uri: str) -> None:
-        self._uri = uri
+    def __init__(self, uri: str, own: Own) -> None:
+        self.uri = uri
+        self._own = own
 
-    def fetch(self, run: ListedRun, sha256: str, target: Path) -> None:
-        """Copy the predictions of ``run`` to ``target`` by copy and rename.
+    def fetch(self, run: ListedRun, sha256: str, target: Path) -> bool:
+        """Copy the predictions of ``run`` to ``target`` by copy and rename; True when the store's were not sound, and those
+        of the run's own record took their place.
 
-        EchoLMError when they are not there, damaged, or not the file the run was exported with; StorageError when
-        ``target`` cannot be written.
+        EchoLMError when they are not there, damaged, or not the file the run was exported with, and no record is at hand;
+        StorageError when ``target`` cannot be written.
         """
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
-            with writing(target):
-                self._copy(run, temporary)
-            if _sha256(temporary) != sha256:
-                raise EchoLMError(f"{PREDICTIONS_FILE} is damaged (its SHA-256 is not the one of the run)")
+            try:
+                with writing(target):
+                    self._copy(run, temporary)
+                if _sha256(temporary) != sha256:
+                    raise EchoLMError(f"{PREDICTIONS_FILE} is damaged (its SHA-256 is not the one of the run)")
+                repaired = False
+            except StorageError:
+                raise
+            except EchoLMError:
+                with writing(target):
+                    if not self._repair(run, sha256, temporary):
+                        raise
+                repaired = True
             samples(temporary)
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
+        return repaired
+
+    def _repair(self, run: ListedRun, sha256: str, temporary: Path) -> bool:
+        """Take the file of the run's record, if it is the one that was exported, and put it into the store again."""
+        own = self._own(run.fingerprint)
+        try:
+            content = own.read_bytes() if own else b""
+        except OSError:
+            return False
+        if own is None or hashlib.sha256(content).hexdigest() != sha256:
+            return False
+        temporary.write_bytes(content)
+        self._put(run, own)
+        return True
+
+    def _put(self, run: ListedRun, own: Path) -> None:
+        """Make ``own`` the predictions of ``run`` in the store. EchoLMError when that fails."""
+        if (local := _local(run, self.uri)) is not None:
+            try:
+                with writing(local):
+                    local.parent.mkdir(parents=True, exist_ok=True)
+                write_atomic(local, own.read_bytes())
+            except StorageError as error:
+                raise EchoLMError(str(error)) from error  # of this run alone
+            return
+        client = self._client
+        from mlflow.exceptions import MlflowException
+
+        try:
+            client.log_artifact(run.run_id, str(own))
+        except (MlflowException, OSError) as error:
+            raise EchoLMError(f"artifact {PREDICTIONS_FILE} cannot be written: {' '.join(str(error).split())}") from error
 
     def _copy(self, run: ListedRun, target: Path) -> None:
-        local = _local(run, self._uri)
+        local = _local(run, self.uri)
         if local is not None:
             try:
                 content = local.read_bytes()
@@ -153,7 +201,7 @@ class _Artifacts:
 
     @cached_property
     def _client(self) -> MlflowClient:
-        return open_client(self._uri)
+        return open_client(self.uri)
 
 
 def _difference(row: Row, reference: Row, out: Path) -> str:
@@ -181,4 +229,4 @@ def _local(run: ListedRun, uri: str) -> Path | None:
         return None
     stored = Path(unquote(parsed.path) if parsed.scheme else run.artifact_uri) / PREDICTIONS_FILE
     moved = database.parent.joinpath(*stored.parts[-5:])
-    return moved if moved.exists() else stored
+    return moved if moved.parent.exists() else stored

@@ -51,28 +51,30 @@ class ClientReader:
         self._client = client
         self._experiments = _experiments(client)
         self._runs: dict[str, TrackedRun] = {}
-        self._latest: dict[str, dict[str, Latest]] = {}
+        self._latest: dict[str, Latest] = {}
 
     @property
-    def state(self) -> str:
+    def logged(self) -> str:
         """Cannot be told."""
         return ""
 
+    def touched(self, logged: str) -> None:
+        """Cannot be told."""
+
     def listed(self, grid: str) -> list[ListedRun]:
         """See ``rows.Reader``."""
-        self._latest[grid] = {}
         found = []
         for run in self._search(f"tags.`{grid_tag(grid)}` = 'true'"):
             self._runs[run.info.run_id] = tracked = _tracked(run, self._experiments)
             found.append(tracked)
             if tracked.metrics:
                 times = [metric.timestamp for metric in run.data.to_proto().metrics]
-                self._latest[grid][tracked.run_id] = Latest(len(times), max(times))
+                self._latest[tracked.run_id] = Latest(len(times), max(times))
         return [_listed(run) for run in sorted(found, key=lambda run: run.run_id)]
 
-    def latest(self, grid: str) -> dict[str, Latest]:
+    def latest(self, run_ids: Sequence[str]) -> dict[str, Latest]:
         """See ``rows.Reader``; of the last listing."""
-        return self._latest[grid]
+        return {run: self._latest[run] for run in run_ids if run in self._latest}
 
     def runs(self, listed: Sequence[ListedRun]) -> Iterator[list[TrackedRun]]:
         """See ``rows.Reader``; of the last listing."""
@@ -149,7 +151,7 @@ def _number(value: float) -> float:
 
 
 def _listed(run: TrackedRun) -> ListedRun:
-    return ListedRun(**{name: getattr(run, name) for name in ListedRun.__dataclass_fields__})
+    return ListedRun._make(run[: len(ListedRun._fields)])
 
 
 def _tracked(run: Run, experiments: dict[str, str]) -> TrackedRun:

@@ -6,13 +6,14 @@ database's read lock for longer than one query takes: whoever writes waits a fra
 
 from __future__ import annotations
 
+import gc
+import json
 import math
 import sqlite3
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -32,13 +33,16 @@ RUNS = f"""
     FROM tags t JOIN runs r ON r.run_uuid = t.run_uuid JOIN experiments e ON e.experiment_id = r.experiment_id
     LEFT JOIN tags f ON f.run_uuid = r.run_uuid AND f.key = '{FINGERPRINT}'
     LEFT JOIN tags c ON c.run_uuid = r.run_uuid AND c.key = '{CELL}'
-    WHERE t.key = ? AND r.lifecycle_stage = 'active' ORDER BY r.run_uuid
+    WHERE t.key = ? AND r.lifecycle_stage = 'active' ORDER BY t.run_uuid
 """
-LATEST = """
-    SELECT m.run_uuid, count(*), max(m.timestamp)
-    FROM tags t JOIN runs r ON r.run_uuid = t.run_uuid JOIN latest_metrics m ON m.run_uuid = t.run_uuid
-    WHERE t.key = ? AND r.lifecycle_stage = 'active' GROUP BY m.run_uuid
-"""
+"""Ordered by the tag's run, as the index of the tags is: nothing has to be sorted."""
+LATEST = "SELECT run_uuid, count(*), max(timestamp) FROM latest_metrics WHERE run_uuid IN ({}) GROUP BY run_uuid"
+POINT = "SELECT rowid, run_uuid, key, timestamp, step FROM metrics"
+"""SQLite numbers rows in the order of their insertion; with what the row holds, its number names a point even where rows
+were deleted and numbers given again."""
+TOUCHED = "SELECT run_uuid FROM metrics WHERE rowid > ?"
+FEW_POINTS = 100_000
+"""So many are looked through faster than the latest metrics of ten thousand runs."""
 TAGS = "SELECT run_uuid, key, value FROM tags WHERE run_uuid IN ({})"
 PARAMS = "SELECT run_uuid, key, value FROM params WHERE run_uuid IN ({})"
 METRIC = "CASE WHEN is_nan THEN NULL WHEN value = ?1 THEN ?2 WHEN value = -?1 THEN -?2 ELSE value END"
@@ -66,8 +70,8 @@ def opened(uri: str) -> Iterator[SqlReader]:
         raise EchoLMError(f"{path}: no tracking database; type: echolm collect")
     try:
         address = f"file:{quote(str(path))}?mode=ro"
-        with closing(sqlite3.connect(address, uri=True, timeout=TIMEOUT_S, isolation_level=None)) as database:
-            yield SqlReader(database, path)
+        with closing(sqlite3.connect(address, uri=True, timeout=TIMEOUT_S, isolation_level=None)) as database, _no_garbage():
+            yield SqlReader(database)
     except sqlite3.Error as error:
         remedy = "move it away and type: echolm collect"
         raise EchoLMError(f"{path}: not a readable MLflow 3 database ({error}); {remedy}") from error
@@ -76,30 +80,42 @@ def opened(uri: str) -> Iterator[SqlReader]:
 class SqlReader:
     """See ``rows.Reader``."""
 
-    def __init__(self, database: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
-        self._state = _state(path)
+        self._last = database.execute(f"{POINT} ORDER BY rowid DESC LIMIT 1").fetchone()
 
     @property
-    def state(self) -> str:
-        """As it was when the database was opened."""
-        return self._state
+    def logged(self) -> str:
+        """See ``rows.Reader``."""
+        return json.dumps(self._last) if self._last else ""
+
+    def touched(self, logged: str) -> set[str] | None:
+        """See ``rows.Reader``; None too where that point is gone, or ``FEW_POINTS`` were logged after it."""
+        point = tuple(json.loads(logged)) if logged else None
+        if point is None or self._last is None or self._last[0] - point[0] > FEW_POINTS:
+            return None
+        if self._database.execute(f"{POINT} WHERE rowid = ?", point[:1]).fetchone() != point:
+            return None
+        return {run for (run,) in self._database.execute(TOUCHED, point[:1])}
 
     def listed(self, grid: str) -> list[ListedRun]:
         """See ``rows.Reader``."""
         found = self._database.execute(RUNS, [grid_tag(grid)]).fetchall()
-        return [ListedRun(*row) for row in found]
+        return list(map(ListedRun._make, found))
 
-    def latest(self, grid: str) -> dict[str, Latest]:
+    def latest(self, run_ids: Sequence[str]) -> dict[str, Latest]:
         """See ``rows.Reader``."""
-        return {run: Latest(*found) for run, *found in self._database.execute(LATEST, [grid_tag(grid)])}
+        found: dict[str, Latest] = {}
+        for ids in _chunks(run_ids):
+            found |= {run: Latest(count, time) for run, count, time in self._database.execute(_filled(LATEST, ids), ids)}
+        return found
 
     def runs(self, listed: Sequence[ListedRun]) -> Iterator[list[TrackedRun]]:
         """See ``rows.Reader``."""
         for chunk in _chunks(listed):
             ids = [run.run_id for run in chunk]
             params, tags, metrics = self._by_run(PARAMS, ids), self._by_run(TAGS, ids), self._by_run(METRIC_VALUES, ids, LARGEST)
-            yield [TrackedRun(**vars(r), params=params[r.run_id], metrics=_numbers(metrics[r.run_id]), tags=tags[r.run_id]) for r in chunk]
+            yield [TrackedRun._make((*run, params[run.run_id], _numbers(metrics[run.run_id]), tags[run.run_id])) for run in chunk]
 
     def points(self, run_ids: Sequence[str]) -> Iterator[pa.Table]:
         """See ``rows.Reader``."""
@@ -123,15 +139,16 @@ class SqlReader:
         return found
 
 
-def _state(path: Path) -> str:
-    """Inode, size, time and SQLite's own counter of changes (bytes 24-27) of the file, and of its write-ahead log."""
-    parts = []
-    for file in (path, path.with_name(path.name + "-wal")):
-        if file.exists():
-            found = file.stat()
-            parts += [found.st_ino, found.st_size, found.st_mtime_ns]
-    with open(path, "rb") as content:
-        return ".".join(map(str, [*parts, content.read(28)[24:].hex()]))
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Without Python's cyclic garbage collection, which looks through ten thousand rows many times and finds nothing."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _filled(query: str, ids: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import re
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -66,6 +67,11 @@ def is_server(uri: str) -> bool:
 def shown(uri: str) -> str:
     """The address without a user name and password."""
     return re.sub(r"://[^/@]+@", "://***@", uri)
+
+
+def delete_command(uri: str, run_id: str) -> str:
+    """The command that removes a run, to be typed in a shell as it is (but for a password, which is never shown)."""
+    return f"MLFLOW_TRACKING_URI={shlex.quote(shown(uri))} mlflow runs delete --run-id {run_id}"
 
 
 def tracking_lock(uri: str) -> BaseFileLock:

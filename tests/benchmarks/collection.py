@@ -87,15 +87,15 @@ def measured(folder: Path, runs: int, peers: int, rounds: int) -> Iterator[str]:
         f"SQLite database: {runs:,} runs of the grid with {PARAMS} params, {SCALARS + 5} latest metrics and {POINTS} points each, "
         f"and {runs // 5:,} runs of another project; {size:,.0f} MB, made in {time.perf_counter() - began:.0f} s"
     )
-    yield f"mlflow {version('mlflow')}, pyarrow {version('pyarrow')}, SQLite {sqlite3.sqlite_version}; each line is {rounds} fresh processes"
+    yield f"mlflow {version('mlflow')}, pyarrow {version('pyarrow')}, SQLite {sqlite3.sqlite_version}; seconds are those of fresh processes, imports included: median (smallest-largest)"
     collect = [COLLECT[0], COLLECT[1].format(grid=GRID, curves=False)]
     _process(collect, uri, folder / "first")  # compiles, and reads the file into the page cache
     full = [_process(collect, uri, folder / f"runs {number}") for number in range(rounds)]
     yield _line("all runs, params and latest metrics", full, 3.0, 400)
     out = folder / "runs 0"
     yield _line("again, nothing new", [_process(collect, uri, out) for _ in range(rounds)], 0.5)
-    yield _line("again, another project has written since", list(_written(collect, uri, out, runs, rounds)))
-    yield _line("again, 100 runs more each time", list(_more(collect, uri, out, runs, rounds)))
+    yield _line("again, another project has written since", list(_written(collect, uri, out, runs, rounds)), 0.5)
+    yield _line("again, 100 runs more each time", list(_more(collect, uri, out, runs, rounds)), 0.5)
     curves = [COLLECT[0], COLLECT[1].format(grid=GRID, curves=True)]
     points = (runs + 100 * rounds) * POINTS
     yield _line(f"the history of all of these, {points:,} points", [_process(curves, uri, out)], None, 400)
@@ -131,7 +131,7 @@ def _process(code: list[str], uri: str, out: Path) -> Spent:
 
 def _line(name: str, spent: list[Spent], seconds: float | None = None, megabytes: float | None = None) -> str:
     """Median (smallest-largest); targets are judged by the median."""
-    text = f"{name}: {spread([one.wall for one in spent])} s, of these {spread([one.cpu for one in spent])} s processor time"
+    text = f"{name}, {len(spent)} {'process' if len(spent) == 1 else 'processes'}: {spread([one.wall for one in spent])} s, of these {spread([one.cpu for one in spent])} s processor time"
     text += f"; peak memory {max(one.peak for one in spent):.0f} MB; runs read: {spent[-1].rows:,}"
     for value, target, unit in ((sorted(one.wall for one in spent)[len(spent) // 2], seconds, "s"), (max(one.peak for one in spent), megabytes, "MB")):
         if target is not None:

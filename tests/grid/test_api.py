@@ -74,11 +74,14 @@ def test_what_is_not_there_says_what_to_type(workspace: Path) -> None:
     here = Results(workspace)
     with pytest.raises(EchoLMError, match="grid mine has no table 'mian'; did you mean 'main'"):
         here.tables("mine", "mian")
-    with pytest.raises(EchoLMError, match="type: echolm collect demo"):
+    with pytest.raises(EchoLMError, match="type: echolm --workspace .* launch demo"):
         here.runs("demo")
 
 
 def test_the_example_runs(workspace: Path) -> None:
     done: Any = subprocess.run([sys.executable, str(EXAMPLE), str(workspace), "mine"], capture_output=True, text=True, cwd=EXAMPLE.parents[1], check=False)
     assert done.returncode == 0, done.stderr
+    for words, message in (([str(workspace / "nowhere"), "demo"], "nowhere: is no workspace in which a grid was launched"), ([str(workspace), "mien"], "'mien'"), (["x"], "type: python")):
+        wrong = subprocess.run([sys.executable, str(EXAMPLE), *words], capture_output=True, text=True, cwd=EXAMPLE.parents[1], check=False)
+        assert wrong.returncode == 1 and not wrong.stdout and len(wrong.stderr.splitlines()) == 1 and message in wrong.stderr, wrong
     assert "6 runs" in done.stdout and "1 comparisons" in done.stdout and "characters of SVG" in done.stdout

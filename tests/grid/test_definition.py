@@ -184,12 +184,22 @@ class TestWhere:
     def test_all_conditions_and_any_of_their_labels(self, load: Any, conditions: list[str], left: list[str]) -> None:
         assert labels(load(include=[{"head": "mean"}]), conditions) == left
 
+    def test_a_range_of_integers_unless_it_is_a_label(self, load: Any) -> None:
+        grid = load(axes={"head": ["mlp"], "seed": [*range(12), 610], "k": [{"label": "3-5", "set": {"epochs": 1}}, {"label": "4", "set": {"epochs": 2}}]})
+        assert [cell.coordinates["seed"] for cell in grid.where(["seed=2-9,11", "k=4"])] == [*map(str, range(2, 10)), "11"]
+        assert {cell.coordinates["k"] for cell in grid.where(["k=3-5"])} == {"3-5"}
+        with pytest.raises(EchoLMError, match="--where seed=9-610: not all of them are there; valid: 0-11,610"):
+            grid.where(["seed=9-610"])
+
     @pytest.mark.parametrize(
         ("condition", "fragments"),
         [
             ("heda=gcn", ["--where heda=...", "grid my-grid has no such axis", "did you mean 'head'", "valid: head, seed, subgrid, table"]),
             ("head=gnc", ["--where head=gnc", "did you mean 'gcn'", "valid: gcn, mlp"]),
             ("seed=0,2", ["--where seed=2", "valid: 0, 1"]),
+            ("seed=0-2", ["--where seed=0-2", "not all of them are there", "valid: 0-1"]),
+            ("seed=1-0", ["--where seed=1-0", "valid: 0-1"]),
+            ("head=0-1", ["--where head=0-1", "valid: gcn, mlp"]),
             ("epochs=100", ["no such axis"]),
             ("head", ["axis=label"]),
             ("head=", ["axis=label"]),

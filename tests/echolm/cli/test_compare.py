@@ -81,8 +81,11 @@ def test_the_commands_that_are_told_run_the_missing_seeds(two: Shell) -> None:
     """Typed as they are printed. What was run before is not run again, and counts in the new grid's table."""
     told = two.inside("seeds-needed", "two", "head=gcn", "head=mlp")
     commands = [line.strip() for line in told.out.splitlines() if line.strip().startswith("echolm ")]
+    *commands, again = commands
     assert [shlex.split(line)[1] for line in commands] == ["grid", "launch", "launch"], told.out
-    assert json.loads(two.inside("seeds-needed", "two", "head=gcn", "head=mlp", "--json").out)["commands"] == commands
+    assert all("seed=1-2" in line for line in commands[1:]) and "to run these 4 runs" in told.out
+    found = json.loads(two.inside("seeds-needed", "two", "head=gcn", "head=mlp", "--json").out)
+    assert (found["commands"], found["again"]) == (commands, again) and told.out.endswith(f"{again}\n")
     for line in commands:
         done = two(*shlex.split(line)[1:])
         assert done.status == 0, done
@@ -91,6 +94,8 @@ def test_the_commands_that_are_told_run_the_missing_seeds(two: Shell) -> None:
     assert [two.record(cell).attempts() for cell in cells] == [[1]] * 6
     table = json.loads(two.inside("tables", "two-more", "--json").out)
     assert "3 seeds" in two.inside("compare", "two-more", "head=gcn", "head=mlp").out, table
+    asked = two(*shlex.split(again)[1:])
+    assert asked.status == 0 and "is not known" not in asked.out and "seeds" in asked.out, "the question has an answer now"
 
 
 def test_a_training_that_really_diverges_is_shown_as_such(tiny: Path, tmp_path: Path) -> None:
@@ -118,6 +123,13 @@ def test_a_new_table_is_a_file_and_figures_go_to_a_folder(two: Shell) -> None:
     assert done.status == 0, done
     drawn = {path.suffix: path.read_bytes() for path in (two.root / "drawn").iterdir()}
     assert b"<svg" in drawn[".svg"] and drawn[".pdf"].startswith(b"%PDF")
+    (table,) = json.loads(drawn[".json"])["tables"]
+    cells = {cell.coordinates["head"]: cell for cell in load_grid(str(two.root / "two.yaml")).cells}
+    for row in table["rows"]:
+        record = two.record(cells[row["labels"]["head"]])
+        (source,) = row["values"]["Dice ED (%)"]["sources"]
+        assert source["seed"] == "0" and source["run"] and source["fingerprint"] == record.identity()["fingerprint"]
+        assert source["logs"] == [str(record.attempt_path(1) / "log.txt")] and np.isfinite(source["value"]), source
     (two.root / "bad.yaml").write_text(FURTHER.replace("dice", "dcie"))
     done = two.inside("tables", "two", "--table", "medians", "--definition", "bad.yaml")
     assert done.status == 1 and "dcie" in done.err and not done.out

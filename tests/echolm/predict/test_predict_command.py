@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -66,17 +67,24 @@ def test_one_file_as_json(predict: Type, predictor: Predictor) -> None:
     assert (given["estimate"], given["video"], given["video_frames"]) == (None, None, [])
 
 
+def warned(out: str) -> str:
+    """What the summary says of the warnings in the table."""
+    with open(Path(out, "predictions.csv"), newline="") as file:
+        number = sum(bool(row["warning"]) for row in csv.DictReader(file))
+    return f"; {number} with a warning (column 'warning')" if number else ""
+
+
 def test_a_folder(predict: Type, clips: Path) -> None:
     """The counts, and one line for a file that cannot be read; typed again, only that one is looked at."""
     names = sorted(os.listdir(clips))
     (clips / names[1]).write_bytes(b"no video")
     done = predict(clips, "--out", "found", status=1)
-    assert done.stdout.splitlines()[0] == "found/predictions.csv: 4 clips: 3 predicted, 1 failed"
+    assert done.stdout.splitlines()[0] == f"found/predictions.csv: 4 clips: 3 predicted, 1 failed{warned('found')}"
     assert re.fullmatch(r"ED and ES of 3 clips are estimated; agreement \d+ % \(median\)", done.stdout.splitlines()[1])
     [line] = done.stderr.splitlines()
     assert line.startswith(f"{clips / names[1]}: not a video")
     os.remove(clips / names[1])
-    assert predict(clips, "--out", "found").stdout.startswith("found/predictions.csv: 3 clips: 3 already there\n")
+    assert predict(clips, "--out", "found").stdout.startswith(f"found/predictions.csv: 3 clips: 3 already there{warned('found')}\n")
     plain = json.loads(predict(clips, "--out", "found", "--overwrite", "--json").stdout)
     assert plain["counts"] == {"predicted": 3} and [row["file"] for row in plain["files"]] == [names[0], *names[2:]]
     assert all(row["problem"] == "" and Path("found", row["picture"]).exists() for row in plain["files"])
@@ -85,7 +93,7 @@ def test_a_folder(predict: Type, clips: Path) -> None:
 def test_frames_of_tracings(predict: Type, tiny: Path, clips: Path) -> None:
     tracings, clip = tiny / "source" / "VolumeTracings.csv", sorted(clips.iterdir())[0]
     whole = predict(clips, "--tracings", tracings)
-    assert whole.stdout == "contours/predictions.csv: 4 clips: 4 predicted\n"
+    assert whole.stdout == f"contours/predictions.csv: 4 clips: 4 predicted{warned('contours')}\n"
     plain = json.loads(predict(clip, "--tracings", tracings, "--json").stdout)
     assert plain["estimate"] is None
     row = json.loads(predict(clips, "--tracings", tracings, "--json").stdout)["files"][0]

@@ -15,6 +15,7 @@ from skimage.draw import polygon2mask
 from training_support import Fault, Reference, Result, config, record_of, train
 
 from echolm.data.store import ClipStore
+from echolm.record import PREDICTIONS_KEY, PREDICTIONS_SCHEMA
 from echolm.training import loop
 from echolm.training.prepare import PreparedRun
 from echolm.workspace import Workspace
@@ -136,7 +137,9 @@ def test_the_mean_baseline_predicts_the_mean_training_contour(workspace: Workspa
     run = config(encoder="none", trainable="k0", head="mean", augmentation="none", epochs=1)
     train(workspace, run)
     store = ClipStore.open(tiny / "store")
-    rows = pq.read_table(record_of(workspace, run).file("predictions.parquet")).to_pylist()
+    stored = pq.read_table(record_of(workspace, run).file("predictions.parquet"))
+    assert stored.schema.metadata[PREDICTIONS_KEY] == str(PREDICTIONS_SCHEMA).encode()
+    rows = stored.to_pylist()
     for slot in ("ED", "ES"):
         mean = np.mean([store.items[row].values[f"landmarks_{slot.lower()}"] for row in store.split("train")], axis=0)
         for row in rows:

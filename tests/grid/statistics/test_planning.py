@@ -39,6 +39,14 @@ def test_when_patients_dominate_no_number_of_seeds_decides() -> None:
     assert seeds_needed(*pair(0.0, (3, 3))).outcome == "patients"
 
 
+def test_more_seeds_than_anybody_would_run_is_not_the_same_as_none() -> None:
+    """Patients alone would let it be decided, from a thousand seeds on."""
+    first, second = pair(0.02, (3, 3), patient=0.0, seed=0.5)
+    found = seeds_needed(first, second)
+    assert (found.outcome, found.more) == ("beyond", (0, 0)) and "more than 1,000 seeds of each" in found.text
+    assert "no number" not in found.text
+
+
 def test_the_number_is_the_least_that_has_the_power() -> None:
     first, second = pair(0.25, (4, 6))
     found = seeds_needed(first, second)

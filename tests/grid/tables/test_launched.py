@@ -55,12 +55,15 @@ def test_a_grid_is_typed_by_the_path_of_its_file(tmp_path: Path, monkeypatch: py
 
 
 def test_a_grid_that_was_never_launched(tmp_path: Path) -> None:
-    with pytest.raises(EchoLMError, match="no grid was launched in .*; *|echolm launch smoke --on local"):
+    with pytest.raises(EchoLMError, match="'smoke' was never launched, nor did it come with EchoLM; valid: demo, nldl2026, .*; or give the path") as caught:
         read_launched(tmp_path / "grids", "smoke")
+    assert "echolm launch" not in str(caught.value), "of a grid that is nowhere"
+    with pytest.raises(EchoLMError, match="'demo' was never launched in .*; type: echolm launch demo --on local"):
+        read_launched(tmp_path / "grids", "demo")
     launch(tmp_path, "smoke")
     launch(tmp_path, "other")
     assert launched_grids(tmp_path) == ["other", "smoke"]
-    with pytest.raises(EchoLMError, match="'smok' was never launched; did you mean 'smoke'. valid: other, smoke"):
+    with pytest.raises(EchoLMError, match="'smok' was never launched, .* did you mean 'smoke'. valid: demo, .*other, smoke"):
         read_launched(tmp_path, "smok")
     with pytest.raises(EchoLMError, match="never launched"):
         read_launched(tmp_path, "../grids/smoke")

@@ -111,6 +111,35 @@ def test_collecting_again_and_one_grid_alone(run: Any) -> None:
     assert report["collected"]["smoke"]["runs"] == 5 and report["collected"]["smoke"]["problems"] == []
 
 
+def artifacts(workspace: Workspace) -> list[Path]:
+    return sorted((workspace.root / "mlflow" / "artifacts").rglob("predictions.parquet"))
+
+
+def test_a_lost_artifact_comes_back_from_its_record(run: Any, workspace: Workspace) -> None:
+    run(collect)
+    shutil.rmtree(workspace.results("smoke"))
+    for path in artifacts(workspace):
+        path.write_bytes(b"damaged")
+    output = run(collect, "smoke").output
+    assert "the store's predictions of 5 runs were missing or damaged: put there again from the records" in output
+    assert "problem" not in output and "put there" not in run(collect, "smoke").output
+
+
+def test_a_lost_artifact_without_its_record(run: Any, workspace: Workspace) -> None:
+    """Status 1, and the table says what the matter is instead of advising to collect for ever."""
+    run(collect)
+    shutil.rmtree(workspace.results("smoke"))
+    shutil.rmtree(workspace.runs)
+    artifacts(workspace)[-1].unlink()
+    result = CliRunner().invoke(collect, ["smoke"], obj=workspace, catch_exceptions=False)
+    assert result.exit_code == 1 and result.stderr.count("problem: run ") == 1
+    problem = next(row["problem"] for row in pq.read_table(workspace.results("smoke") / "runs.parquet").to_pylist() if row["problem"])
+    text = run(tables, "smoke").output
+    assert f"the predictions were not collected: {problem}" in text and "No such file" in problem
+    assert "echolm collect smoke`" not in text.split(problem)[1].split("\n")[0]
+    assert json.loads(CliRunner().invoke(collect, ["smoke", "--json"], obj=workspace).stdout)["collected"]["smoke"]["problems"]
+
+
 def test_another_tracking_store(run: Any, workspace: Workspace, uri: str) -> None:
     assert uri in run(collect, "smoke", "--tracking-uri", uri).output
     assert not (workspace.root / "mlflow" / "artifacts").exists()
@@ -139,7 +168,7 @@ def test_tables_as_json_and_into_a_file(run: Any, tmp_path: Path) -> None:
 def test_errors_say_what_to_type(run: Any, workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(EchoLMError, match="type: echolm collect smoke"):
         run(tables, "smoke")
-    with pytest.raises(EchoLMError, match="'smoek' was never launched; did you mean 'smoke'"):
+    with pytest.raises(EchoLMError, match="'smoek' was never launched, nor did it come with EchoLM; did you mean 'smoke'"):
         run(collect, "smoek")
     run(collect, "smoke")
     with pytest.raises(EchoLMError, match="no table 'x'; valid: main"):
@@ -176,7 +205,7 @@ def test_the_tables_of_a_grid_that_was_never_launched(run: Any, workspace: Works
     definition.write_text(json.dumps({"base": cell, "axes": {"head": ["mlp", "gcn"]}, "tables": {"main": TABLE}}))
     rows = list(csv.DictReader(io.StringIO(run(tables, str(definition), "--format", "csv").output)))
     assert [(row["head"], row["mean"], row["missing_seeds"]) for row in rows] == [(h, "", "-") for h in ("mlp", "mlp", "gcn", "gcn")]
-    with pytest.raises(EchoLMError, match="'smoek' was never launched; did you mean 'smoke'"):
+    with pytest.raises(EchoLMError, match="'smoek' was never launched, nor did it come with EchoLM; did you mean 'smoke'"):
         run(tables, "smoek")
 
 

@@ -18,10 +18,11 @@ from mlflow import MlflowClient
 from tracking_support import exported, tracked
 
 from echolm.errors import EchoLMError
+from echolm.record import PREDICTIONS_KEY, PREDICTIONS_SCHEMA
 from grid.tables import schema
 from grid.tables.results import newest_runs, read_history
 from grid.tables.schema import KEY, SCHEMA
-from grid.tracking import collected
+from grid.tracking import collected, sql
 from grid.tracking.collect import collect
 from grid.tracking.export import export
 from grid.tracking.store import sqlite_path
@@ -94,6 +95,34 @@ def test_changed_runs_are_read_again(records: Any, uri: str, out: Path, tmp_path
     rows = {row["params.seed"]: row for row in content(out)[1]}
     assert rows["0"]["metrics.test/dice/ED"] == 12.5 and rows["1"]["metrics.test/later"] == 1.0 and rows["2"]["name"] == "another name"
     assert 12.5 in read_history(out, [runs["0"].run_id], ["test/dice/ED"])["value"].to_pylist()
+
+
+def test_points_that_were_deleted_and_whose_numbers_were_given_again(records: Any, uri: str, out: Path, tmp_path: Path) -> None:
+    """What was logged since is told by the numbers of rows, which 'mlflow gc' frees."""
+    exported(records, uri, range(3))
+    first, last = (run for run in sorted(tracked(uri), key=lambda run: run.params["seed"]) if run.params["seed"] != "1")
+    collect(uri, "smoke", None, out)
+    execute(uri, "DELETE FROM metrics WHERE run_uuid = ?", last.run_id)
+    client = MlflowClient(uri)
+    client.log_metric(first.run_id, "test/dice/ED", 12.5, timestamp=first.end + 5000, step=9)
+    for number in range(20):
+        client.log_metric(client.create_run("0").info.run_id, "theirs", number)
+    assert collect(uri, "smoke", None, out).read == 1
+    row = next(row for row in content(out)[1] if row["run_id"] == first.run_id)
+    assert row["metrics.test/dice/ED"] == 12.5
+
+
+@pytest.mark.parametrize("few", [0, 100_000])
+def test_a_run_that_joins_the_grid_after_it_was_logged(records: Any, uri: str, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    monkeypatch.setattr(sql, "FEW_POINTS", few)
+    other = records(seed=7)
+    export([(other, "other")], uri)
+    exported(records, uri, range(2))
+    collect(uri, "smoke", None, out)
+    export([(other, "smoke")], uri)
+    assert collect(uri, "smoke", None, out).read == 1
+    assert content(out) == anew(uri, tmp_path)
+    assert {row["metric_count"] for row in content(out)[1]} == {len(run.metrics) for run in tracked(uri)}
 
 
 def test_runs_that_are_gone_go(records: Any, uri: str, out: Path, tmp_path: Path) -> None:
@@ -224,6 +253,21 @@ def test_a_newer_schema_is_refused_and_left_alone(records: Any, uri: str, out: P
         with pytest.raises(EchoLMError, match=rf"newer EchoLM \(schema {SCHEMA + 1}; this one reads up to {SCHEMA}\): update EchoLM"):
             act()
     assert times(out) == before
+
+
+def test_predictions_of_a_newer_schema_are_a_problem_that_says_so(records: Any, uri: str, out: Path) -> None:
+    """They keep the bytes and so the number that the run wrote; without one they are the first."""
+    for seed, number in enumerate((None, PREDICTIONS_SCHEMA, PREDICTIONS_SCHEMA + 1)):
+        attempt = records.start(seed=seed)
+        path = attempt.path / "predictions.parquet"
+        metadata = None if number is None else {PREDICTIONS_KEY: str(number).encode()}
+        pq.write_table(pq.read_table(path).replace_schema_metadata(metadata), path)
+        export([(records.publish(attempt), "smoke")], uri)
+    report = collect(uri, "smoke", None, out)
+    assert report.predictions == 2 and len(report.problems) == 1
+    assert f"predictions of a newer EchoLM (schema {PREDICTIONS_SCHEMA + 1}; this one reads up to {PREDICTIONS_SCHEMA}): update EchoLM" in report.problems[0]
+    kept = {(pq.read_schema(path).metadata or {}).get(PREDICTIONS_KEY) for path in (out / "predictions").iterdir()}
+    assert kept == {None, str(PREDICTIONS_SCHEMA).encode()}
 
 
 def test_an_older_schema_is_collected_again(records: Any, uri: str, out: Path) -> None:

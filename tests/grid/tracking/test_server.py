@@ -80,3 +80,17 @@ def test_eight_exporters_at_once(served: tuple[str, str], records: Any) -> None:
     runs = tracked(database, "eight")
     assert sorted(run.params["seed"] for run in runs) == [str(seed) for seed in range(8)]
     assert {run.status for run in runs} == {"FINISHED"}
+
+
+def test_a_record_at_hand_gives_the_server_lost_predictions_back(served: tuple[str, str], records: Any, tmp_path: Path) -> None:
+    uri, database = served
+    record = records("lost", 0)
+    export([(record, "lost")], uri)
+    own = record.file("predictions.parquet")
+    artifacts = Path(database.removeprefix("sqlite:///")).with_name("artifacts")
+    [stored] = [path for path in artifacts.rglob("predictions.parquet") if path.read_bytes() == own.read_bytes()]
+    stored.unlink()
+    assert len(collect(uri, "lost", None, tmp_path / "without").problems) == 1
+    report = collect(uri, "lost", None, tmp_path / "with", own=lambda fingerprint: own)
+    assert (report.repaired, report.predictions, report.problems) == (1, 1, [])
+    assert stored.read_bytes() == own.read_bytes()
