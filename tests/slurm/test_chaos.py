@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from launch_support import Reference, faulty_heads
 
-from tests.slurm.chaos import KINDS, Chaos, small_disk, verify
+from tests.slurm.chaos import Chaos, small_disk, verify
 from tests.slurm.client import Slurm
 from tests.slurm.site import Site
+from tests.slurm.strikes import KINDS
 
 
 @pytest.fixture
