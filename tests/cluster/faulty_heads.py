@@ -1,8 +1,9 @@
 """Heads in which something goes wrong, as a plugin: ``ECHOLM_PLUGINS=faulty_heads``.
 
 Each is the MLP behind one module. The file ``TEST_DELAY`` holds the seconds that ``slow`` takes for a training step,
-and may change at any time. While the file ``TEST_HEALED`` is there, nothing goes wrong. ``greedy`` and ``hungry`` have
-memory for two samples at once, on the GPU and on the host.
+and may change at any time; so does ``traced``, whose ranks also note where they are and with which weights a step begins.
+While the file ``TEST_HEALED`` is there, nothing goes wrong. ``greedy`` and ``hungry`` have memory for two samples at once,
+on the GPU and on the host.
 """
 
 from __future__ import annotations
@@ -91,6 +92,19 @@ class Slow(Faulty):
     name: Literal["slow"] = "slow"
 
 
+class Traced(Faulty):
+    """Sleeps in each step, and notes it (``faulty_networks.Noted``)."""
+
+    act = staticmethod(sleep)
+    name: Literal["traced"] = "traced"
+
+    def build(self, width: int, outputs: tuple[int, ...]) -> nn.Module:
+        """B x width -> B x *outputs."""
+        from faulty_networks import Noted
+
+        return Noted(super().build(width, outputs))
+
+
 class Fails(Faulty):
     """Raises in each step."""
 
@@ -127,6 +141,6 @@ class Glutton(Faulty):
 
 
 _EATEN: list[bytes] = []
-ALL = (Slow, Fails, Dies, Greedy, Hungry, Glutton)
+ALL = (Slow, Traced, Fails, Dies, Greedy, Hungry, Glutton)
 for _cls in ALL:
     HEADS.register(_cls)

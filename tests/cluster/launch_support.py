@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from echolm.cli import main
 from echolm.heads import HEADS
-from echolm.record import RunRecord, find_records
+from echolm.record import RunRecord, find_records, read_lines
 from echolm.training.loop import fit
 from echolm.training.prepare import prepare_run
 from echolm.workspace import Workspace
@@ -82,7 +82,7 @@ class Shell:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ECHOLM_", "MLFLOW_"))}
         return kept | {
             "ECHOLM_WORKSPACE": str(self.workspace.root), "ECHOLM_PLUGINS": "faulty_heads", "TEST_DELAY": str(self.root / "delay"),
-            "TEST_HEALED": str(self.healed), "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])]),
+            "TEST_HEALED": str(self.healed), "TEST_TRACE": str(self.root / "trace"), "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])]),
         }  # fmt: skip
 
     def start(self, *words: str | Path, **options: Any) -> subprocess.Popen[str]:
@@ -151,6 +151,10 @@ class Shell:
         except psutil.Error:
             return False
         return "cluster.worker" in words and f'"{self.workspace.root}"' in words[-1]
+
+    def traced(self) -> list[dict[str, Any]]:
+        """What the training steps of the head ``traced`` noted, each process's in their order."""
+        return [line for path in sorted((self.root / "trace").glob("*.jsonl")) for line in read_lines(path, "weights")]
 
     def trains(self, cell: Cell, attempts: int = 0) -> bool:
         """Whether an attempt of a cell after the first ``attempts`` has begun to train."""

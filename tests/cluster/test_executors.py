@@ -5,6 +5,7 @@ A new executor is one more branch in ``engines.engine``.
 
 from __future__ import annotations
 
+import psutil
 import pytest
 from engines import Engine, engine  # noqa: F401  (a fixture)
 from launch_support import Reference, Shell, result, until
@@ -87,3 +88,27 @@ def test_the_same_traceback_in_three_cells_stops_further_units(engine: Engine, s
     shell.healed.touch()
     engine.launch(grid, [[cell] for cell in shell.cells(grid)[2:]], slots=1)
     assert shell.states(grid) == ["failed"] * 2 + ["complete"] * 3
+
+
+@pytest.mark.parametrize("engine", ["ray", "slurm"], indirect=True)
+def test_two_ranks_of_which_one_is_killed_go_on_together_from_one_checkpoint(engine: Engine, shell: Shell, reference: Reference) -> None:  # noqa: F811
+    """The local executor gives a unit one process."""
+    grid = shell.grid({"head": ["traced"]}, epochs=3, **BLANK)
+    [cell] = shell.cells(grid)
+    first: set[int] = set()
+    shell.slow(0.3)
+
+    def lose_a_rank() -> None:
+        until(lambda: shell.saved(cell) >= 1, "an epoch")
+        first.update(line["pid"] for line in shell.traced())
+        psutil.Process(next(line["pid"] for line in shell.traced() if line["rank"] == 1)).kill()
+        shell.slow(0)
+
+    engine.launch(grid, meanwhile=lose_a_rank, ranks=2)
+    record = shell.record(cell)
+    assert shell.states(grid) == ["complete"] and record.attempts() == [1, 2] and len(first) == 2
+    [begun], [again] = [[event for event in record.events(number) if event["event"] == "started"] for number in (1, 2)]
+    assert (begun["world"], again["world"]) == (2, 2) and again["epoch"] >= 1
+    ranks = [[line["weights"] for line in shell.traced() if line["pid"] not in first and line["rank"] == rank] for rank in range(2)]
+    assert ranks[0] == ranks[1] and len(ranks[0]) == 3 * 3 - (3 * again["epoch"] + again["step"]), "the same weights in each step that was left"
+    assert record.summary()["metrics"] == pytest.approx(reference(cell)[0], rel=1e-3)  # type: ignore[index]

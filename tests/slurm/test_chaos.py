@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from launch_support import Reference, faulty_heads
 
-from tests.slurm.chaos import KINDS, Chaos, small_disk, verify
+from tests.slurm.chaos import Chaos, small_disk, verify
 from tests.slurm.client import Slurm
 from tests.slurm.site import Site
+from tests.slurm.strikes import KINDS
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def site(slurm: Slurm, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.timeout(2400, func_only=True)
 def test_whatever_happens_the_grid_ends_as_if_nothing_had(site: Site, tiny: Path, tmp_path: Path) -> None:
     count = max(len(KINDS), int(os.environ.get("ECHOLM_FAULTS", "0")))
-    chaos = Chaos(site, seed=0, count=count, cells=count + count // 2, say=lambda line: print(line, flush=True))
+    chaos = Chaos(site, seed=0, count=count, cells=count + count // 4, say=lambda line: print(line, flush=True))
     kinds = chaos.run()
     assert sum(kinds.values()) == count and set(kinds) == set(KINDS)
     assert min(kinds.values()) >= count // len(KINDS)

@@ -7,12 +7,15 @@ import os
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from launch_support import Reference, result, until
 
 from cluster.batch import Batch, batches, new_batch_path
 from echolm.record import find_records
+from echolm.training.distributed import pick_device
 from grid.definition import load_grid
 from grid.plan import Unit, save_cells
 from tests.slurm.client import Slurm
@@ -49,9 +52,17 @@ def test_a_grid_is_submitted_once_and_its_results_are_those_of_one_machine(site:
     assert [(array["count"], array["at_once"]) for array in batch.submitted()] == [(2, 2)]
 
 
-def test_eight_gpus_are_two_nodes_of_four_ranks_with_a_device_each(site: Site, reference: Reference) -> None:
+def gpu_of(task: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The GPU that a task takes of those SLURM lets it see. The lab's are not real, and torch is told how many there are."""
+    visible = task["visible"].split(",")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(visible))
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    return str(visible[pick_device("cuda", int(task["local"])).index])
+
+
+def test_eight_gpus_are_two_nodes_of_four_ranks_with_a_device_each(site: Site, reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the lab: 4 GPUs on nodes of 2; two such jobs share the nodes' ports and meet their own ranks."""
-    grid = site.grid({"encoder": ["tiny-mvit"], "head": ["mlp"], "seed": [0, 1]}, epochs=1)
+    grid = site.grid({"encoder": ["tiny-mvit"], "head": ["traced"], "seed": [0, 1]}, epochs=1)
     assert site.submit(grid, "--gpus", "4").status == 0
     until(lambda: set(site.states(grid)) == {"complete"}, "complete", 200)
     for cell in site.cells(grid):
@@ -62,8 +73,13 @@ def test_eight_gpus_are_two_nodes_of_four_ranks_with_a_device_each(site: Site, r
     [batch] = batches(site.workspace, "toy")
     meetings = [json.loads(path.read_text()) for path in sorted((batch.path / "meetings").iterdir())]
     assert len({(place["host"], place["port"]) for place in meetings}) == 2
-    nodes = {line.split("hostname=")[1].split(",")[0] for path in (batch.path / "logs").glob("*_log.out") for line in path.read_text().splitlines() if "hostname=" in line}
-    assert len(nodes) >= 2
+    tasks = {(line["job"], line["rank"]): line for line in site.traced()}
+    assert len(tasks) == 8 == len({line["pid"] for line in tasks.values()})
+    for job in {job for job, _ in tasks}:
+        own = [tasks[job, rank] for rank in range(4)]
+        assert [task["local"] for task in own] == ["0", "1", "0", "1"]
+        assert own[0]["node"] == own[1]["node"] != own[2]["node"] == own[3]["node"]
+        assert [gpu_of(task, monkeypatch) for task in own] == ["0", "1", "0", "1"], "a device each, on both nodes"
 
 
 def test_a_request_that_fits_no_node_and_a_refused_sbatch_are_errors_that_leave_nothing(site: Site) -> None:
