@@ -86,7 +86,7 @@ def compute_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--watch", is_flag=True, help="slurm: go on looking and submitting until every cell has ended."),
         click.option("--micro-batch", type=click.IntRange(1), help="Samples pushed at once; the batch size stays."),
         click.option("--minutes", type=click.IntRange(1), help="slurm: time limit of a job.  [default: the profile's]"),
-        click.option("--memory-gb", type=click.FloatRange(min=0, min_open=True), help="slurm, ray: memory of a node.  [default: the profile's]"),
+        click.option("--memory-gb", type=click.FloatRange(min=0, min_open=True), help="slurm: memory of a node; ray: of a unit.  [default: the profile's]"),
         click.option("--threads", type=click.IntRange(1), help="CPU threads of a worker or rank.  [default: 1; slurm: the profile's]"),
         click.option("--ranks", type=click.IntRange(1), default=1, show_default=True, help="slurm, ray: processes that train one unit, without GPUs."),
         click.option("--gpus", type=click.IntRange(0), default=0, show_default=True, help="slurm, ray: GPUs for one unit, one rank each, over as many nodes as it takes."),

@@ -30,10 +30,10 @@ class Request:
     gpus: int
     ranks: int
     threads: int
-    memory_gb: float | None
-    minutes: int | None
-    micro_batch: int | None
-    at_once: int | None
+    memory_gb: float | None = None
+    minutes: int | None = None
+    micro_batch: int | None = None
+    at_once: int | None = None
     watch: float | None = None
     budget_gpu_hours: float | None = None
 
