@@ -202,7 +202,8 @@ def test_mending_leaves_the_queue_alone(slurm: Slurm) -> None:
     slurm.node_freeze("n4")
     slurm.run("scontrol", "update", "nodename=n3", "state=drain", "reason=test")
     slurm.mend()
-    assert slurm.state(job) == "RUNNING" and slurm.node_states()["n3"] == "idle"
+    slurm.wait_for(lambda: slurm.node_states()["n3"] == "idle", 30, "n3 answers and takes jobs")
+    assert slurm.state(job) == "RUNNING"
     assert [task.status() for task in slurm.tasks("n4", job, 0)] != ["stopped"]
     assert re.search(r"MinJobAge += 300", slurm.run("scontrol", "show", "config"))
 
