@@ -141,10 +141,10 @@ def never_began(found: Sequence[Failure], begun: str = "") -> str:
     dead = [failure for failure in found if failure.kind == "launch" and not failure.cells and failure.batch > begun]
     if len(dead) <= CLASSES["launch"].budget:
         return ""
-    return f"{len(dead)} jobs ended before they took a unit, and nothing more is submitted: {_telling(dead[-1].evidence)}"
+    return f"{len(dead)} jobs ended before they took a unit, and nothing more is submitted: {telling(dead[-1].evidence)}"
 
 
-def _telling(log: str) -> str:
+def telling(log: str) -> str:
     """The line of a log's end that says what went wrong: the last that is not srun's comment on it."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     return next((line for line in reversed(lines) if not line.startswith("srun: ")), "they wrote nothing")

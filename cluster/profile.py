@@ -21,7 +21,7 @@ from echolm.errors import EchoLMError
 from echolm.registry import Frozen, suggest
 
 OWN_OPTIONS = {
-    **{name: name.replace("-", "_") for name in ("partition", "account", "qos", "constraint", "exclude", "cpus-per-task")},
+    **{name: name.replace("-", "_") for name in ("partition", "account", "qos", "constraint", "exclude", "cpus-per-task", "wckey")},
     "time": "time_minutes", "mem": "memory_gb", "signal": "warning_seconds", "gpus-per-node": "gpu_option", "gres": "gpu_option",
 }  # fmt: skip
 """sbatch options that a field of the profile sets, and that field."""
@@ -30,6 +30,8 @@ LAUNCHER_OPTIONS = (
     "open-mode", "output", "parsable", "requeue", "wait", "wrap",
 )  # fmt: skip
 """sbatch options that the launcher sets or relies on."""
+EARLY_S = 60
+"""SLURM's clock is coarse: a job may be warned so many seconds early (man sbatch, --signal)."""
 
 
 def _word(value: Any) -> Any:
@@ -99,6 +101,8 @@ class Profile(Frozen):
     """Account to charge; None: the user's default."""
     qos: Word | None = None
     """Quality of service; None: the site's default."""
+    wckey: Word | None = None
+    """Workload key to charge, for sites that ask for one; None: none is sent."""
     constraint: Word | None = None
     """Features that nodes must have, e.g. ``a100`` or ``[a100|h100]``."""
     exclude: Annotated[list[Word], BeforeValidator(_lines)] = []
@@ -191,8 +195,11 @@ class Profile(Frozen):
         has, name = self.partitions[self.partition], self.partition
         if has.max_minutes is not None and self.time_minutes > has.max_minutes:
             raise ValueError(f"time_minutes: {self.time_minutes} is over max_minutes of partition {name}; valid: 2 to {has.max_minutes}")
-        if self.warning_seconds >= 60 * self.time_minutes:
-            raise ValueError(f"warning_seconds: {self.warning_seconds} is not less than time_minutes ({60 * self.time_minutes} s)")
+        if self.time_minutes < self.least_minutes:
+            raise ValueError(
+                f"warning_seconds: {self.warning_seconds} is too much for time_minutes ({60 * self.time_minutes} s): SLURM may warn {EARLY_S} s"
+                f" early, and a job would be told to stop as it begins; valid: time_minutes {self.least_minutes} or more"
+            )
         if self.memory_gb is not None and self.memory_gb > has.memory_gb_per_node:
             raise ValueError(f"memory_gb: a node of partition {name} has {has.memory_gb_per_node:g}; given {self.memory_gb:g}")
         if self.cpus_per_task > has.cpus_per_node:
@@ -207,6 +214,11 @@ class Profile(Frozen):
         return self.partitions[self.partition]
 
     @property
+    def least_minutes(self) -> int:
+        """The shortest time limit with which a job is not warned as it begins, minutes."""
+        return (self.warning_seconds + EARLY_S) // 60 + 1
+
+    @property
     def command(self) -> list[str]:
         """The words that start Python on a compute node."""
         return [*shlex.split(self.container or ""), self.python or sys.executable]
@@ -217,6 +229,29 @@ class Profile(Frozen):
             return Profile.model_validate({**self.model_dump(exclude_unset=True), "partition": partition})
         except ValidationError as error:
             raise EchoLMError(explain_validation(error, "profile")) from None
+
+    def asking(self, threads: int = 0, memory_gb: float | None = None, minutes: int | None = None) -> Profile:
+        """The same profile for jobs that ask for this instead; ``threads``: CPUs a rank, never less than ``cpus_per_task``.
+
+        EchoLMError names the option of ``echolm launch`` that the chosen partition cannot give, and what is valid.
+        """
+        has, where = self.has, f"partition {self.partition}"
+        if threads > has.cpus_per_node:
+            raise EchoLMError(f"--threads {threads}: a node of {where} has {has.cpus_per_node} CPUs; valid: 1 to {has.cpus_per_node}")
+        if memory_gb is not None and memory_gb > has.memory_gb_per_node:
+            raise EchoLMError(f"--memory-gb {memory_gb:g}: a node of {where} has {has.memory_gb_per_node:g}; valid: up to {has.memory_gb_per_node:g}")
+        if minutes is not None and not self.least_minutes <= minutes <= (has.max_minutes or minutes):
+            valid = f"valid: {self.least_minutes} to {has.max_minutes}" if has.max_minutes else f"valid: {self.least_minutes} or more"
+            why = f"{where} allows jobs of {has.max_minutes}" if minutes > self.least_minutes else self._warned_at_once()
+            raise EchoLMError(f"--minutes {minutes}: {why}; {valid}")
+        wanted = {"cpus_per_task": max(threads, self.cpus_per_task), "memory_gb": memory_gb or self.memory_gb, "time_minutes": minutes or self.time_minutes}
+        return self.model_copy(update=wanted)
+
+    def _warned_at_once(self) -> str:
+        return (
+            f"jobs on partition {self.partition} are warned {self.warning_seconds} s before their limit (warning_seconds), SLURM may do so"
+            f" {EARLY_S} s early, and they would be told to stop as they begin"
+        )
 
     def shape(self, gpus: int = 0, ranks: int | None = None, nodes: int | None = None) -> Shape:
         """How one unit's ranks lie on nodes of the chosen partition.
@@ -256,7 +291,7 @@ class Profile(Frozen):
         if tasks * self.cpus_per_task > cpus:
             fits = f"valid with {tasks} tasks a node: 1 to {cpus // tasks}" if tasks <= cpus else f"it holds at most {cpus} tasks"
             raise EchoLMError(
-                f"cpus_per_task {self.cpus_per_task}: {tasks} tasks need {tasks * self.cpus_per_task} CPUs,"
+                f"cpus_per_task {self.cpus_per_task} (--threads): {tasks} tasks need {tasks * self.cpus_per_task} CPUs,"
                 f" and a node of partition {self.partition} has {cpus}; {fits}"
             )
 

@@ -15,7 +15,8 @@ class Workers:
     """What a search asks a place for: ``count`` workers of ``threads`` CPU threads, until ``trials`` trials in all.
 
     ``devices``: one entry a worker (``cpu``, ``cuda:0``), used in turn, where the place does not choose them itself.
-    ``profile``, ``gpus``: the site profile, and GPUs a worker, for SLURM.
+    ``profile``, ``gpus``: the site profile, and GPUs a worker, for SLURM, where ``count`` may be 0: the profile's
+    ``jobs_at_once``. ``again``: workers are submitted though those before them failed.
     ``look``: called about once a second while the place waits for workers; returns how many trials have ended.
     """
 
@@ -27,6 +28,7 @@ class Workers:
     look: Callable[[], int] = lambda: 0
     profile: Path | None = None
     gpus: int = 0
+    again: bool = False
 
 
 def start_workers(on: str, workers: Workers) -> str:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cluster.profile import Profile
+from cluster.profile import EARLY_S, Profile
 from cluster.slurm.findings import Finding, ok, warning
 from cluster.slurm.site import Site, SitePartition
 
-CLOCK_S = 60
-"""SLURM's clock is coarse: a warning may come so much early, and limits are whole minutes (man sbatch, --signal)."""
 SHORT_KILL_WAIT_S = 10
 
 
@@ -34,9 +32,9 @@ def check_preemption(profile: Profile, site: Site, partition: SitePartition) -> 
 
 def check_signals(profile: Profile, site: Site) -> Iterator[Finding]:
     """How long a job has to write its checkpoint."""
-    if profile.warning_seconds < CLOCK_S:
-        text = f"{profile.warning_seconds} s; SLURM keeps time in minutes, and may warn {CLOCK_S} s early or end a job late"
-        yield warning("warning_seconds", text, f"write warning_seconds: {2 * CLOCK_S}")
+    if profile.warning_seconds < EARLY_S:
+        text = f"{profile.warning_seconds} s; SLURM keeps time in minutes, and may warn {EARLY_S} s early or end a job late"
+        yield warning("warning_seconds", text, f"write warning_seconds: {2 * EARLY_S}")
     else:
         yield ok("warning_seconds", f"jobs are told {profile.warning_seconds} s before their limit")
     wait = site.number("KillWait")

@@ -26,15 +26,14 @@ def parameters(batch: Batch, profile: Profile, exclude: tuple[str, ...] = (), ar
     very job again before the node is back.
     """
     needs = batch.resources
-    profile = profile.model_copy(update={"cpus_per_task": max(needs.threads, profile.cpus_per_task)})
+    profile = profile.asking(needs.threads, needs.memory_gb, needs.minutes)
     shape = profile.shape(needs.gpus) if needs.gpus else profile.shape(ranks=needs.ranks)
     gpus = profile.gpu_request(shape.gpus_per_node)
-    memory = needs.memory_gb or profile.memory_gb
     chosen: dict[str, Any] = {
-        "job_name": f"echolm-{batch.grid}", "comment": batch.name, "wckey": "", "partition": profile.partition,
+        "job_name": f"echolm-{batch.grid}", "comment": batch.name, "partition": profile.partition,
         "account": profile.account, "qos": profile.qos, "constraint": profile.constraint,
         "nodes": shape.nodes, "ntasks_per_node": shape.tasks_per_node, "cpus_per_task": profile.cpus_per_task,
-        "mem": f"{memory * 1024:.0f}M" if memory else None, "time": needs.minutes, "signal_delay_s": profile.warning_seconds,
+        "mem": f"{max(1, profile.memory_gb * 1024):.0f}M" if profile.memory_gb else None, "time": needs.minutes, "signal_delay_s": profile.warning_seconds,
         "exclude": ",".join(sorted({*profile.exclude, *exclude})), "setup": setup(batch, profile), "teardown": teardown(batch),
         "srun_args": ["--kill-on-bad-exit=1", "--export=ALL"],
         "additional_parameters": {"requeue": True, "chdir": str(batch.path), "export": "ALL", **dict([gpus] if gpus else []), **profile.extra},
@@ -43,16 +42,19 @@ def parameters(batch: Batch, profile: Profile, exclude: tuple[str, ...] = (), ar
         chosen["array_parallelism"] = array.at_once
     elif array and array.count > 1:
         chosen["additional_parameters"]["array"] = f"0-{array.count - 1}"
-    return {name: value for name, value in chosen.items() if value not in (None, "")}
+    given = {name: value for name, value in chosen.items() if value not in (None, "")}
+    return {**given, "wckey": profile.wckey}  # None: left out; without it, submitit would send its own
 
 
 def setup(batch: Batch, profile: Profile) -> list[str]:
     """Lines before the tasks start: the site's own, then the environment. Modules come from the pinned code, then from
-    where this process has them; never from the folder the job runs in."""
+    where this process has them; never from the folder the job runs in. srun is told the CPUs of a task: from SLURM 22.05 on
+    it does not take them over from sbatch."""
     paths = [batch.code, *(path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path)]
     values = {
         "PYTHONPATH": os.pathsep.join(path for path in paths if path), "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1",
-        "OMP_NUM_THREADS": str(batch.resources.threads), **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
+        "OMP_NUM_THREADS": str(batch.resources.threads), "SRUN_CPUS_PER_TASK": str(profile.cpus_per_task),
+        **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
     }  # fmt: skip
     return [*profile.setup, *(f"export {name}={shlex.quote(value)}" for name, value in values.items())]
 

@@ -1,7 +1,8 @@
 """The workers of a search as SLURM jobs: an array of independent tasks on one study, each ``grid.search.worker.run_worker``.
 
 The command returns after submission. A job that is warned of its time limit, preempted or killed starts again and finds its
-trial in the study and the records; typing the command again submits workers for what is left.
+trial in the study and the records; typing the command again submits workers for what is left, unless the same error ends
+them again and again (``cluster.slurm.search_ends``).
 """
 
 from __future__ import annotations
@@ -10,17 +11,21 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cluster.batch import Batch, new_batch_name
 from cluster.code import pin
-from cluster.profile import load_profile
+from cluster.failures import CLASSES
+from cluster.profile import Profile, load_profile
 from cluster.search import Workers
-from cluster.slurm.arrays import Array
-from cluster.slurm.executor import SlurmExecutor
+from cluster.slurm.arrays import Array, Room, cut
+from cluster.slurm.executor import SlurmExecutor, max_array_size
 from cluster.slurm.queue import ask_squeue
+from cluster.slurm.script import parameters
+from cluster.slurm.search_ends import Dead, Sent, note_end
 from cluster.slurm.work import LOST
 from echolm.errors import EchoLMError
 from grid.plan import Resources
@@ -33,6 +38,7 @@ class SearchWork:
     folder: str
     trials: int
     threads: int
+    batch: str = ""
 
     def __call__(self, number: int = 0) -> str:
         """Work until nothing is left; when a signal stops it, ask SLURM to start this job again."""
@@ -42,6 +48,7 @@ class SearchWork:
 
         torch.set_num_threads(self.threads)
         if run_worker(Path(self.folder), self.trials, "auto"):
+            note_end(Path(self.batch))
             return "nothing is left to do"
         _again()
         return "stopped"
@@ -65,21 +72,58 @@ def _again() -> None:
 
 
 def run_slurm(workers: Workers) -> str:
-    """See ``cluster.search.start_workers``: submits as many workers as are asked for and not there yet; returns ''."""
+    """See ``cluster.search.start_workers``: submits as many workers as are asked for, have room and are not there yet; returns ''.
+
+    EchoLMError: earlier workers ended by one error, again and again; SLURM does not answer, refuses, or has no room.
+    """
     if workers.profile is None:
         raise EchoLMError("--on slurm needs a site profile: --profile FILE or ECHOLM_PROFILE; to begin one: echolm cluster example > site.yaml")
-    profile = load_profile(workers.profile)
-    jobs = workers.folder / "jobs"
-    known = {array["job"] for path in jobs.glob("*/batch.json") for array in Batch.read(path.parent).submitted()}
-    alive = sum(job.array in known and job.alive and job.name == f"echolm-search-{workers.folder.name}" for job in ask_squeue()) if known else 0
-    count = workers.count - alive
-    if count > 0:
-        threads = max(workers.threads, profile.cpus_per_task)
-        needs = Resources(workers.gpus, 1, threads, None, profile.time_minutes)
-        batch = Batch(jobs / new_batch_name(), workers.folder, f"search-{workers.folder.name}", (), needs, str(pin(workers.folder.parents[1] / "code")))
-        batch.write(profile.work_dir)
-        id = SlurmExecutor(profile).submit(batch, Array(count, count), SearchWork(str(workers.folder), workers.trials, workers.threads))
-        print(f"submitted {count} workers: job {id}; the trials so far: --show", file=sys.stderr)
-    else:
-        print(f"{alive} workers are in SLURM already; the trials so far: --show", file=sys.stderr)
+    profile, jobs = load_profile(workers.profile), workers.folder / "jobs"
+    queued = ask_squeue()
+    sent = Sent(jobs, f"search-{workers.folder.name}", queued)
+    if workers.again:
+        sent.forgive()
+    if dead := sent.failed():
+        _complain(dead)
+    wanted = min(workers.count or min(workers.trials, profile.jobs_at_once), profile.jobs_at_once)
+    free = None if profile.submit_limit is None else max(0, profile.submit_limit - sum(job.alive for job in queued))
+    missing = max(0, wanted - len(sent.alive))
+    arrays = cut(missing, 1, Room(max_array_size(), free, missing))
+    count = sum(array.count for array in arrays)
+    if missing and not count and not sent.alive:
+        raise EchoLMError(f"no worker can be submitted: submit_limit of {workers.profile} is {profile.submit_limit}, and as many jobs wait or run; try again later")
+    ids = _submit(workers, profile, jobs, arrays) if arrays else []
+    said = [f"{_number(len(sent.alive))} in SLURM already"] if sent.alive else []
+    said += [f"submitted {_number(count)}: job {', '.join(ids)}"] if ids else []
+    said += [f"jobs_at_once of {workers.profile.name} allows {profile.jobs_at_once} of {workers.count}"] if workers.count > wanted else []
+    said += [f"{_number(missing - count)} must wait for room (submit_limit {profile.submit_limit}): type the command again"] if count < missing else []
+    print(f"{'; '.join(said)}; the trials so far: --show", file=sys.stderr)
     return ""
+
+
+def _submit(workers: Workers, profile: Profile, jobs: Path, arrays: list[Array]) -> list[str]:
+    """One batch in these arrays; their job ids."""
+    threads = max(workers.threads, profile.cpus_per_task)
+    needs = Resources(workers.gpus, 1, threads, None, profile.time_minutes)
+    batch = Batch(jobs / new_batch_name(), workers.folder, f"search-{workers.folder.name}", (), needs, str(pin(workers.folder.parents[1] / "code")))
+    parameters(batch, profile)  # an impossible request is refused before anything is written
+    batch.write(profile.work_dir)
+    work = SearchWork(str(workers.folder), workers.trials, workers.threads, str(batch.path))
+    return [SlurmExecutor(profile).submit(batch, array, work) for array in arrays]
+
+
+def _complain(dead: list[Dead]) -> None:
+    """Say that workers failed. EchoLMError when the same ended too many of them."""
+    kinds = Counter(worker.kind for worker in dead)
+    kind, times = kinds.most_common(1)[0]
+    last = next(worker for worker in reversed(dead) if worker.kind == kind)
+    if times > CLASSES["launch"].budget:
+        raise EchoLMError(
+            f"the same error ended {_number(times)} of this search, and no more are submitted: {last.words}; see {last.log};"
+            " when the cause is mended, type the command again with --retry"
+        )
+    print(f"{_number(len(dead))} of this search failed, the last so: {dead[-1].words}; see {dead[-1].log}", file=sys.stderr)
+
+
+def _number(workers: int) -> str:
+    return f"{workers} worker{'' if workers == 1 else 's'}"

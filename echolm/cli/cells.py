@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from echolm.cli.launch import How, compute_options, run_cells
+from echolm.cli.how import How, compute_options
+from echolm.cli.launch import run_cells
 from echolm.cli.options import as_json, counted, grid_argument, print_json, typed, where
 from echolm.cli.standings import tell
 from echolm.record import writing
@@ -79,6 +80,8 @@ def retry(workspace: Workspace, grid_name: str, where: tuple[str, ...], no_launc
     from cluster.failures import forgive
     from cluster.tracebacks import forget
 
+    chosen = How(**how)
+    chosen.check()
     grid, standings = _survey(workspace, grid_name, where)
     again = _in_states(standings, "failed", "cancelled", "pruned")
     for standing in again:
@@ -88,9 +91,9 @@ def retry(workspace: Workspace, grid_name: str, where: tuple[str, ...], no_launc
     forget(workspace, grid.name, left)
     facts = {"retried": [s.cell.id for s in again]}
     click.echo(f"{grid.name}: {counted(len(again), 'cell')} may run again", err=as_json)
-    cells = [s.cell for s in standings if s.cell.id in left] if how["on"] == "slurm" else [s.cell for s in again]
+    cells = [s.cell for s in standings if s.cell.id in left] if chosen.on == "slurm" else [s.cell for s in again]
     if cells and not no_launch:
-        sys.exit(run_cells(workspace, grid_name, grid, cells, How(**how), facts if as_json else None))
+        sys.exit(run_cells(workspace, grid_name, grid, cells, chosen, facts if as_json else None))
     if as_json:
         print_json({"grid": grid.name, **facts})
 

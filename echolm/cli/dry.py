@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from echolm.cli.options import counted, print_json
-from echolm.cli.standings import blocked, counts, states, tell
+from echolm.cli.standings import blocked, counts, hindrances, states, tell
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 
 
 def show(
-    workspace: Workspace, grid: Grid, standings: Sequence[Standing], plan: Submission, profile: Profile, at_once: int, forecast: Forecast,
-    as_json: bool,
+    grid_name: str, grid: Grid, standings: Sequence[Standing], plan: Submission, profile: Profile, at_once: int, forecast: Forecast, as_json: bool,
 ) -> None:  # fmt: skip
     """Print what a launch would submit."""
     texts = [(job, *_array(job, profile, at_once, plan.exclude)) for job in plan.jobs]
@@ -34,10 +34,10 @@ def show(
     for job, count, text in texts:
         click.echo(f"# {counted(count, 'job')} for {counted(len(job.units), 'unit')} of {counted(sum(len(u.cells) for u in job.units), 'cell')}")
         click.echo(text + "\n")
-    for line in forecast.lines():
+    for line in forecast.lines(datetime.now()):
         click.echo(line)
     click.echo(f"{grid.name}: {counts(standings)}; would submit {counted(plan.cells, 'cell')}" + (f"; {len(plan.covered)} in jobs" if plan.covered else ""))
-    tell([*([plan.stop] if plan.stop else []), *blocked(standings)])
+    tell([*blocked(standings), *hindrances(grid_name, plan.stop, plan.given_up, slurm=True)])
 
 
 def _array(job: Job, profile: Profile, at_once: int, exclude: tuple[str, ...]) -> tuple[int, str]:

@@ -7,18 +7,16 @@ import ctypes
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from signal import Signals
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from echolm.cli import submit
+from echolm.cli.how import How, compute_options
 from echolm.cli.options import as_json, counted, grid_argument, print_json, print_table, typed, where
-from echolm.cli.standings import blocked, counts, labels, remedies, states, tell
-from echolm.cli.submit import Request
+from echolm.cli.standings import blocked, counts, hindrances, labels, remedies, states, tell
 from echolm.errors import EchoLMError
 from echolm.workspace import Workspace
 
@@ -27,55 +25,6 @@ if TYPE_CHECKING:
     from cluster.ray.executor import RayExecutor
     from grid.definition import Cell, Grid
     from grid.plan import Report, Standing, Unit
-
-
-@dataclass(frozen=True)
-class How:
-    """How cells are run; see the help of ``compute_options``."""
-
-    on: str
-    slots: int | None
-    threads: int | None
-    micro_batch: int | None
-    no_collect: bool
-    profile: Path | None
-    gpus: int
-    ranks: int
-    memory_gb: float | None
-    minutes: int | None
-    watch: bool
-    every: float
-    budget_gpu_hours: float | None
-    ray_address: str | None
-
-    def request(self) -> Request:
-        """The part that SLURM is asked for."""
-        return Request(
-            self.profile, self.gpus, self.ranks, self.threads or 0, self.memory_gb, self.minutes, self.micro_batch, self.slots,
-            self.every if self.watch else None, self.budget_gpu_hours,
-        )  # fmt: skip
-
-
-def compute_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of ``How``."""
-    for option in (
-        click.option("--no-collect", is_flag=True, help="Do not export complete runs to MLflow at the end."),
-        click.option("--every", type=click.FloatRange(1), default=30.0, show_default=True, help="Seconds between two looks of --watch."),
-        click.option("--budget-gpu-hours", type=click.FloatRange(min=0), metavar="H", help="slurm: refuse to submit what is forecast to cost more."),
-        click.option("--watch", is_flag=True, help="slurm: go on looking and submitting until every cell has ended."),
-        click.option("--micro-batch", type=click.IntRange(1), help="Samples pushed at once; the batch size stays."),
-        click.option("--minutes", type=click.IntRange(1), help="slurm: time limit of a job.  [default: the profile's]"),
-        click.option("--memory-gb", type=click.FloatRange(min=0, min_open=True), help="slurm: memory of a node.  [default: the profile's]"),
-        click.option("--threads", type=click.IntRange(1), help="CPU threads of a worker or rank.  [default: 1; slurm: the profile's]"),
-        click.option("--ranks", type=click.IntRange(1), default=1, show_default=True, help="slurm, ray: processes that train one unit, without GPUs."),
-        click.option("--gpus", type=click.IntRange(0), default=0, show_default=True, help="slurm, ray: GPUs for one unit, one rank each, over as many nodes as it takes."),
-        click.option("--slots", type=click.IntRange(1), help="Workers or jobs at once.  [default: one per GPU, else the CPUs divided by --threads; slurm: the profile's]"),
-        click.option("--ray-address", metavar="ADDRESS", help="ray: a cluster, as host:port or the file that ray-on-slurm wrote.  [default: RAY_ADDRESS, else one of this machine]"),
-        click.option("--profile", type=click.Path(exists=True, dir_okay=False, path_type=Path), envvar="ECHOLM_PROFILE", show_envvar=True, help="slurm: the site profile."),
-        click.option("--on", type=click.Choice(["local", "slurm", "ray"]), default="local", show_default=True, help="Where jobs run."),
-    ):
-        command = option(command)
-    return command
 
 
 @click.command()
@@ -99,13 +48,15 @@ def launch(workspace: Workspace, grid_name: str, where: tuple[str, ...], dry_run
     from grid.definition import load_grid
     from grid.plan import survey
 
+    chosen = How(**how)
+    chosen.check()
     grid = load_grid(grid_name)
     cells = grid.where(where)
-    if dry_run and how["on"] == "slurm":
-        return submit.dry_run(workspace, grid, cells, How(**how).request(), as_json)
+    if dry_run and chosen.on == "slurm":
+        return submit.dry_run(workspace, grid_name, grid, cells, chosen.request(), as_json)
     if dry_run:
-        return _print_plan(grid, survey(cells, workspace), as_json)
-    sys.exit(run_cells(workspace, grid_name, grid, cells, How(**how), {} if as_json else None))
+        return _print_plan(workspace, grid_name, grid, survey(cells, workspace), as_json)
+    sys.exit(run_cells(workspace, grid_name, grid, cells, chosen, {} if as_json else None))
 
 
 def run_cells(workspace: Workspace, grid_name: str, grid: Grid, cells: list[Cell], how: How, facts: dict[str, Any] | None) -> int:
@@ -157,8 +108,6 @@ def _execute(workspace: Workspace, grid: str, planned: list[Unit], cells: list[C
     else:
         from cluster.local import LocalExecutor
 
-        if ranks > 1:
-            raise EchoLMError("--on local trains a unit in one process; for several: torchrun -m echolm.cli train CELL, or --on slurm, --on ray")
         devices = _devices()
         executor = LocalExecutor(devices)
         slots = how.slots or (len(devices) if devices != ["cpu"] else max(1, len(os.sched_getaffinity(0)) // threads))
@@ -246,20 +195,22 @@ def _how(status: int) -> str:
     return f"killed by {Signals(-status).name}" if -status in set(Signals) else f"killed by signal {-status}"
 
 
-def _print_plan(grid: Grid, standings: list[Standing], as_json: bool) -> None:
+def _print_plan(workspace: Workspace, grid_name: str, grid: Grid, standings: list[Standing], as_json: bool) -> None:
     """The plan of a dry run: what would run if no data and weights were missing."""
+    from cluster.tracebacks import stops
     from grid.plan import to_run, units
 
-    todo = [s for s in standings if to_run(s)]
+    stop = stops(workspace, grid.name)
+    todo = [] if stop else [s for s in standings if to_run(s)]
     planned = units(todo)
-    missing = blocked(todo)
+    missing = blocked([s for s in standings if to_run(s)])
     if as_json:
         return print_json({
-            "grid": grid.name, "states": states(standings), "units": [list(unit.cells) for unit in planned], "blocked": missing,
+            "grid": grid.name, "states": states(standings), "units": [list(unit.cells) for unit in planned], "blocked": missing, "stopped": stop or None,
         })  # fmt: skip
     by_id = {s.cell.id: s for s in todo}
     print_table(["unit", "cell", "state", "labels"], [
         (number, id, by_id[id].state.name, labels(by_id[id].cell)) for number, unit in enumerate(planned) for id in unit.cells
     ])  # fmt: skip
     click.echo(f"{grid.name}: {counts(standings)}; would run {len(todo)} in {counted(len(planned), 'unit')}")
-    tell(missing)
+    tell([*missing, *hindrances(grid_name, stop, {})])

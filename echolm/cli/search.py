@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
+from echolm.cli.how import refuse_elsewhere
 from echolm.cli.launch import _devices
 from echolm.cli.options import as_json, counted, print_json, print_table, typed
 from echolm.cli.standings import tell
+from echolm.cli.submit import Request, prepare
 from echolm.errors import EchoLMError
 from echolm.record import write_atomic
 from echolm.workspace import Workspace
@@ -34,11 +36,12 @@ SHOWN = 20
 @click.argument("space")
 @click.option("--trials", type=click.IntRange(1), help="How many trials in all; those of earlier commands count.")
 @click.option("--on", "where_to", type=click.Choice(["local", "slurm", "ray"]), default="local", show_default=True, help="Where trials run.")
-@click.option("--workers", type=click.IntRange(1), help="Trials at once.  [default: one per GPU here, else the CPUs divided by --threads]")
+@click.option("--workers", type=click.IntRange(1), help="Trials at once.  [default: one per GPU here, else the CPUs divided by --threads; slurm: the profile's jobs_at_once]")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of a worker.")
 @click.option("--profile", type=click.Path(exists=True, dir_okay=False, path_type=Path), envvar="ECHOLM_PROFILE", show_envvar=True,
               help="slurm: the site profile.")  # fmt: skip
 @click.option("--gpus", type=click.IntRange(0, 1), default=0, show_default=True, help="slurm: GPUs of each worker.")
+@click.option("--retry", is_flag=True, help="slurm: submit workers though those before them failed.")
 @click.option("--show", is_flag=True, help="Run nothing: print what was found so far, also while the search runs.")
 @click.option("--grid", "grid_file", type=click.Path(dir_okay=False, path_type=Path),
               help="Write a grid file that runs the best trial with several seeds.")  # fmt: skip
@@ -46,7 +49,7 @@ SHOWN = 20
 @click.pass_obj
 def search(
     workspace: Workspace, space: str, trials: int | None, where_to: str, workers: int | None, threads: int, profile: Path | None,
-    gpus: int, show: bool, grid_file: Path | None, as_json: bool,
+    gpus: int, retry: bool, show: bool, grid_file: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Search the free fields of a run by its validation metric.
 
@@ -68,7 +71,8 @@ def search(
     elif trials is None:
         raise click.UsageError("--trials says how many trials in all; or --show to print what was found so far")
     else:
-        place = {"on": where_to, "count": workers, "threads": threads, "profile": profile, "gpus": gpus}
+        refuse_elsewhere(where_to, {"profile": ("slurm",), "gpus": ("slurm",), "retry": ("slurm",)})
+        place = {"on": where_to, "count": workers, "threads": threads, "profile": profile, "gpus": gpus, "again": retry}
         folder, stopped = _run(workspace, space, trials, place, quiet=as_json)
     study = Study(read_search(folder), folder)
     status = _print(space, study, folder, grid_file, stopped, as_json)
@@ -85,14 +89,18 @@ def _run(workspace: Workspace, space: str, trials: int, place: dict[str, Any], q
     from grid.search.study import Study
 
     found = load_search(space)
+    if place["on"] == "slurm":
+        prepare(Request(place["profile"], place["gpus"], 1, place["threads"]))
     _check(found, workspace)
     folder = start_search(found, workspace)
     progress = Progress(Study(found, folder, make=True), folder, trials)
     devices, threads = _devices(), place["threads"]
-    count = place["count"] or (len(devices) if devices != ["cpu"] else max(1, len(os.sched_getaffinity(0)) // threads))
+    here = 0 if place["on"] == "slurm" else (len(devices) if devices != ["cpu"] else max(1, len(os.sched_getaffinity(0)) // threads))
     if progress.left:
         click.echo(f"{found.name}: {found.metric.direction} {found.metric.name} of validation; {progress.left}", err=quiet)
-        asked = Workers(folder, trials, min(count, trials), threads, tuple(devices), progress, place["profile"], place["gpus"])
+        asked = Workers(
+            folder, trials, min(place["count"] or here, trials), threads, tuple(devices), progress, place["profile"], place["gpus"], place["again"],
+        )  # fmt: skip
         stopped = start_workers(place["on"], asked)
         return folder, stopped
     return folder, ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +19,8 @@ Jobs = dict[str, str]
 """Cell -> the SLURM job that has it, in words."""
 LONGEST = 100
 """Characters of ``what`` in a table."""
+GIVEN_UP = 5
+"""Cells that were given up and are told one by one."""
 
 
 def labels(cell: TableCell) -> str:
@@ -91,23 +93,38 @@ def blocked(standings: Sequence[Standing]) -> list[str]:
     return [f"{counted(len(ids), 'cell')} cannot run ({_some(ids)}): {problem}" for problem, ids in groups.items()]
 
 
-def remedies(grid: str, standings: Sequence[Standing], *, launching: bool = False) -> list[str]:
-    """Lines that say what to type about cells that are not complete; ``launching``: at the end of a launch."""
+def remedies(
+    grid: str, standings: Sequence[Standing], *, launching: bool = False, slurm: bool = False, but: Collection[str] = (), retry_said: bool = False,
+) -> list[str]:  # fmt: skip
+    """Lines that say what to type about cells that are not complete. ``launching``: at the end of a launch; ``slurm``: the
+    grid is run there; ``but``: cells that a launch would not start, since jobs have them or they are given up;
+    ``retry_said``: ``hindrances`` has said it."""
     ids: dict[str, list[str]] = {}
     for standing in standings:
         if not (standing.problem and standing.state.name == "pending"):
             ids.setdefault(standing.state.name, []).append(standing.cell.id)
+    on = ("--on", "slurm") if slurm else ()
     lines = []
     if launching and "running" in ids:
         lines.append(f"{counted(len(ids['running']), 'cell')} still running elsewhere ({_some(ids['running'])}); look: {typed('status', grid)}")
     if "failed" in ids:
         lines.append(f"why a cell failed: {typed('logs', ids['failed'][0][:8])}")
     again = [name for name in ("failed", "cancelled", "pruned") if name in ids]
-    if again:
-        lines.append(f"to run {' and '.join(again)} cells again: {typed('retry', grid)}")
-    if "interrupted" in ids or "pending" in ids:
-        lines.append(f"to run the rest: {typed('launch', grid)}")
+    if again and not retry_said:
+        lines.append(f"to run {' and '.join(again)} cells again: {typed('retry', grid, *on)}")
+    if set(ids.get("interrupted", []) + ids.get("pending", [])) - set(but):
+        lines.append(f"to run the rest: {typed('launch', grid, *on)}")
     return lines
+
+
+def hindrances(grid: str, stop: str, given_up: Mapping[str, str], *, slurm: bool = False) -> list[str]:
+    """Why cells are not started any more, and what to type when that is mended. ``stop``: the sentence that stops all of
+    them, or ''; ``given_up``: cell -> why."""
+    lines = [stop] if stop else []
+    lines += [f"cell {cell[:8]} is given up: {reason}" for cell, reason in list(given_up.items())[:GIVEN_UP]]
+    if len(given_up) > GIVEN_UP:
+        lines.append(f"... and {counted(len(given_up) - GIVEN_UP, 'cell')} more; --json lists them")
+    return [*lines, f"when the cause is mended: {typed('retry', grid, *(('--on', 'slurm') if slurm else ()))}"] if lines else []
 
 
 def tell(lines: Sequence[str]) -> None:

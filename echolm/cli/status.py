@@ -7,12 +7,13 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from echolm.cli.options import as_json, grid_argument, print_json, print_table, where
-from echolm.cli.standings import COLUMNS, Jobs, blocked, counts, described, remedies, row, states, tell
+from echolm.cli.standings import COLUMNS, Jobs, blocked, counts, described, hindrances, remedies, row, states, tell
 from echolm.errors import EchoLMError
 from echolm.workspace import Workspace
 
@@ -45,32 +46,61 @@ def status(workspace: Workspace, grid_name: str, where: tuple[str, ...], show_al
     grid = load_grid(grid_name)
     cells = grid.where(where)
     while True:
-        standings, jobs = _look(workspace, grid, cells)
+        look = _look(workspace, grid, cells)
+        standings, jobs = look.standings, look.jobs
         over = not any(s.state.name in ("pending", "running", "interrupted") for s in standings)
         if as_json:
-            print_json({"grid": grid.name, "states": states(standings), "cells": [described(s, jobs) for s in standings]})
+            print_json({
+                "grid": grid.name, "states": states(standings), "given_up": look.given_up, "stopped": look.stop or None,
+                "cells": [described(s, jobs) for s in standings],
+            })  # fmt: skip
         else:
             _show(grid, standings, jobs, show_all, live=watch and not over)
         if over or not watch:
             break
         time.sleep(every)
     if not as_json:
-        tell([*blocked(standings), *remedies(grid_name, standings)])
+        why = hindrances(grid_name, look.stop, look.given_up, slurm=look.slurm)
+        but = {s.cell.id for s in standings if look.stop or s.cell.id in look.covered or s.cell.id in look.given_up}
+        tell([*blocked(standings), *why, *remedies(grid_name, standings, slurm=look.slurm, but=but, retry_said=bool(why))])
 
 
-def _look(workspace: Workspace, grid: Grid, cells: Sequence[Cell]) -> tuple[list[Standing], Jobs]:
-    """Where the cells stand, and the SLURM jobs that have them. Without an answer of SLURM, records alone speak."""
-    from grid.plan import survey
+@dataclass(frozen=True)
+class Look:
+    """Where cells stand. ``slurm``: the grid has been submitted there; ``jobs``, ``covered``: its jobs that have cells, and
+    the cells that they will train; ``given_up``: cell -> why; ``stop``: why nothing more of the grid is started, or ''."""
+
+    standings: list[Standing]
+    slurm: bool
+    jobs: Jobs
+    covered: frozenset[str]
+    given_up: dict[str, str]
+    stop: str
+
+
+def _look(workspace: Workspace, grid: Grid, cells: Sequence[Cell]) -> Look:
+    """What is known now. Without an answer of SLURM, records and what launches wrote down speak alone."""
+    from cluster.failures import failures, given_up, never_began
+    from cluster.tracebacks import stops
+    from grid.plan import survey, to_run
 
     jobs: Jobs = {}
-    if (workspace.grids / grid.name / "jobs").is_dir():
+    covered: frozenset[str] = frozenset()
+    begun = ""
+    if slurm := (workspace.grids / grid.name / "jobs").is_dir():
         from cluster.slurm.ledger import look, owners
 
         try:
-            jobs = owners(look(workspace, grid.name, remembered=False))
+            views = look(workspace, grid.name, remembered=False)
+            begun = max((view.batch.name for view in views if view.batch.begun), default="")
+            jobs, covered = owners(views), frozenset(cell for view in views for cell in view.covered())
         except EchoLMError as error:
             tell([f"SLURM is not asked: {error}"])
-    return survey(cells, workspace), jobs
+    standings, found = survey(cells, workspace), failures(workspace, grid.name)
+    waiting = {s.cell.id for s in standings if to_run(s)} - covered
+    lost = {cell: reason for cell, reason in given_up(found).items() if cell in waiting}
+    stop = (stops(workspace, grid.name) or never_began(found, begun)) if any(s.state.name != "complete" for s in standings) else ""
+    return Look(standings, slurm, jobs, covered, lost, stop)
 
 
 def _show(grid: Grid, standings: Sequence[Standing], jobs: Jobs, show_all: bool, live: bool) -> None:

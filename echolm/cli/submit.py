@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from signal import Signals
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from echolm.cli.options import counted, print_json, typed
-from echolm.cli.standings import blocked, counts, remedies, states, tell
+from echolm.cli.site import Site, Step, follow
+from echolm.cli.standings import blocked, counts, hindrances, remedies, states, tell
 from echolm.errors import EchoLMError
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
-    from cluster.failures import Failure
-    from cluster.forecast import Forecast
     from cluster.profile import Profile
-    from cluster.slurm.planning import Submission
     from grid.definition import Cell, Grid
-    from grid.plan import Resources, Standing
+    from grid.plan import Resources
 
 
 @dataclass(frozen=True)
@@ -32,108 +30,66 @@ class Request:
     gpus: int
     ranks: int
     threads: int
-    memory_gb: float | None
-    minutes: int | None
-    micro_batch: int | None
-    at_once: int | None
+    memory_gb: float | None = None
+    minutes: int | None = None
+    micro_batch: int | None = None
+    at_once: int | None = None
     watch: float | None = None
     budget_gpu_hours: float | None = None
 
 
 def submit_cells(workspace: Workspace, grid_name: str, grid: Grid, cells: Sequence[Cell], request: Request, facts: dict[str, Any] | None) -> int:
-    """Submit, and with ``watch`` go on until every cell has ended; the exit status: 0 submitted or complete, 1 not."""
-    from cluster.profile import load_profile
+    """Submit, and with ``watch`` go on until every cell has ended; the exit status: 0 submitted or complete, 1 not, 130 or 143
+    when a signal ended the watch."""
     from grid.plan import save_cells
 
-    profile = load_profile(profile_path(request.profile))
-    needs = resources(profile, request)
+    profile, needs = prepare(request)
     site = Site(workspace, grid.name, profile, needs, request.at_once or profile.jobs_at_once)
     if request.budget_gpu_hours is not None:
         site.forecast(cells)[2].refuse(request.budget_gpu_hours)
     save_cells(grid, workspace)
-    quiet = facts is not None
-    while True:
-        standings, plan, new, ids = site.step(cells)
-        if not quiet:
-            _print_step(grid.name, standings, plan, new, ids, site.placed(ids))
-        over = plan.stop or not (ids or plan.covered or plan.jobs)
-        if request.watch is None or over:
-            break
-        time.sleep(request.watch)
-    if quiet:
+    show = Shown(grid.name, site) if facts is None else lambda step: None
+    stopped = ""
+    if request.watch is None:
+        steps = [site.step(cells)]
+        show(steps[0])
+    else:
+        steps, stopped = follow(site, cells, request.watch, show)
+    last = steps[-1]
+    if facts is not None:
         print_json({
-            "grid": grid.name, **(facts or {}), "states": states(standings), "submitted": ids, "covered": sorted(plan.covered),
-            "given_up": plan.given_up, "stopped": plan.stop or None, "failures": [vars(failure) for failure in new],
+            "grid": grid.name, **facts, "states": states(last.standings), "submitted": [id for step in steps for id in step.ids],
+            "covered": sorted(last.plan.covered), "given_up": last.plan.given_up, "stopped": stopped or last.plan.stop or None,
+            "failures": [vars(failure) for step in steps for failure in step.failures],
         })  # fmt: skip
-    tell([*blocked(standings), *_remedies(grid_name, standings, plan, watching=request.watch is not None)])
-    if plan.stop or plan.given_up:
+    tell([*blocked(last.standings), *_remedies(grid_name, last, request.watch is not None, stopped)])
+    if stopped:
+        return 128 + Signals[stopped]
+    if last.plan.stop or last.plan.given_up:
         return 1
-    return 0 if request.watch is None or all(s.state.name == "complete" for s in standings) else 1
+    return 0 if request.watch is None or all(s.state.name == "complete" for s in last.standings) else 1
 
 
-def dry_run(workspace: Workspace, grid: Grid, cells: Sequence[Cell], request: Request, as_json: bool) -> None:
+def dry_run(workspace: Workspace, grid_name: str, grid: Grid, cells: Sequence[Cell], request: Request, as_json: bool) -> None:
     """Print what ``submit_cells`` would submit, and what it will cost. EchoLMError: more than the budget."""
-    from cluster.profile import load_profile
     from echolm.cli import dry
 
-    profile = load_profile(profile_path(request.profile))
-    site = Site(workspace, grid.name, profile, resources(profile, request), request.at_once or profile.jobs_at_once)
+    profile, needs = prepare(request)
+    site = Site(workspace, grid.name, profile, needs, request.at_once or profile.jobs_at_once)
     standings, planned, forecast = site.forecast(cells)
-    dry.show(workspace, grid, standings, planned, profile, site.at_once, forecast, as_json)
+    dry.show(grid_name, grid, standings, planned, profile, site.at_once, forecast, as_json)
     if request.budget_gpu_hours is not None:
         forecast.refuse(request.budget_gpu_hours)
 
 
-class Site:
-    """A grid on a SLURM site: one ``step`` looks, writes down what it saw, and submits what is missing."""
+def prepare(request: Request) -> tuple[Profile, Resources]:
+    """The site profile, and what a job needs. EchoLMError: no profile, or no node of its partition has what is asked for."""
+    from cluster.profile import load_profile
 
-    def __init__(self, workspace: Workspace, grid: str, profile: Profile, needs: Resources, at_once: int) -> None:
-        self.workspace, self.grid, self.profile, self.needs, self.at_once = workspace, grid, profile, needs, at_once
-        self._code = ""
-
-    def step(self, cells: Sequence[Cell]) -> tuple[list[Standing], Submission, list[Failure], list[str]]:
-        """Where the cells stand, the plan, failures that were new, ids of arrays that were submitted."""
-        from cluster.slurm.alone import alone
-        from cluster.slurm.executor import SlurmExecutor
-        from cluster.slurm.ledger import look, settle
-        from cluster.slurm.planning import plan
-        from grid.plan import Limits, survey
-
-        with alone(self.workspace, self.grid):
-            views = look(self.workspace, self.grid)
-            new = settle(self.workspace, self.grid, views)
-            standings = survey(cells, self.workspace)
-            planned = plan(self.workspace, self.grid, standings, views, self.needs)
-            ids = []
-            executor = SlurmExecutor(self.profile, self.code() if planned.jobs else "", planned.exclude, views=views)
-            for job in planned.jobs:
-                ids += executor.launch(job, Limits(self.at_once), lambda report: None)
-        return standings, planned, new, ids
-
-    def forecast(self, cells: Sequence[Cell]) -> tuple[list[Standing], Submission, Forecast]:
-        """Where the cells stand, the plan, and what it will cost. Only looks."""
-        from cluster.slurm.ledger import look
-        from cluster.slurm.planning import plan
-        from echolm.cli.dry import forecast_of
-        from grid.plan import survey
-
-        standings = survey(cells, self.workspace)
-        planned = plan(self.workspace, self.grid, standings, look(self.workspace, self.grid), self.needs)
-        return standings, planned, forecast_of(self.workspace, standings, planned, self.needs, self.at_once)
-
-    def placed(self, ids: Sequence[str]) -> int:
-        """How many cells the arrays of those ids cover."""
-        from cluster.batch import batches
-
-        own = [batch for batch in batches(self.workspace, self.grid) if ids and any(array["job"] in ids for array in batch.submitted())]
-        return sum(len(batch.cells) for batch in own)
-
-    def code(self) -> str:
-        """The folder of the pinned code, made at the first submission."""
-        from cluster.code import pin
-
-        self._code = self._code or str(pin(self.workspace.root / "code"))
-        return self._code
+    profile = load_profile(profile_path(request.profile))
+    needs = resources(profile, request)
+    profile.asking(request.threads, request.memory_gb, request.minutes).shape(needs.gpus, needs.ranks)
+    return profile, needs
 
 
 def profile_path(given: Path | None) -> Path:
@@ -152,23 +108,36 @@ def resources(profile: Profile, request: Request) -> Resources:
     return Resources(request.gpus, request.gpus or request.ranks, threads, request.memory_gb, minutes, request.micro_batch)
 
 
-def _print_step(grid: str, standings: Sequence[Standing], plan: Submission, new: Sequence[Failure], ids: Sequence[str], placed: int) -> None:
-    from cluster.failures import CLASSES
+class Shown:
+    """Steps as text: failures that were new, and one line of counts when it says something else than the one before."""
 
-    for failure in new:
-        what = f"{counted(len(failure.cells), 'cell')} {CLASSES[failure.kind].remedy}" if failure.cells else "it had taken no unit"
-        click.echo(f"job {failure.job}{' on ' + failure.node if failure.node else ''}: {failure.kind}; {what}", err=True)
-    submitted = f"; submitted {counted(placed, 'cell')}: {counted(len(ids), 'array')} {', '.join(ids)}" if ids else ""
-    waiting = f"; {len(plan.covered)} in jobs" if plan.covered else ""
-    room = f"; {counted(plan.cells - placed, 'cell')} must wait for room (jobs at once, or the submit limit)" if plan.cells > placed else ""
-    click.echo(f"{grid}: {counts(standings)}{waiting}{submitted}{room}")
+    def __init__(self, grid: str, site: Site) -> None:
+        self._grid, self._site, self._line = grid, site, ""
+
+    def __call__(self, step: Step) -> None:
+        """Print one step."""
+        from cluster.failures import CLASSES
+
+        for failure in step.failures:
+            what = f"{counted(len(failure.cells), 'cell')} {CLASSES[failure.kind].remedy}" if failure.cells else "it had taken no unit"
+            click.echo(f"job {failure.job}{' on ' + failure.node if failure.node else ''}: {failure.kind}; {what}", err=True)
+        plan, ids, placed = step.plan, step.ids, self._site.placed(step.ids)
+        submitted = f"; submitted {counted(placed, 'cell')}: {counted(len(ids), 'array')} {', '.join(ids)}" if ids else ""
+        waiting = f"; {len(plan.covered)} in jobs" if plan.covered else ""
+        room = f"; {counted(plan.cells - placed, 'cell')} must wait for room (jobs at once, or the submit limit)" if plan.cells > placed else ""
+        line = f"{self._grid}: {counts(step.standings)}{waiting}{submitted}{room}"
+        if line != self._line:
+            click.echo(line)
+        self._line = line
 
 
-def _remedies(grid: str, standings: Sequence[Standing], plan: Submission, watching: bool) -> list[str]:
-    lines = [plan.stop] if plan.stop else []
-    lines += [f"cell {cell[:8]} is given up: {reason}" for cell, reason in list(plan.given_up.items())[:5]]
-    if plan.stop or plan.given_up:
-        lines.append(f"when the cause is mended: {typed('retry', grid, '--on', 'slurm')}")
-    if not watching and not lines:
-        lines.append(f"to follow them: {typed('status', grid)}; to submit what is left, run launch again")
-    return lines if lines and not watching else [*lines, *(remedies(grid, standings) if watching else [])]
+def _remedies(grid: str, last: Step, watching: bool, stopped: str) -> list[str]:
+    """What to say at the end."""
+    plan = last.plan
+    lines = hindrances(grid, plan.stop, plan.given_up, slurm=True)
+    if stopped:
+        return [f"stopped by {stopped}; the jobs go on, and the same command goes on watching", *lines]
+    if watching:
+        but = {s.cell.id for s in last.standings if plan.stop or s.cell.id in plan.covered or s.cell.id in plan.given_up}
+        return [*lines, *remedies(grid, last.standings, slurm=True, but=but, retry_said=bool(lines))]
+    return lines or [f"to follow them: {typed('status', grid)}; to submit what is left, run launch again"]

@@ -84,6 +84,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "too long": ({"time_minutes": 1441}, ["time_minutes: 1441", "partition gpu", "2 to 1440"]),
     "a duration as text": ({"time_minutes": "12:00:00"}, ["time_minutes: ", "integer", "12:00:00"]),
     "warned before it starts": ({"warning_seconds": 3600}, ["warning_seconds: 3600", "3600 s"]),
+    "perhaps warned as it starts": ({"time_minutes": 2, "warning_seconds": 60}, ["warning_seconds: 60", "60 s early", "time_minutes 3 or more"]),
     "too much memory": ({"memory_gb": 257}, ["memory_gb: ", "has 256", "given 257"]),
     "too many CPUs": ({"cpus_per_task": 33}, ["cpus_per_task: ", "has 32", "given 33"]),
     "account that YAML reads as a number": ({"account": 123}, ["account: ", "123", "in quotes"]),

@@ -82,10 +82,19 @@ class Slurm(Faults):
 
     def restore(self) -> None:
         """The lab as it began: everything runs, nothing is queued, no field is changed."""
+        self.mend()
+        self.cancel_all()
+        self.resume_nodes()
+        self.wait_for(lambda: set(self.node_states().values()) == {"idle"}, 60, "idle nodes")
+
+    def mend(self) -> None:
+        """What faults have left behind, except in the queue: all processes go on, dead daemons are started, no field is changed."""
         processes.resume([*processes.daemons(self.settings.conf), *self.tasks()])
         self.unconfigure()
-        self.cancel_all()
+        self.resume_nodes()
+
+    def resume_nodes(self) -> None:
+        """Nodes that were drained or given up take jobs again."""
         for node, state in self.node_states().items():
             if state not in WELL:
                 daemons.succeeds(self.settings, "scontrol", "update", f"nodename={node}", "state=resume")
-        self.wait_for(lambda: set(self.node_states().values()) == {"idle"}, 60, "idle nodes")

@@ -20,6 +20,7 @@ from launch_support import Reference, faulty_heads  # noqa: E402
 
 from tests.slurm import lab  # noqa: E402
 from tests.slurm.chaos import Chaos, small_disk, verify  # noqa: E402
+from tests.slurm.client import Slurm  # noqa: E402
 from tests.slurm.settings import directory  # noqa: E402
 from tests.slurm.site import Site  # noqa: E402
 
@@ -50,6 +51,7 @@ def main() -> None:
     healed.touch()
     os.environ |= {"TEST_HEALED": str(healed), "OMP_NUM_THREADS": "1"}
     settings = lab.up(directory(), lambda line: print(line, flush=True))
+    Slurm(settings).mend()  # where it was stopped within a fault; the jobs go on
     site = Site(root / "site", None if (root / "site" / "workspace").exists() else store, settings)
     if not os.path.ismount(site.workspace.runs):
         small_disk(site.workspace.runs)

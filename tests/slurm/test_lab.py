@@ -194,6 +194,20 @@ def test_whatever_a_test_leaves_is_put_in_order(slurm: Slurm, tmp_path: Path) ->
     assert ended(int(lines(tmp_path / "pid")[0]))
 
 
+def test_mending_leaves_the_queue_alone(slurm: Slurm) -> None:
+    """A soak that was stopped within a fault goes on with the jobs that it had."""
+    job = slurm.sbatch("srun sleep 300", "-w", "n4")
+    slurm.wait_for(lambda: slurm.tasks("n4", job, 0), 30, "the rank")
+    slurm.configure(MinJobAge="2")
+    slurm.node_freeze("n4")
+    slurm.run("scontrol", "update", "nodename=n3", "state=drain", "reason=test")
+    slurm.mend()
+    slurm.wait_for(lambda: slurm.node_states()["n3"] == "idle", 30, "n3 answers and takes jobs")
+    assert slurm.state(job) == "RUNNING"
+    assert [task.status() for task in slurm.tasks("n4", job, 0)] != ["stopped"]
+    assert re.search(r"MinJobAge += 300", slurm.run("scontrol", "show", "config"))
+
+
 def ended(pid: int) -> bool:
     """A zombie has ended: process 1 may be slow to bury it."""
     return not psutil.pid_exists(pid) or not processes.name(psutil.Process(pid))

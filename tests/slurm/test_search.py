@@ -15,7 +15,7 @@ def test_two_workers_one_of_them_killed_in_a_trial_nothing_lost_and_nothing_told
     done = site(*words)
     assert "submitted 2 workers: job" in done.err, done
     again = site(*words)
-    assert "2 workers are in SLURM already" in again.err, again
+    assert "2 workers in SLURM already" in again.err, again
 
     def training() -> list[dict[str, object]]:
         return [trial for trial in shown(site) if trial["state"] == "running" and trial["epochs"]]

@@ -1,0 +1,72 @@
+"""``echolm launch --on slurm --watch`` through a night: a controller that is away, an sbatch that refuses, a signal."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from launch_support import ended, until
+from login_node import BLANK, LoginNode
+
+WATCH = ("--on", "slurm", "--profile", "site.yaml", "--watch", "--every", "1")
+
+
+def told(path: Path, words: str) -> int:
+    """How many lines of standard error hold these words."""
+    return sum(words in line for line in path.read_text().splitlines())
+
+
+def test_a_hiccup_is_told_once_and_ctrl_c_leaves_the_jobs(login: LoginNode) -> None:
+    grid = login.grid({"head": ["mlp"]}, **BLANK)
+    errors = login.root / "errors"
+    with errors.open("w") as file:
+        process = login.start("launch", grid, *WATCH, stderr=file)
+        until(login.queue, "a job")
+
+        (login.slurm / "mute").touch()
+        until(lambda: told(errors, "Unable to contact slurm controller"), "the outage is told")
+        looks = login.asked()
+        until(lambda: login.asked() >= looks + 2, "it goes on asking")
+        assert told(errors, "Unable to contact slurm controller") == told(errors, "trying again every 1 s") == 1
+
+        (login.slurm / "refusing").touch()
+        (login.slurm / "mute").unlink()
+        login.queue("COMPLETED")
+        until(lambda: told(errors, "sbatch refused"), "the refusal is told")
+        looks = login.asked()
+        until(lambda: login.asked() >= looks + 4, "it goes on submitting")
+        assert told(errors, "sbatch refused") == 1 and told(errors, "Invalid account") == 1
+
+        (login.slurm / "refusing").unlink()
+        until(lambda: {line[0] for line in login.queue()} == {"41", "42"}, "the job is submitted again")
+        process.send_signal(signal.SIGINT)
+        done = ended(process)
+    assert done.status == 130, errors.read_text()
+    assert errors.read_text().splitlines()[-1] == "stopped by SIGINT; the jobs go on, and the same command goes on watching"
+    counts = [line.partition("1 pending; ")[2] for line in done.out.splitlines()]
+    assert [line for line in counts if line != "1 in jobs"] == [f"submitted 1 cell: 1 array {id}" for id in (41, 42)]
+    assert len(counts) <= 4, "a line only when it says something new"
+    assert "Traceback" not in errors.read_text()
+
+
+def test_sigterm_ends_a_watch_with_one_document(login: LoginNode) -> None:
+    grid = login.grid({"head": ["mlp"]}, **BLANK)
+    process = login.start("launch", grid, *WATCH, "--json")
+    until(login.queue, "a job")
+    process.send_signal(signal.SIGTERM)
+    done = ended(process)
+    found = json.loads(done.out)
+    assert (done.status, found["stopped"], found["submitted"]) == (143, "SIGTERM", ["41"]), done
+    assert done.err.startswith("stopped by SIGTERM; ")
+
+
+@pytest.mark.parametrize("trouble", ["mute", "refusing"])
+def test_what_the_first_look_cannot_do_is_an_error(login: LoginNode, trouble: str) -> None:
+    grid = login.grid({"head": ["mlp"]}, **BLANK)
+    login.submit(grid)
+    login.queue("COMPLETED")
+    (login.slurm / trouble).touch()
+    done = login.inside("launch", grid, *WATCH)
+    assert done.status == 1 and done.err.startswith("Error: "), done
