@@ -82,6 +82,12 @@ class Batch:
         own = Path(content["workspace"]), content["grid"], units, Resources(**content["resources"])
         return cls(path, *own, content.get("code", ""), content.get("times", {}))
 
+    def remove(self) -> None:
+        """Take the folder away again, wherever it lies."""
+        shutil.rmtree(self.path.resolve(), ignore_errors=True)
+        if self.path.is_symlink():
+            self.path.unlink(missing_ok=True)
+
     def note_submitted(self, job: str, count: int, at_once: int, when: float | None = None) -> None:
         """Append an array, its job id, its number of jobs, its throttle and its time (now) to ``submitted.jsonl``."""
         with writing(self.path / "submitted.jsonl") as path, open(path, "a", encoding="utf-8") as file:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cluster.batch import Batch, batches, end_claim
-from cluster.failures import Failure, classify, note, noted
+from cluster.failures import Failure, classify, failures, given_up, note, noted
 from cluster.slurm.queue import ALIVE, QueuedJob, ask_sacct, ask_squeue, avoid, scancel
 from echolm.attempt import mark_cancelled
 from echolm.record import find_records
@@ -19,19 +19,23 @@ from grid.plan import Unit
 
 Place = tuple[str, str]
 """Array job id and index."""
+UNSENT_S = 600.0
+"""Seconds after which a batch that SLURM does not know was refused."""
 
 
 @dataclass(frozen=True)
 class BatchView:
     """A batch and its jobs at the moment of looking. A job that SLURM does not know any more is missing in ``jobs``.
     ``earlier``: starts before a job's last one, as accounting remembers them; ``unnoted``: arrays that SLURM has and of
-    which the batch does not know, since who submitted them was ended in that moment."""
+    which the batch does not know, since who submitted them was ended in that moment; ``unasked``: why accounting, where there
+    is one, did not answer."""
 
     batch: Batch
     places: tuple[Place, ...]
     jobs: dict[Place, QueuedJob]
     earlier: dict[Place, list[QueuedJob]] = field(default_factory=dict)
     unnoted: tuple[dict[str, Any], ...] = ()
+    unasked: str = ""
 
     @property
     def alive(self) -> list[QueuedJob]:
@@ -61,8 +65,18 @@ def look(workspace: Workspace, grid: str, remembered: bool = True) -> list[Batch
     found = [(batch, arrays, unnoted) for batch, arrays, unnoted in found if arrays or unnoted]
     noted = [array for _, arrays, _ in found for array in arrays]
     since = min((array["time"] for array in noted), default=0.0)
-    known_before = (ask_sacct((array["job"] for array in noted), since) if remembered else None) or []
-    return [_view(batch, arrays, unnoted, known_before, seen) for batch, arrays, unnoted in found]
+    before, unasked = ask_sacct((array["job"] for array in noted), since) if remembered else ([], "")
+    return [replace(_view(batch, arrays, unnoted, before, seen), unasked=unasked) for batch, arrays, unnoted in found]
+
+
+def discard_refused(workspace: Workspace, grid: str, now: float) -> None:
+    """Remove batches that sbatch refused: no array of theirs was noted, and SLURM has none, ten minutes after. (What sbatch
+    says is not enough: it also complains when the answer of a controller that took the array was late.)"""
+    unsent = [batch for batch in batches(workspace, grid) if not batch.submitted() and now - batch.path.stat().st_mtime > UNSENT_S]
+    seen = ask_squeue() if unsent else []
+    for batch in unsent:
+        if not batch.begun and not any(job.comment == batch.name for job in seen):
+            batch.remove()
 
 
 def _unnoted(batch: Batch, arrays: Sequence[dict[str, Any]], seen: Sequence[QueuedJob]) -> list[dict[str, Any]]:
@@ -179,7 +193,19 @@ def _restarts(workspace: Workspace, view: BatchView, claims: dict[Place, list[He
             if kind == "node-failure" and (now := view.jobs.get(place)) and now.state == "PENDING":
                 avoid("_".join(place), job.node)
     note(workspace, view.batch.grid, found)
+    if found:
+        _give_up(workspace, view, claims)
     return found
+
+
+def _give_up(workspace: Workspace, view: BatchView, claims: dict[Place, list[Held]]) -> None:
+    """A unit over its budget leaves its batch: the job that waits to start again goes on with another, or ends."""
+    lost = given_up(failures(workspace, view.batch.grid))
+    for place, own in claims.items():
+        waits = place in view.jobs and view.jobs[place].state == "PENDING"
+        for held in own:
+            if waits and held.last and held.claim["over"] is None and lost.keys() & set(held.unit.cells):
+                end_claim(held.claim["path"], "node-failure")
 
 
 def _left(workspace: Workspace, view: BatchView, known: set[tuple[str, tuple[str, ...]]]) -> list[Failure]:

@@ -70,19 +70,21 @@ def ask_squeue(user: str | None = None) -> list[QueuedJob]:
     return [job for line in done.stdout.splitlines() if (job := _from_squeue(line))]
 
 
-def ask_sacct(arrays: Iterable[str], since: float) -> list[QueuedJob] | None:
-    """Every start of the jobs of those arrays as accounting remembers them, a job's earlier ones first; None when there is
-    no accounting."""
+def ask_sacct(arrays: Iterable[str], since: float) -> tuple[list[QueuedJob], str]:
+    """Every start of the jobs of those arrays as accounting remembers them, a job's earlier ones first; and why accounting
+    did not answer, '' also where the site has none."""
     ids = sorted(set(arrays))
     if not ids or shutil.which("sacct") is None:
-        return [] if not ids else None
+        return [], ""
     fields = "JobID,State,NodeList,Comment,JobName,Submit"
     begin = datetime.fromtimestamp(max(0.0, since - 86400)).strftime("%Y-%m-%dT%H:%M:%S")
     done = _run(["sacct", "-X", "-n", "-P", "--duplicates", f"-j{','.join(ids)}", f"-S{begin}", f"--format={fields}"])
+    if done.returncode and "storage is disabled" in done.stderr:
+        return [], ""
     if done.returncode:
-        return None
+        return [], f"sacct: {' '.join(done.stderr.split()) or 'no answer'}"
     found = [job for line in done.stdout.splitlines() if (job := _from_sacct(line))]
-    return sorted(found, key=lambda job: job.submitted)
+    return sorted(found, key=lambda job: job.submitted), ""
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:

@@ -63,7 +63,8 @@ class Sent:
             for batch, array in self._arrays if array["time"] > forgiven
             for task in range(array["count"]) if (array["job"], str(task)) not in alive
         ]  # fmt: skip
-        states = {(job.array, job.task): job for job in [*(ask_sacct((array["job"] for _, array, _ in over), self._since) or []), *self._seen]}
+        before, _ = ask_sacct((array["job"] for _, array, _ in over), self._since)
+        states = {(job.array, job.task): job for job in [*before, *self._seen]}
         scancel(f"{job.array}_{job.task}" if _is_array(self._arrays, job) else job.array for job in self._seen if job.held)
         found = [_dead(batch, array, task, states.get((array["job"], task))) for batch, array, task in over]
         return [dead for dead in found if dead]

@@ -37,7 +37,7 @@ SHOWN = 20
 @click.option("--trials", type=click.IntRange(1), help="How many trials in all; those of earlier commands count.")
 @click.option("--on", "where_to", type=click.Choice(["local", "slurm", "ray"]), default="local", show_default=True, help="Where trials run.")
 @click.option("--workers", type=click.IntRange(1), help="Trials at once.  [default: one per GPU here, else the CPUs divided by --threads; slurm: the profile's jobs_at_once]")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of a worker.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads of a worker.  [default: 1; slurm: the profile's cpus_per_task]")
 @click.option("--profile", type=click.Path(exists=True, dir_okay=False, path_type=Path), envvar="ECHOLM_PROFILE", show_envvar=True,
               help="slurm: the site profile.")  # fmt: skip
 @click.option("--gpus", type=click.IntRange(0, 1), default=0, show_default=True, help="slurm: GPUs of each worker.")
@@ -48,7 +48,7 @@ SHOWN = 20
 @as_json
 @click.pass_obj
 def search(
-    workspace: Workspace, space: str, trials: int | None, where_to: str, workers: int | None, threads: int, profile: Path | None,
+    workspace: Workspace, space: str, trials: int | None, where_to: str, workers: int | None, threads: int | None, profile: Path | None,
     gpus: int, retry: bool, show: bool, grid_file: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Search the free fields of a run by its validation metric.
@@ -89,12 +89,13 @@ def _run(workspace: Workspace, space: str, trials: int, place: dict[str, Any], q
     from grid.search.study import Study
 
     found = load_search(space)
+    threads = place["threads"] or 1
     if place["on"] == "slurm":
-        prepare(Request(place["profile"], place["gpus"], 1, place["threads"]))
+        threads = prepare(Request(place["profile"], place["gpus"], 1, place["threads"] or 0))[1].threads
     _check(found, workspace)
     folder = start_search(found, workspace)
     progress = Progress(Study(found, folder, make=True), folder, trials)
-    devices, threads = _devices(), place["threads"]
+    devices = _devices()
     here = 0 if place["on"] == "slurm" else (len(devices) if devices != ["cpu"] else max(1, len(os.sched_getaffinity(0)) // threads))
     if progress.left:
         click.echo(f"{found.name}: {found.metric.direction} {found.metric.name} of validation; {progress.left}", err=quiet)

@@ -47,17 +47,20 @@ class Site:
     def __init__(self, workspace: Workspace, grid: str, profile: Profile, needs: Resources, at_once: int) -> None:
         self.workspace, self.grid, self.profile, self.needs, self.at_once = workspace, grid, profile, needs, at_once
         self._code = ""
+        self._told = ""
 
     def step(self, cells: Sequence[Cell]) -> Step:
         """Look, write down what became of ended jobs, and submit. EchoLMError: squeue does not answer, or sbatch refuses."""
         from cluster.slurm.alone import alone
         from cluster.slurm.executor import SlurmExecutor
-        from cluster.slurm.ledger import look, settle
+        from cluster.slurm.ledger import discard_refused, look, settle
         from cluster.slurm.planning import plan
         from grid.plan import Limits, survey
 
         with alone(self.workspace, self.grid):
+            discard_refused(self.workspace, self.grid, time.time())
             views = look(self.workspace, self.grid)
+            self._tell_unasked(next((view.unasked for view in views), ""))
             new = settle(self.workspace, self.grid, views)
             standings = survey(cells, self.workspace)
             planned = plan(self.workspace, self.grid, standings, views, self.needs)
@@ -79,6 +82,12 @@ class Site:
         standings = survey(cells, self.workspace)
         planned = plan(self.workspace, self.grid, standings, look(self.workspace, self.grid), self.needs)
         return standings, planned, forecast_of(self.workspace, standings, planned, self.needs, self.at_once)
+
+    def _tell_unasked(self, why: str) -> None:
+        """Once for each reason: how jobs ended may be told less exactly."""
+        if why and why != self._told:
+            tell([f"{why}; how jobs ended is taken from squeue and from their logs alone"])
+        self._told = why
 
     def placed(self, ids: Sequence[str]) -> int:
         """How many cells the arrays of those ids cover."""

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from cluster.batch import Batch, Claim, new_batch_path
+from cluster.batch import Batch, Claim, end_claim, new_batch_path
 from cluster.failures import failures, never_began
 from cluster.slurm import alone as lock
 from cluster.slurm.alone import alone
 from cluster.slurm.arrays import Array
 from cluster.slurm.executor import SlurmExecutor
-from cluster.slurm.ledger import look, settle
+from cluster.slurm.ledger import discard_refused, look, settle
 from cluster.slurm.planning import plan
 from echolm.errors import EchoLMError
 from echolm.liveness import describe_self
@@ -214,3 +214,37 @@ def test_two_launches_of_a_grid_do_not_submit_together(site: Site, monkeypatch: 
         assert "another launch of toy" in str(errors[0])
     with alone(site.workspace, "toy"):
         pass
+
+
+def test_a_unit_over_its_budget_leaves_the_batch_though_its_job_starts_again(site: Site) -> None:
+    """Six lost nodes: the waiting job is not to lose a seventh with the same unit."""
+    starts = [site.remembered("100_0", "NODE_FAIL", f"n{number}") for number in range(6)]
+    for number in range(6):
+        claim = site.claim(0, "0", restart=number)
+        if number < 5:
+            end_claim(claim.path, "interrupted")
+    site.says("squeue", site.queued("100_0", "PENDING", "BeginTime"), site.queued("100_1", "RUNNING"))
+    site.says("sacct", *starts[:5])
+    assert site.settle() == ["node-failure"] * 5 and "cell0" in site.covered(), "within its budget"
+    site.says("sacct", *starts)
+    assert site.settle() == ["node-failure"]
+    assert site.covered() == {"cell1", "cell2", "cell3"}
+    assert [unit.id for unit in site.batch.waiting(site.batch.claims())] == [unit.id for unit in UNITS[1:]]
+
+
+def test_a_batch_that_sbatch_refused_goes_when_it_is_sure_that_slurm_does_not_have_it(site: Site) -> None:
+    refused, late, elsewhere = site.made(), site.made(), site.root / "scratch"
+    moved = Batch(new_batch_path(site.workspace, "toy"), site.workspace.root, "toy", UNITS)
+    moved.write(elsewhere)
+    site.says("squeue", site.queued("500_0", "PENDING").replace(site.batch.name, late.name))
+    discard_refused(site.workspace, "toy", time.time())
+    assert refused.path.exists() and moved.path.exists(), "the answer may be late"
+    discard_refused(site.workspace, "toy", time.time() + 3600)
+    assert not refused.path.exists() and not moved.path.is_symlink() and not list(elsewhere.iterdir())
+    assert late.path.exists() and site.batch.path.exists()
+
+
+def test_accounting_that_does_not_answer_is_told_and_no_accounting_is_not(site: Site) -> None:
+    for said, told in (("Slurm accounting storage is disabled", ""), ("Connection refused", "sacct: Connection refused")):
+        (site.root / "sacct").write_text(f"#!/bin/sh\necho {said} >&2\nexit 1\n")
+        assert [view.unasked for view in look(site.workspace, "toy")] == [told]

@@ -47,16 +47,17 @@ def test_squeue(programs: Path) -> None:
 
 def test_sacct(programs: Path) -> None:
     stand_in(programs, "sacct", SACCT)
-    found = ask_sacct(["41", "43", "44", "41"], since=1.8e9)
-    assert found is not None
+    found, why = ask_sacct(["41", "43", "44", "41"], since=1.8e9)
+    assert why == ""
     assert sorted((job.array, job.task, job.state) for job in found) == [("41", "0", "NODE_FAIL"), ("43", "0", "CANCELLED"), ("44", "3", "OUT_OF_MEMORY")]
     assert "-j41,43,44" in (programs / "sacct.args").read_text()
 
 
-def test_no_accounting_is_none_and_no_squeue_an_error(programs: Path) -> None:
+def test_no_accounting_is_no_answer_and_no_squeue_an_error(programs: Path) -> None:
     stand_in(programs, "sacct", "", 1, "Slurm accounting storage is disabled")
-    assert ask_sacct(["41"], since=0) is None
-    assert ask_sacct([], since=0) == []
+    assert ask_sacct(["41"], since=0) == ([], "") == ask_sacct([], since=0)
+    stand_in(programs, "sacct", "", 1, "Connection refused")
+    assert ask_sacct(["41"], since=0) == ([], "sacct: Connection refused")
     stand_in(programs, "squeue", "", 1, "slurm_load_jobs error: Unable to contact slurm controller (connect failure)")
     with pytest.raises(EchoLMError, match="Unable to contact slurm controller"):
         ask_squeue()
