@@ -12,7 +12,7 @@ demo: $(VENV)/installed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/demo.sh
 
 test: check
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests
 
 # The real SLURM and Ray, with more faults than make test: installs slurm-wlm, munge and MariaDB from Debian, as root.
 test-cluster: $(VENV)/installed

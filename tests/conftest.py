@@ -13,23 +13,25 @@ from filelock import FileLock
 os.environ["OMP_NUM_THREADS"] = "1"  # before the first import of torch, and for every process that tests start
 
 
-CLUSTER = ("tests/slurm/", "tests/ray/")
+LAB = ("tests/slurm/", "tests/ray/test_on_slurm.py", "tests/cluster/test_executors.py")
+"""Where tests of the one SLURM lab are."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """``--dist loadfile``: a worker takes a whole file, and one worker takes all of the cluster's, since there is one SLURM lab."""
+    """``--dist loadfile``: a worker takes a whole file, and one worker takes all files of the SLURM lab."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "cluster" if nodeid.startswith(CLUSTER) else super()._split_scope(nodeid)
+            return "lab" if nodeid.startswith(LAB) else super()._split_scope(nodeid)
 
     return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the SLURM lab: skipped where system tests are, and timed without their wait for the lab."""
+    """Tests of the SLURM lab: first, since they take longest; skipped where system tests are; timed without their wait for it."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LAB))
     skip = pytest.mark.skip(reason="installs and starts SLURM; set ECHOLM_TEST_SYSTEM=1 to run it")
     for item in items:
         if "slurm" in getattr(item, "fixturenames", ()):
