@@ -20,7 +20,7 @@ The way of a number::
 ``standing``                  Holm over a table's comparisons; ``standings``: what is bold
 ``planning``                  ``seeds_needed``: how many more seeds would decide a difference
 ``published``                 ``verdict`` on a published number by a printed ``RULE``
-``divergence``                ``diverged``: runs that failed to train
+``divergence``                ``diverged``: runs that failed to train; ``not_better`` than the mean contour
 ============================  =====================================================================================
 """
 
@@ -35,7 +35,7 @@ from grid.statistics.base import Additive, General, Statistic
 from grid.statistics.classification import F1, Accuracy, Auc, BalancedAccuracy, MacroAuc, MacroF1
 from grid.statistics.comparison import Comparison, compare
 from grid.statistics.crossing import FEWEST_SEEDS, Uncertainty, crossed, crossed_difference
-from grid.statistics.divergence import Diverged, diverged, told
+from grid.statistics.divergence import Diverged, diverged, not_better, told
 from grid.statistics.kinds import PATIENTS_ONLY, CrossedBootstrap, Kind, PatientBootstrap, StdOverPatients, StdOverSeeds
 from grid.statistics.number import Number
 from grid.statistics.planning import SeedsNeeded, seeds_needed
@@ -90,6 +90,6 @@ __all__ = [
     "Kind", "MacroAuc", "MacroF1", "Mae", "Mean", "Median", "Number", "Ours", "PatientBootstrap", "Pearson", "PooledDice",
     "R2", "Resampled", "Rmse", "Rows", "Runs", "SeedsNeeded", "Spearman", "Standing", "Statistic", "Std",
     "StdOverPatients", "StdOverSeeds", "SubsetTInterval", "Theirs", "Uncertainty", "Verdict", "align",
-    "bold_caption", "compare", "crossed", "crossed_difference", "diverged", "holm", "kind", "ours", "resample",
+    "bold_caption", "compare", "crossed", "crossed_difference", "diverged", "holm", "kind", "not_better", "ours", "resample",
     "seeds_needed", "standings", "statistic", "theirs", "told", "verdict",
 ]  # fmt: skip

@@ -7,8 +7,18 @@ from collections.abc import Iterable
 
 from grid.statistics import KINDS, RULE, bold_caption
 from grid.tables.definition import PublishedSource
+from grid.tables.judge import NOT_BETTER
 from grid.tables.table import Table, Value
-from grid.tables.text import DIVERGED_MARK, INCOMPLETE_MARK, PAPER, PATIENTS_MARK, PHANTOM, labels_differ, one_outcome
+from grid.tables.text import (
+    DIVERGED_MARK,
+    INCOMPLETE_MARK,
+    NOT_BETTER_MARK,
+    PAPER,
+    PATIENTS_MARK,
+    PHANTOM,
+    labels_differ,
+    one_outcome,
+)  # fmt: skip
 
 
 def caption(table: Table) -> str:
@@ -63,6 +73,7 @@ def _marks(table: Table, filled: list[Value]) -> list[str]:
     return [
         f"{INCOMPLETE_MARK} some seeds are missing." if any(value.incomplete for value in filled) else "",
         _diverged(table),
+        f"{NOT_BETTER_MARK} {NOT_BETTER} of the training data, which looks at no image." if any(value.not_better for value in filled) else "",
         f"{PATIENTS_MARK} interval over patients only." if labels_differ(table) else "",
     ]
 

@@ -11,7 +11,10 @@ from sklearn.metrics import mean_absolute_error, r2_score, roc_auc_score
 
 from echolm.errors import EchoLMError
 from grid.tables.build import build
+from grid.tables.data import plain, records
 from grid.tables.definition import ColumnDefinition, TableDefinition
+from grid.tables.html import html
+from grid.tables.latex import latex
 from grid.tables.markdown import markdown
 
 PATIENTS = 60
@@ -91,34 +94,44 @@ def test_a_value_with_a_diverged_run_is_never_bold(table: Any) -> None:
     assert "**" not in lines[4] and "†" in lines[4] and not any("missing" in line for line in lines if line.startswith("- tiny-r3d, mlp"))
 
 
-def test_a_run_that_is_no_better_than_the_baseline_has_diverged(table: Any, grid: Any) -> None:
-    shifts = {"tiny-r3d.mlp": (-10, -10, -10), "tiny-r3d.gcn": (-11, 0, 0.1)}
-    baseline = {"baseline": {"encoder": "tiny-r3d", "head": "mlp"}}
-    made = table(shifts, definition=baseline)
-    assert "which looks at no image" in made.rows[1].values[0].notes[0]
-    assert not made.rows[0].values[0].diverged, "the baseline is not held against itself"
+def test_what_is_no_better_than_the_mean_contour_is_told_and_judged_like_any_other(table: Any, grid: Any) -> None:
+    shifts = {"tiny-r3d.mlp": (-1, -1, -1), "tiny-r3d.gcn": (-1.4, -1.2, -0.9), "tiny-mvit.mlp": (-1.1, -1, -0.5)}
+    made = table(shifts, definition={"baseline": {"encoder": "tiny-r3d", "head": "mlp"}})
+    mean, worse, better, _ = (row.values[0] for row in made.rows)
+    assert worse.notes == (f"not better than the mean contour ({mean.number.estimate:.2f})",) and worse.baseline == mean.number.estimate
+    assert (worse.not_better, better.not_better, mean.not_better) == (True, False, False), "it is not held against itself"
+    assert not worse.diverged and worse.standing.comparison is not None and worse.bold and worse.number.seeds == 3
+    text = markdown(made)
+    assert "¶" in text.splitlines()[5] and "†" not in text and text.count("¶") == 2
+    assert "¶ not better than the mean contour of the training data, which looks at no image." in text
+    assert r"\P{}" in latex(made) and "¶" in html(made)
+    line = records(made)[1]
+    assert (line["baseline"], line["not_better"], line["diverged_seeds"]) == (mean.number.estimate, True, [])
+    assert plain(made)["rows"][1]["values"]["Dice"]["not_better"] is True
 
 
 def test_the_baseline_need_not_be_in_the_table_and_is_that_of_the_same_data(table: Any, grid: Any, results: Any, cell: Any) -> None:
     """A value at 10 % of the data is held against the baseline at 10 %."""
     for one in grid.cells:
         one.coordinates.update(fraction="10%" if one.coordinates["encoder"] == "tiny-mvit" else "100%")
-    shifts = {"tiny-r3d.mlp": (-9, -9, -9), "tiny-mvit.mlp": (-15, -15, -15), "tiny-mvit.gcn": (-25, -5, -5)}
+    shifts = {"tiny-r3d.mlp": (-9, -9, -9), "tiny-mvit.mlp": (-15, -15, -15), "tiny-mvit.gcn": (-16, -16, -15)}
     baseline = {"baseline": {"head": "mean"}}
     with pytest.raises(EchoLMError, match="baseline: no cell has head=mean; valid: gcn, mlp"):
         table(shifts, definition=baseline)
     grid.cells += [cell(f"mean.{label}", {"head": "mean", "fraction": label, "seed": "0"}, tables=()) for label in ("100%", "10%")]
     made = table(shifts, definition=baseline)
-    want = "- the baseline (head mean, fraction 100%/10%) has no run, so a run that is no better than a network that looks at no image is not told"
+    want = "- the baseline (head mean, fraction 100%/10%) has no run, so what is not better than the mean contour is not told"
     assert f"{want}; type: `echolm launch small --on local --where head=mean --where fraction=100%,10%`" in markdown(made)
     same = np.random.default_rng(3).normal(90, 4, PATIENTS)
     for label, mean in (("100%", -10), ("10%", -20)):
         results.run(f"mean.{label}", table=rows(same + mean))
     made = build(grid, "main", results.folder)
-    assert [[run.seed for run in row.values[0].diverged] for row in made.rows] == [[], [], [], ["0"]]
+    assert [row.values[0].baseline is not None for row in made.rows] == [True, False, True, True]
+    assert [row.values[0].not_better for row in made.rows] == [False, False, False, False]
     assert "has no run" not in markdown(made) and len(made.rows) == 4
     results.run("mean.100%", end=1, table=rows(same[:-1] - 5))
-    assert not build(grid, "main", results.folder).rows[0].values[0].diverged, "of another test set: nothing to be held against"
+    other = build(grid, "main", results.folder).rows[0].values[0]
+    assert other.baseline is None and other.notes[-1] == "the mean contour has other test samples, so nothing is told of which is better"
 
 
 def test_a_run_with_nan_is_shown_and_never_left_out(table: Any) -> None:
