@@ -106,8 +106,12 @@ def _theirs(table: Table, source: PublishedSource, synthetic: bool) -> list[str]
 
 def _verdicts(table: Table) -> list[str]:
     """The rule, where it was used."""
-    used = any(value.verdict for value in table.values) and not one_outcome(table)
-    return [f"Beside each published number stands whether it was reproduced. {RULE}"] if used else []
+    found = [value.verdict for value in table.values if value.verdict]
+    if not found or one_outcome(table):
+        return []
+    known = dict.fromkeys(verdict.test_set for verdict in found if verdict.test_set)
+    sets = f" Their test set beside ours: {'; '.join(known)}." if known else ""
+    return [f"Beside each published number stands whether it was reproduced. {RULE}{sets}"]
 
 
 def _stand_ins(table: Table, source: PublishedSource) -> dict[str, str]:

@@ -167,6 +167,6 @@ def _verdict(draft: Draft, value: Resampled, failed: Sequence[Diverged], stand_i
         return None
     if stand_in and not draft.synthetic:
         return Verdict("not comparable", f"not comparable: {stand_in}")
-    same = draft.data == {published.data} and len(value.runs.samples) == published.samples
+    same, known = published.same_test_set(draft.data, value.runs.patients.tolist())
     printed = theirs(published.value, published.spread, published.kind, published.note)
-    return verdict(printed, ours(value, failed, draft.synthetic), same, digits)
+    return verdict(printed, ours(value, failed, draft.synthetic), same, known, digits)

@@ -54,6 +54,14 @@ def test_a_number_read_off_a_figure_may_be_off_by_the_reading() -> None:
     assert found.outcome == "reproduced" and "reading 0.05" in found.text
 
 
+@pytest.mark.parametrize(
+    ("note", "error"),
+    [("", 0.0), ("quoted by the paper, +-1", 0.0), ("read off the figure's vector paths, one decimal", 0.05), ("read off a plot, +-0.2; single runs", 0.2), ("read off a plot, +-2", 2.0)],
+)  # fmt: skip
+def test_the_reading_error_is_the_one_that_the_row_states(note: str, error: float) -> None:
+    assert theirs(93.0, note=note).reading == error and "else 0.05 in the unit of the axis" in RULE
+
+
 def test_phantom_data_are_never_comparable() -> None:
     for seeds in (SEEDS, SEEDS[:1]):
         for same in (True, False):

@@ -158,6 +158,7 @@ class TestVerdict:
     def test_of_another_test_set_counts_both_patient_intervals(self, beside: Any) -> None:
         found = beside(91.0, 91.2, 91.1)
         assert found.outcome == "reproduced" and "our patients" in found.text and "their patients" in found.text
+        assert found.test_set == "another test set (1,264 patients, ours 60)"
 
     def test_differs_with_the_arithmetic(self, beside: Any) -> None:
         found = beside(71.0, 71.2, 71.1)
@@ -176,13 +177,15 @@ class TestVerdict:
         found = beside(91.5, 91.5, 91.6, labels={"encoder": {"mine": "r3d-18"}})
         assert found.text == "not comparable: mine stands in for r3d-18"
 
-    def test_the_same_test_set_is_known_by_its_name_and_size(self, beside: Any, grid: Any, results: Any, patients: np.ndarray) -> None:
+    def test_a_test_set_of_which_only_the_size_is_published_is_named_as_that(self, beside: Any, grid: Any, results: Any, patients: np.ndarray) -> None:
         many = np.random.default_rng(5).normal(91.5, 3.5, 1264)
         for seed in range(3):
             results.run(f"tiny-r3d.mlp.{seed}", table=rows(many + seed / 10))
         beside()
         found = build(grid, "main", results.folder).rows[0].values[0].verdict
-        assert found is not None and found.outcome == "reproduced" and "patients" not in found.text
+        assert found is not None and found.outcome == "reproduced" and "patients 0" not in found.text
+        assert found.test_set == "same number of patients (1,264)" and found.text.endswith("S = 3; same number of patients (1,264))")
+        assert "named as that. On" in (text := markdown(build(grid, "main", results.folder))) and "beside ours: same number of patients (1,264)." in text
 
 
 def test_statistics_of_truth_and_prediction_against_scikit_learn(grid: Any, results: Any) -> None:
