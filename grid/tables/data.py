@@ -168,12 +168,13 @@ def _plain_value(value: Value, fill: str) -> dict[str, Any]:
 
 
 def _plain_standing(value: Value) -> dict[str, Any] | None:
-    """The comparison of the best of the column with this value; None for the best, or without a comparison."""
+    """The comparison of the best of the column with this value; None for the best, or without a comparison. ``p`` and ``wilcoxon``
+    are of it alone."""
     if value.standing is None or value.standing.comparison is None:
         return None
     found = value.standing.comparison
     numbers = {name: _finite(getattr(found, name)) for name in ("difference", "low", "high", "p", "wilcoxon")}
-    return {"best": found.first, **numbers, "adjusted_p": _finite(value.standing.adjusted), "counts_seeds": found.crossed}
+    return {"best": found.first, **numbers, "adjusted_p": _finite(value.standing.adjusted), "adjusted_wilcoxon": _finite(value.standing.adjusted_wilcoxon), "counts_seeds": found.crossed}
 
 
 def _plain_published(published: Published | None) -> dict[str, Any] | None:

@@ -60,6 +60,20 @@ def test_bold_is_the_best_and_what_is_not_significantly_worse(table: Any) -> Non
     assert "Bold: the best of its column" in text and "over patients and seeds" in text
 
 
+def test_every_p_of_a_table_is_adjusted_or_said_to_be_of_one_comparison_alone(table: Any) -> None:
+    made = table({"tiny-r3d.mlp": (0.3, 0.4, 0.2), "tiny-r3d.gcn": (-0.05, 0.05, 0.0), "tiny-mvit.mlp": (-0.2, -0.4, -0.3)})
+    second, third = (made.rows[at].values[0].standing for at in (1, 2))
+    for own, adjusted in (("p", "adjusted"), ("wilcoxon", "adjusted_wilcoxon")):
+        raw = sorted(getattr(one.comparison, own) for one in (second, third))
+        found = sorted(getattr(one, adjusted) for one in (second, third))
+        assert found == pytest.approx([min(1, 2 * raw[0]), max(min(1, 2 * raw[0]), raw[1])])
+    shown = html(made)
+    assert "These p are of this comparison alone; adjusted by Holm over all of the table: bootstrap p" in shown
+    assert shown.count("Wilcoxon over patients") == shown.count(", Wilcoxon p") == 2
+    stored = plain(made)["rows"][2]["values"]["Dice"]["against_the_best"]
+    assert (stored["adjusted_p"], stored["adjusted_wilcoxon"]) == (third.adjusted, third.adjusted_wilcoxon)
+
+
 def test_lower_is_better_where_a_column_says_so(table: Any) -> None:
     made = table({"tiny-r3d.mlp": (0, 0.1, -0.1), "tiny-mvit.mlp": (-8, -8.1, -7.9)}, column={"better": "lower"})
     assert [row.values[0].bold for row in made.rows] == [False, False, True, False]

@@ -109,7 +109,7 @@ def test_both_are_held_against_the_baseline_of_their_table(grid: Any, results: A
 def test_a_sound_comparison_says_only_what_p_is_of(sides: Any) -> None:
     found = sides(90.0, 90.2, 90.4)
     plannable(found)
-    assert [note for note in remarks(found) if "odd" not in note] == ["p is of this comparison alone, not adjusted for others: a table's bold print is."]
+    assert [note for note in remarks(found) if "odd" not in note] == ["Every p is of this comparison alone, not adjusted for others: a table's bold print is."]
     assert any(f"{A} and {B}: synthetic data (phantom)" in note for note in remarks(sides(90.0, 90.2, 90.4, synthetic=True)))
 
 
