@@ -163,7 +163,7 @@ def _plain_value(value: Value, fill: str) -> dict[str, Any]:
         "against_the_best": _plain_standing(value),
         "command": fill or None,
         "published": _plain_published(value.published),
-        "verdict": {"outcome": value.verdict.outcome, "text": value.verdict.text} if value.verdict else None,
+        "verdict": {name: getattr(value.verdict, name) for name in ("outcome", "text", "test_set")} if value.verdict else None,
     } | ({"reason": standing.reason} if standing and standing.reason else {})
 
 
