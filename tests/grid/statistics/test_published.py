@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -96,3 +98,7 @@ def test_our_side_comes_from_the_resampled_value() -> None:
 def test_the_rule_is_printed_with_its_numbers() -> None:
     for words in ("t(S - 1, 0.975)", "sqrt(1 + 1/S)", "reading error", "another test set", "3 seeds", "diverged", "Phantom"):
         assert words in RULE
+
+
+def test_the_readme_has_the_rule_as_tables_print_it() -> None:
+    assert RULE in " ".join((Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8").split())
