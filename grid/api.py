@@ -100,7 +100,7 @@ class Results:
 
     def comparisons(self, grid: str, table: str, margin: float | None = None) -> pd.DataFrame:
         """One line for each two rows of a table and each column: difference (``first`` - ``second``) with its interval, p
-        of the bootstrap and of Wilcoxon's test, p adjusted by Holm over all lines, and whether seeds are counted;
+        of the bootstrap and of Wilcoxon's test, both also adjusted by Holm over all lines, and whether seeds are counted;
         ``first_diverged`` and ``second_diverged`` are the seeds that failed to train, ``synthetic`` says that a phantom is in it.
 
         With ``margin``: also whether they are equivalent within it. Rows of other patients are not compared.
@@ -122,6 +122,7 @@ class Results:
         frame = pd.DataFrame(lines)
         if lines:
             frame["adjusted_p"] = holm([line["p"] for line in lines])
+            frame["adjusted_wilcoxon"] = holm([np.nan if line["wilcoxon"] is None else line["wilcoxon"] for line in lines])
         return frame
 
     def _collected(self, grid: str) -> Path:

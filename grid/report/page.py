@@ -20,6 +20,7 @@ from grid.report.measures import Measure, distributions, measures
 from grid.report.missing import missing_cells
 from grid.report.runs import runs_table
 from grid.report.style import CSS
+from grid.statistics import RULE
 from grid.tables.html import html
 from grid.tables.html import style as tables_style
 from grid.tables.table import Table
@@ -98,7 +99,9 @@ def _tables(content: Content, tables: Sequence[Table], folder: Path | None) -> M
     if not tables:
         return tag("p", "The grid defines no tables.")
     inner = tag("nav", *(link(table.name, table.title) for table in tables), class_="inner", aria_label="tables")
-    return join([inner if len(tables) > 1 else None, *(Markup(html(table, folder, anchors=content.anchors)) for table in tables)])
+    compared = any(value.published for table in tables for value in table.values)
+    rule = tag("p", f"How published numbers are judged. {RULE}", class_="legend") if compared else None
+    return join([inner if len(tables) > 1 else None, *(Markup(html(table, folder, anchors=content.anchors)) for table in tables), rule])
 
 
 def _settings(

@@ -20,8 +20,20 @@ The way of a number::
 ``standing``                  Holm over a table's comparisons; ``standings``: what is bold
 ``planning``                  ``seeds_needed``: how many more seeds would decide a difference
 ``published``                 ``verdict`` on a published number by a printed ``RULE``
-``divergence``                ``diverged``: runs that failed to train
+``divergence``                ``diverged``: runs that failed to train; ``not_better`` than the mean contour
 ============================  =====================================================================================
+
+Every number can be made again from the predictions alone, draw by draw; ``tests/grid/tables/test_foreign.py`` does. A value a
+patient is the mean of its test samples. Generators are numpy's ``default_rng``; B = 10,000; percentiles are ``np.quantile``'s::
+
+    patients   P ids sorted as text: default_rng([307, P]).integers(0, P, (B, P)), a resample a row, the same for all values
+    seeds      S of them in the grid's order: default_rng([307, S, 1]).multinomial(S, [1 / S] * S, B), how often each was
+               drawn; of the second value of a comparison (first - second) with 2 in the place of 1
+    subsets    samples by id as text, in batches of 8: default_rng(5050), 50 times .choice(batches, min(16, batches - 2),
+               replace=False); the statistic on each draw, averaged over seeds, is one of the 50 values
+
+``bootstrap-90`` and ``-95`` are percentiles of the mean over seeds in the resamples of patients; ``crossing`` says what is made of
+both; ``published`` takes the std of the former as the standard error of ours, and s of the values of seeds.
 """
 
 from __future__ import annotations
@@ -35,7 +47,7 @@ from grid.statistics.base import Additive, General, Statistic
 from grid.statistics.classification import F1, Accuracy, Auc, BalancedAccuracy, MacroAuc, MacroF1
 from grid.statistics.comparison import Comparison, compare
 from grid.statistics.crossing import FEWEST_SEEDS, Uncertainty, crossed, crossed_difference
-from grid.statistics.divergence import Diverged, diverged, told
+from grid.statistics.divergence import Diverged, diverged, not_better, told
 from grid.statistics.kinds import PATIENTS_ONLY, CrossedBootstrap, Kind, PatientBootstrap, StdOverPatients, StdOverSeeds
 from grid.statistics.number import Number
 from grid.statistics.planning import SeedsNeeded, seeds_needed
@@ -90,6 +102,6 @@ __all__ = [
     "Kind", "MacroAuc", "MacroF1", "Mae", "Mean", "Median", "Number", "Ours", "PatientBootstrap", "Pearson", "PooledDice",
     "R2", "Resampled", "Rmse", "Rows", "Runs", "SeedsNeeded", "Spearman", "Standing", "Statistic", "Std",
     "StdOverPatients", "StdOverSeeds", "SubsetTInterval", "Theirs", "Uncertainty", "Verdict", "align",
-    "bold_caption", "compare", "crossed", "crossed_difference", "diverged", "holm", "kind", "ours", "resample",
+    "bold_caption", "compare", "crossed", "crossed_difference", "diverged", "holm", "kind", "not_better", "ours", "resample",
     "seeds_needed", "standings", "statistic", "theirs", "told", "verdict",
 ]  # fmt: skip

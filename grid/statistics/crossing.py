@@ -23,6 +23,14 @@ Patients and seeds are resampled independently of each other, with these choices
    coverage.) Patients get the same treatment, P / (P - 1) and t(P - 1) (Hesterberg, Am Stat 2015): nothing at P = 1,264.
 4. Under three seeds there is no seed component: *patients only*, with the trained networks as given.
 
+Step by step, on draws as ``grid.statistics`` has them: d, the deviations of the mean over seeds in the resamples of patients
+(its variance V has ddof 0); C, the mean covariance of two seeds over them, at least 0 (of a difference: C of both, less twice
+the covariance of their means). To d x sqrt(C / V x P / (P - 1)) the mean of the drawn seeds' deviations x sqrt(S / (S - 1)) is
+added (of a difference: that of the second is subtracted). Sorted, number i of B is multiplied by the mean of t(u) / z(u),
+u = (i + 1/2) / B: with P - 1 degrees of freedom and weight C x P / (P - 1), and with S - 1 (Welch's for two sides) and weight
+s^2 / S. Sorted again, they are the draws. p is 2 (1 + n) / (1 + B), n the draws on the other side of 0; without any it is the p
+at which the quantile of both components reaches 0, where that is less.
+
 ``tests/grid/statistics/test_coverage.py`` prints and checks the coverage of this and of the plain construction.
 """
 
@@ -113,7 +121,7 @@ def crossed_difference(first: Resampled, second: Resampled) -> Uncertainty:
     shared = np.nan
     if min(first.seeds, second.seeds) >= FEWEST_SEEDS:
         ok = np.isfinite(sides[0] + sides[1])
-        between = np.cov(sides[0][ok], sides[1][ok])[0, 1] if ok.sum() > 1 else np.nan
+        between = np.cov(sides[0][ok], sides[1][ok], ddof=0)[0, 1] if ok.sum() > 1 else np.nan
         shared = shared_variance(first.draws) + shared_variance(second.draws) - 2 * between
     estimate = first.estimate - second.estimate
     return _uncertainty(estimate, sides[0] - sides[1], shared, [first.full, -second.full], first.patients)

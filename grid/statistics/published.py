@@ -19,12 +19,15 @@ from grid.statistics.resampling import Resampled
 Outcome = Literal["reproduced", "differs", "not decidable", "not comparable"]
 LEVEL = 0.95
 FIGURE_ERROR = 0.05
-"""Reading error of the digitised figures of NLDL 2026, in the unit of the axis (science.md section 1.8b)."""
+"""Reading error of a digitised figure whose row states none, in the unit of the axis: what those of NLDL 2026 have (science.md
+section 1.8b)."""
 
 RULE = (
     "Reproduced: |published - mean of ours| <= t(S - 1, 0.975) x s x sqrt(1 + 1/S), with s the standard deviation over"
     " our S seeds (the 95 % prediction interval for one more run on the same test set), plus the reading error of a number"
-    " read off a figure. On another test set the 95 % intervals over patients of both are added to it, as independent"
+    f" read off a figure (what its row states, else {FIGURE_ERROR:g} in the unit of the axis). A test set is the same when the ids of"
+    " its patients are; where a paper gives only how many they are, the same data set and number of patients are taken for"
+    " it, and named as that. On another test set the 95 % intervals over patients of both are added to it, as independent"
     " parts: root of the sum of squares, the published one from its std over patients / sqrt(n). Else: differs. Under"
     f" {FEWEST_SEEDS} seeds, with a diverged run, or without the paper's std over patients where it is needed: not"
     " decidable. Phantom data: not comparable."
@@ -56,16 +59,17 @@ class Ours:
 @dataclass(frozen=True)
 class Verdict:
     """``text`` is what is printed: outcome and why. ``distance`` = |published - mean of ours|; ``allowed``: how far it may
-    be, None where the rule gives no number."""
+    be, None where the rule gives no number. ``test_set``: what is known of the paper's beside ours."""
 
     outcome: Outcome
     text: str
     distance: float | None = None
     allowed: float | None = None
+    test_set: str = ""
 
 
-def verdict(theirs: Theirs, ours: Ours, same_test_set: bool, digits: int = 2) -> Verdict:
-    """Judge a published number by ``RULE``."""
+def verdict(theirs: Theirs, ours: Ours, same_test_set: bool, test_set: str = "", digits: int = 2) -> Verdict:
+    """Judge a published number by ``RULE``. ``test_set``: in words, what is known of the paper's beside ours."""
     if ours.synthetic:
         return _without("not comparable", "ours is from phantom data")
     if ours.diverged:
@@ -79,7 +83,7 @@ def verdict(theirs: Theirs, ours: Ours, same_test_set: bool, digits: int = 2) ->
     if not same_test_set:
         if theirs.sem is None or ours.sem is None:
             whose = "the paper gives" if theirs.sem is None else "we have"
-            return _without("not decidable", f"another test set, and {whose} no spread over patients")
+            return _without("not decidable", f"{test_set or 'another test set'}, and {whose} no spread over patients")
         parts |= {"our patients": _normal(ours.sem), "their patients": _normal(theirs.sem)}
     allowed = float(np.sqrt(sum(part**2 for part in parts.values()))) + theirs.reading
     distance = abs(theirs.value - float(values.mean()))
@@ -88,7 +92,7 @@ def verdict(theirs: Theirs, ours: Ours, same_test_set: bool, digits: int = 2) ->
     named = [f"{name} {part:.{digits}f}" for name, part in parts.items()]
     named += [f"reading {theirs.reading:.{digits}f}"] * bool(theirs.reading)
     why = f"|{theirs.value:.{digits}f} - {values.mean():.{digits}f}| = {distance:.{digits}f} {sign} {allowed:.{digits}f}"
-    return Verdict(outcome, f"{outcome}: {why} ({', '.join(named)}; S = {len(values)})", distance, allowed)
+    return Verdict(outcome, f"{outcome}: {why} ({', '.join(named)}; S = {len(values)}{f'; {test_set}' if test_set else ''})", distance, allowed, test_set)
 
 
 def ours(value: Resampled, diverged: Sequence[Diverged] = (), synthetic: bool = False) -> Ours:
@@ -99,10 +103,18 @@ def ours(value: Resampled, diverged: Sequence[Diverged] = (), synthetic: bool = 
 
 def theirs(value: float, spread: float | None = None, kind: str = "", note: str = "") -> Theirs:
     """A row of ``grid/published``: the standard error is ``spread`` / sqrt(n) where ``kind`` is ``std over N ...``, and
-    unknown for any other kind; a ``note`` that begins ``read off`` adds the reading error of figures."""
+    unknown for any other kind; a ``note`` that begins ``read off`` adds the reading error, ``+-0.05`` where it says so."""
+    found = patients_of(kind)
+    sem = spread / np.sqrt(found) if found and spread is not None else None
+    stated = re.search(r"\+-(\d+(?:\.\d+)?)", note)
+    reading = (float(stated[1]) if stated else FIGURE_ERROR) if note.startswith("read off") else 0.0
+    return Theirs(value, None if sem is None else float(sem), reading)
+
+
+def patients_of(kind: str) -> int:
+    """How many a row's ``std over N ...`` is over; 0 where it does not say so."""
     found = re.match(r"std over (\d+) ", kind)
-    sem = spread / np.sqrt(int(found[1])) if found and spread is not None else None
-    return Theirs(value, None if sem is None else float(sem), FIGURE_ERROR if note.startswith("read off") else 0.0)
+    return int(found[1]) if found else 0
 
 
 def prediction_half_width(values: np.ndarray, level: float = LEVEL) -> float:

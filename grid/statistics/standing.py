@@ -19,14 +19,16 @@ ALPHA = 0.05
 class Standing:
     """How a value stands in its column. ``bold``: the best, or not significantly worse than the best.
 
-    ``comparison`` is best - own and ``adjusted`` its Holm p over the table; None for the best itself, and where ``reason`` says why
-    there is no comparison.
+    ``comparison`` is best - own, ``adjusted`` its Holm p over the table and ``adjusted_wilcoxon`` that of Wilcoxon's test (None for a
+    statistic without a value a patient); all are None for the best itself, and where ``reason`` says why there is no comparison.
+    Bold is by ``adjusted`` alone.
     """
 
     bold: bool
     best: bool = False
     comparison: Comparison | None = None
     adjusted: float | None = None
+    adjusted_wilcoxon: float | None = None
     reason: str = ""
 
 
@@ -50,9 +52,10 @@ def standings(columns: Sequence[tuple[Sequence[Resampled | None], Better]], alph
     patients than the best, or undefined, they are not compared and not bold. With one comparable value nothing is bold.
     """
     found = [_column(values, better) for values, better in columns]
-    compared = [standing for column in found for standing in column if standing.comparison]
-    adjusted = iter(holm([standing.comparison.p for standing in compared if standing.comparison]))
-    return [[_decided(standing, next(adjusted), alpha) if standing.comparison else standing for standing in column] for column in found]
+    compared = [standing.comparison for column in found for standing in column if standing.comparison]
+    ranked = [np.nan if comparison.wilcoxon is None else comparison.wilcoxon for comparison in compared]
+    adjusted = zip(holm([comparison.p for comparison in compared]), holm(ranked), strict=True)
+    return [[_decided(standing, *next(adjusted), alpha) if standing.comparison else standing for standing in column] for column in found]
 
 
 def bold_caption(crossed: bool) -> str:
@@ -83,8 +86,9 @@ def _column(values: Sequence[Resampled | None], better: Better) -> list[Standing
     return standings
 
 
-def _decided(standing: Standing, adjusted: float, alpha: float) -> Standing:
-    return replace(standing, adjusted=float(adjusted), bold=bool(adjusted > alpha))
+def _decided(standing: Standing, adjusted: float, wilcoxon: float, alpha: float) -> Standing:
+    ranked = None if standing.comparison is None or standing.comparison.wilcoxon is None else float(wilcoxon)
+    return replace(standing, adjusted=float(adjusted), adjusted_wilcoxon=ranked, bold=bool(adjusted > alpha))
 
 
 def _why(value: Resampled | None) -> str:

@@ -24,6 +24,7 @@ from grid.tables.table import Missing, Row, Source, Table, Value
 State = Callable[[str], str]
 """Cell id -> its state, as ``echolm.record.cell_standing`` has it."""
 Logs = Callable[[str, str], Sequence[str]]
+UNLIKE = "the mean contour has other test samples, so nothing is told of which is better"
 
 
 def build(
@@ -126,6 +127,7 @@ class _Drafts:
         notes += [f"seed {seed}: {run['problem']}" for seed, run in found.items() if run["problem"]]
         name = ", ".join([*labels, *column.where.values()])
         runs, refused = self._aligned(name, column, found)
+        baseline, unlike = self._baseline(column, cells, runs) if runs else (None, "")
         return Draft(
             runs=runs,
             refused=refused,
@@ -133,20 +135,21 @@ class _Drafts:
             missing=tuple(absent),
             synthetic=any(run["synthetic"] for run in found.values()),
             data=frozenset(self._data.get(run["run_id"], "") for run in found.values()),
-            notes=tuple(notes),
+            notes=tuple(filter(None, [*notes, unlike])),
             published=self._find(column, cells),
-            baseline=self._baseline(column, cells, runs) if runs else None,
+            baseline=baseline,
         )
 
     def check(self) -> None:
         """EchoLMError for a column that asks for what no run has."""
         self._predictions.check(self.definition.columns)
 
-    def _baseline(self, column: ColumnDefinition, cells: Mapping[str, TableCell], runs: Runs) -> float | None:
-        """What a network that looks at no image reaches on the test set of ``runs``; None for its own place, and without any."""
+    def _baseline(self, column: ColumnDefinition, cells: Mapping[str, TableCell], runs: Runs) -> tuple[float | None, str]:
+        """What the mean contour reaches on the test set of ``runs``; None for its own place, without any run of it, and for one of
+        other samples, which the text says."""
         own = {cell.id for cell in cells.values()}
         if not self.baseline or own & {cell.id for cell in self.baseline}:
-            return None
+            return None, ""
         labels = {axis: {cell.coordinates.get(axis, "") for cell in cells.values()} for axis in self._telling}
         chosen = [cell for cell in self.baseline if all(labels[axis] == {cell.coordinates.get(axis, "")} for axis in labels)]
         found = self._baseline_runs(column, chosen)
@@ -154,8 +157,10 @@ class _Drafts:
             wanted = {axis: {label} for axis, label in self.definition.baseline.items()} | labels
             for axis, own_labels in wanted.items():
                 self.unheld.setdefault(axis, {}).update(dict.fromkeys(sorted(own_labels)))
-            return None
-        return float(column.made().full(found).mean()) if np.array_equal(found.samples, runs.samples) else None
+            return None, ""
+        if not np.array_equal(found.samples, runs.samples):
+            return None, UNLIKE
+        return float(column.made().full(found).mean()), ""
 
     def _baseline_runs(self, column: ColumnDefinition, cells: Sequence[TableCell]) -> Runs | None:
         key = column.heading, tuple(cell.id for cell in cells)

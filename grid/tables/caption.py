@@ -7,8 +7,18 @@ from collections.abc import Iterable
 
 from grid.statistics import KINDS, RULE, bold_caption
 from grid.tables.definition import PublishedSource
+from grid.tables.judge import NOT_BETTER
 from grid.tables.table import Table, Value
-from grid.tables.text import DIVERGED_MARK, INCOMPLETE_MARK, PAPER, PATIENTS_MARK, PHANTOM, labels_differ, one_outcome
+from grid.tables.text import (
+    DIVERGED_MARK,
+    INCOMPLETE_MARK,
+    NOT_BETTER_MARK,
+    PAPER,
+    PATIENTS_MARK,
+    PHANTOM,
+    labels_differ,
+    one_outcome,
+)  # fmt: skip
 
 
 def caption(table: Table) -> str:
@@ -63,6 +73,7 @@ def _marks(table: Table, filled: list[Value]) -> list[str]:
     return [
         f"{INCOMPLETE_MARK} some seeds are missing." if any(value.incomplete for value in filled) else "",
         _diverged(table),
+        f"{NOT_BETTER_MARK} {NOT_BETTER} of the training data, which looks at no image." if any(value.not_better for value in filled) else "",
         f"{PATIENTS_MARK} interval over patients only." if labels_differ(table) else "",
     ]
 
@@ -95,8 +106,12 @@ def _theirs(table: Table, source: PublishedSource, synthetic: bool) -> list[str]
 
 def _verdicts(table: Table) -> list[str]:
     """The rule, where it was used."""
-    used = any(value.verdict for value in table.values) and not one_outcome(table)
-    return [f"Beside each published number stands whether it was reproduced. {RULE}"] if used else []
+    found = [value.verdict for value in table.values if value.verdict]
+    if not found or one_outcome(table):
+        return []
+    known = dict.fromkeys(verdict.test_set for verdict in found if verdict.test_set)
+    sets = f" Their test set beside ours: {'; '.join(known)}." if known else ""
+    return [f"Beside each published number stands whether it was reproduced. {RULE}{sets}"]
 
 
 def _stand_ins(table: Table, source: PublishedSource) -> dict[str, str]:

@@ -23,12 +23,13 @@ FIELDS = {
     "column": "string", "metric": "string", "statistic": "string", "target": "string", "slot": "string",
     "mean": "double", "spread": "double", "low": "double", "high": "double", "kind": "string", "label": "string",
     "n_patients": "int64", "n_seeds": "int64", "seeds": "list", "values": "numbers", "runs": "list", "commits": "list", "logs": "list",
-    "missing_seeds": "list", "command": "string", "synthetic": "bool", "diverged_seeds": "list", "bold": "bool", "adjusted_p": "double",
+    "missing_seeds": "list", "command": "string", "synthetic": "bool", "diverged_seeds": "list", "baseline": "double", "not_better": "bool", "bold": "bool", "adjusted_p": "double",
     "published": "double", "published_spread": "double", "published_kind": "string", "verdict": "string", "verdict_text": "string",
     "notes": "list",
 }  # fmt: skip
 """The columns of a line, after ``table`` and the axes, and their types. ``values`` are those of each seed, in the order of
-``seeds``; ``mean`` is the estimate of the statistic, whichever it is; ``adjusted_p`` that of the comparison with the best."""
+``seeds``; ``mean`` is the estimate of the statistic, whichever it is; ``adjusted_p`` that of the comparison with the best;
+``baseline`` what the mean contour reaches."""
 
 
 def records(table: Table) -> list[dict[str, Any]]:
@@ -110,7 +111,7 @@ def _record(table: Table, row: Row, column: ColumnDefinition, value: Value) -> d
     own += [[source.seed for source in sources], [source.value for source in sources], [source.run for source in sources]]
     own += [[source.commit for source in sources], [log for source in sources for log in source.logs]]
     own += [[item.seed for item in value.missing], fill(table, row, column, value), value.synthetic]
-    own += [[run.seed for run in value.diverged], value.bold, standing.adjusted if standing else None]
+    own += [[run.seed for run in value.diverged], value.baseline, value.not_better, value.bold, standing.adjusted if standing else None]
     own += [published.value, published.spread, published.kind] if published else [None, None, ""]
     own += [verdict.outcome, verdict.text] if verdict else ["", ""]
     notes = [*value.notes, *filter(None, [value.refused]), *(published.contradictions if published else ())]
@@ -156,21 +157,24 @@ def _plain_value(value: Value, fill: str) -> dict[str, Any]:
         "missing": [vars(item) for item in value.missing],
         "notes": [*value.notes, *filter(None, [value.refused])],
         "diverged": [{"seed": run.seed, "value": _finite(run.value), "reason": run.reason} for run in value.diverged],
+        "baseline": _finite(value.baseline),
+        "not_better": value.not_better,
         "bold": value.bold,
         "against_the_best": _plain_standing(value),
         "command": fill or None,
         "published": _plain_published(value.published),
-        "verdict": {"outcome": value.verdict.outcome, "text": value.verdict.text} if value.verdict else None,
+        "verdict": {name: getattr(value.verdict, name) for name in ("outcome", "text", "test_set")} if value.verdict else None,
     } | ({"reason": standing.reason} if standing and standing.reason else {})
 
 
 def _plain_standing(value: Value) -> dict[str, Any] | None:
-    """The comparison of the best of the column with this value; None for the best, or without a comparison."""
+    """The comparison of the best of the column with this value; None for the best, or without a comparison. ``p`` and ``wilcoxon``
+    are of it alone."""
     if value.standing is None or value.standing.comparison is None:
         return None
     found = value.standing.comparison
     numbers = {name: _finite(getattr(found, name)) for name in ("difference", "low", "high", "p", "wilcoxon")}
-    return {"best": found.first, **numbers, "adjusted_p": _finite(value.standing.adjusted), "counts_seeds": found.crossed}
+    return {"best": found.first, **numbers, "adjusted_p": _finite(value.standing.adjusted), "adjusted_wilcoxon": _finite(value.standing.adjusted_wilcoxon), "counts_seeds": found.crossed}
 
 
 def _plain_published(published: Published | None) -> dict[str, Any] | None:

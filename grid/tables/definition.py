@@ -120,8 +120,8 @@ class TableDefinition(Frozen):
     Rows stand as their cells do in the grid; or, with ``order`` (axis of ``rows`` -> labels), sorted by it. ``cells`` (axis
     or ``table`` -> labels) says which cells are in it; left out: those that the grid's blocks list the table for.
     ``spread`` names the kind of ± (``grid.statistics.KINDS``). ``baseline`` (axis -> label) are the cells of the
-    grid whose network looks at no image: a run that is no better has diverged. They need not be in the table; where they
-    differ in an axis (``fraction``), a value is held against those that share its label. ``figure``: the table is drawn as well.
+    grid whose network looks at no image (the mean contour of the training data): a value that is no better is marked. They need
+    not be in the table; where they differ in an axis (``fraction``), a value is held against those that share its label. ``figure``: the table is drawn as well.
     """
 
     title: str

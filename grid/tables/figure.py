@@ -1,4 +1,5 @@
-"""A table as a line plot: a line a row, a point a column, its ± as a band, seeds as dots, published numbers dashed."""
+"""A table as a line plot: a line a row, a point a column, its ± as a band, seeds as dots, published numbers dashed, the mean
+contour dotted."""
 
 from __future__ import annotations
 
@@ -90,6 +91,7 @@ def _drawn(table: Table) -> Figure:
     for axis, (label, rows) in zip(axes, panels.items(), strict=False):
         for row in rows:
             _line(axis, table, row, places, lines.index(_line_name(table, row, definition)))
+        _baselines(axis, rows, places)
         _axis(axis, table, definition, places, label)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
@@ -137,6 +139,13 @@ def _line(axis: Any, table: Table, row: Row, places: Sequence[float], number: in
             axis.plot([place], [run.value], color="#b3261e", marker="x", markersize=7, linestyle="none", zorder=5)
 
 
+def _baselines(axis: Any, rows: Sequence[Row], places: Sequence[float]) -> None:
+    """What the mean contour reaches at each point, once for all rows that it is the same for."""
+    for heights in dict.fromkeys(tuple(value.baseline for value in row.values) for row in rows):
+        drawn = [np.nan if height is None else height for height in heights]
+        axis.plot(places, drawn, color="#5c6475", marker="_", markersize=9, linewidth=1, linestyle=":", zorder=1)
+
+
 def _drawable(value: Value) -> list[Diverged]:
     """The diverged runs that have a value."""
     return [run for run in value.diverged if np.isfinite(run.value)]
@@ -181,6 +190,8 @@ def _legend(drawn: Figure, table: Table, lines: Sequence[str]) -> None:
         handles.append(Line2D([], [], color="#5c6475", linestyle=(0, (4, 2.5)), linewidth=1, marker="o", markersize=4, markerfacecolor="white", label=f"published ({table.published.paper}, {table.published.table})"))
     if any(_drawable(value) for value in table.values):
         handles.append(Line2D([], [], color="#b3261e", marker="x", linestyle="none", label="diverged run"))
+    if any(value.baseline is not None for value in table.values):
+        handles.append(Line2D([], [], color="#5c6475", linestyle=":", linewidth=1, marker="_", markersize=9, label="mean contour of the training data"))
     drawn.legend(handles=handles, loc="outside lower left", ncols=2 if len(drawn.axes) > 1 else 1, frameon=False, fontsize=8)
     if any(value.synthetic for value in table.values):
         drawn.suptitle(f"{PHANTOM}: not comparable with the published numbers" if table.published else PHANTOM, fontsize=8, color="#8a4b00")

@@ -12,6 +12,8 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 
+from grid.statistics import Standing
+from grid.statistics.comparison import p_text
 from grid.tables.caption import sentences
 from grid.tables.data import fill
 from grid.tables.definition import ColumnDefinition
@@ -125,8 +127,7 @@ def _card(
     if value.standing and value.standing.best:
         yield "<p>The best of its column.</p>"
     if value.standing and value.standing.comparison:
-        adjusted = f" Adjusted by Holm over the table: p = {value.standing.adjusted:.3g}."
-        yield f"<p>{escape(value.standing.comparison.sentence(column.digits) + adjusted)}</p>"
+        yield f"<p>{escape(value.standing.comparison.sentence(column.digits))} {escape(_adjusted(value.standing))}</p>"
     if value.published:
         verdict = f" {value.verdict.text}" if value.verdict else ""
         yield f"<p>Published: {escape(published(value, column.digits))}.{escape(verdict)}</p>"
@@ -135,6 +136,11 @@ def _card(
     if value.missing:
         reasons = "; ".join(f"seed {item.seed}: {item.reason}" for item in value.missing)
         yield f"<p>{escape(reasons)}. Type: <code>{escape(fill(table, row, column, value))}</code></p>"
+
+
+def _adjusted(standing: Standing) -> str:
+    ranked = "" if standing.adjusted_wilcoxon is None else f", Wilcoxon {p_text(standing.adjusted_wilcoxon)}"
+    return f"These p are of this comparison alone; adjusted by Holm over all of the table: bootstrap {p_text(standing.adjusted or 0)}{ranked}."
 
 
 def _source(source: Source, digits: int, folder: Path | None, anchors: Mapping[str, str]) -> str:

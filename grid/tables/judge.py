@@ -1,4 +1,4 @@
-"""From rows to judged numbers: ±, what is bold, what has diverged, and the verdict on published numbers.
+"""From rows to judged numbers: ±, what is bold, what has diverged or is of no use, and the verdict on published numbers.
 
 All values of a table are resampled together, so that any two of them are paired by patient.
 """
@@ -19,6 +19,7 @@ from grid.statistics import (
     Standing,
     Verdict,
     diverged,
+    not_better,
     ours,
     resample,
     standings,
@@ -34,13 +35,14 @@ from grid.tables.table import Missing, Source, Value
 Place = tuple[int, int]
 """Row and column."""
 LOST = "its training ended with a loss that is not finite"
+NOT_BETTER = "not better than the mean contour"
 
 
 @dataclass(frozen=True)
 class Draft:
     """A place before it is judged: ``runs`` are its rows, None without any or where ``refused`` says why they make no number;
-    ``data`` the names of the data that its runs are of; ``baseline`` what a network that looks at no image reaches. The rest as
-    in ``Value``."""
+    ``data`` the names of the data that its runs are of; ``baseline`` what the mean contour reaches. The rest as in
+    ``Value``."""
 
     runs: Runs | None
     refused: str
@@ -59,7 +61,7 @@ def judged(definition: TableDefinition, labels: Sequence[tuple[str, ...]], draft
     columns = definition.columns
     failed: dict[Place, tuple[Diverged, ...]] = {(row, at): _lost(draft) for row, own in enumerate(drafts) for at, draft in enumerate(own)}
     for (row, at), value in resampled.items():
-        failed[row, at] = (*_diverged(value, columns[at], drafts[row][at].baseline), *failed[row, at])
+        failed[row, at] = (*_diverged(value, columns[at]), *failed[row, at])
     stand = _standings(columns, len(labels), {place: value for place, value in resampled.items() if not failed[place]})
     found = []
     for row, own in enumerate(labels):
@@ -113,8 +115,12 @@ def _value(
     )  # fmt: skip
     if value is None:
         return bare
+    useless = bool(column.direction and draft.baseline is not None and not_better(value, column.direction, draft.baseline))
     return replace(
         bare,
+        notes=(*bare.notes, *([f"{NOT_BETTER} ({draft.baseline:.{column.digits}f})"] if useless else [])),
+        baseline=draft.baseline,
+        not_better=useless,
         number=_number(value, used),
         sources=tuple(replace(source, value=float(own)) for source, own in zip(draft.sources, value.full, strict=True)),
         standing=Standing(False) if failed else standing,
@@ -127,9 +133,9 @@ def _number(value: Resampled, used: Kind) -> Number:
     return used.of(value) if isinstance(used, Interval) else used.number(value.runs, value.statistic)
 
 
-def _diverged(value: Resampled, column: ColumnDefinition, baseline: float | None) -> tuple[Diverged, ...]:
+def _diverged(value: Resampled, column: ColumnDefinition) -> tuple[Diverged, ...]:
     if column.direction:
-        return tuple(diverged(value, column.direction, baseline, column.digits))
+        return tuple(diverged(value, column.direction, column.digits))
     return tuple(run for run in diverged(value, "higher") if not np.isfinite(run.value))
 
 
@@ -161,6 +167,6 @@ def _verdict(draft: Draft, value: Resampled, failed: Sequence[Diverged], stand_i
         return None
     if stand_in and not draft.synthetic:
         return Verdict("not comparable", f"not comparable: {stand_in}")
-    same = draft.data == {published.data} and len(value.runs.samples) == published.samples
+    same, known = published.same_test_set(draft.data, value.runs.patients.tolist())
     printed = theirs(published.value, published.spread, published.kind, published.note)
-    return verdict(printed, ours(value, failed, draft.synthetic), same, digits)
+    return verdict(printed, ours(value, failed, draft.synthetic), same, known, digits)

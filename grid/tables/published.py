@@ -4,14 +4,16 @@ A row of the words file says: in ``column``, ``word`` means ``label`` on ``axis`
 ``metric`` and ``slot`` count as axes. A field may hold several words, separated by ``", "``; an empty one says nothing,
 so it fits any label. Columns that the words file does not name tell no numbers apart.
 
-``PAPER.notes.yaml`` says what to know about them: ``samples``, how many the test set has, and ``notes`` on where the paper
-contradicts itself, each for the rows whose columns hold the words of its ``where``.
+``PAPER.notes.yaml`` says what to know about them: ``patients``, how many the test set has where the row does not say so itself;
+``patients_sha256`` where their ids are known; and ``notes`` on where the paper contradicts itself, each for the rows whose
+columns hold the words of its ``where``.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -22,6 +24,7 @@ from pydantic import ValidationError
 from echolm.config import explain_validation, load_yaml
 from echolm.errors import EchoLMError
 from echolm.registry import Frozen, suggest
+from grid.statistics.published import patients_of
 from grid.tables.definition import ColumnDefinition, PublishedSource
 
 FOLDER = Path(str(resources.files("grid") / "published"))
@@ -33,8 +36,8 @@ ANY = "*"
 @dataclass(frozen=True)
 class Published:
     """A number as printed in a paper. ``kind`` says what its ± is ("" without one), ``note`` how it was obtained;
-    ``labels`` are its place, axis -> label. ``data`` and ``samples``: the data set, and how many test samples it is of (0:
-    not known). ``contradictions``: what else the paper says about it."""
+    ``labels`` are its place, axis -> label. ``data``: the data set; ``patients``: how many of it the number is of (0:
+    not known), and ``patients_sha256``, which (``digest`` of their ids; "": not known). ``contradictions``: what else the paper says about it."""
 
     value: float
     spread: float | None
@@ -42,12 +45,31 @@ class Published:
     note: str
     labels: Mapping[str, str]
     data: str = ""
-    samples: int = 0
+    patients: int = 0
+    patients_sha256: str = ""
     contradictions: tuple[str, ...] = ()
 
     def fits(self, place: Mapping[str, str]) -> bool:
         """Whether ``place`` (axis -> label) has all of this number's labels."""
         return all(place.get(axis) == label for axis, label in self.labels.items())
+
+    def same_test_set(self, data: Collection[str], patients: Collection[str]) -> tuple[bool, str]:
+        """Whether a value of these ``data`` and test ``patients`` (ids) is of the same test set, and what is known of that."""
+        if set(data) != {self.data}:
+            return False, "another data set"
+        if self.patients_sha256:
+            same = digest(patients) == self.patients_sha256
+            return same, "the same patients, by their ids" if same else "another test set, by the ids of its patients"
+        if not self.patients:
+            return False, "another test set, as far as is known"
+        if self.patients != len(patients):
+            return False, f"another test set ({self.patients:,} patients, ours {len(patients):,})"
+        return True, f"same number of patients ({self.patients:,})"
+
+
+def digest(patients: Iterable[str]) -> str:
+    """SHA-256 of the ids of patients, sorted, a line each."""
+    return hashlib.sha256("\n".join(sorted(patients)).encode()).hexdigest()
 
 
 class Note(Frozen):
@@ -64,7 +86,8 @@ class Note(Frozen):
 class Notes(Frozen):
     """The content of ``PAPER.notes.yaml``."""
 
-    samples: int = 0
+    patients: int = 0
+    patients_sha256: str = ""
     notes: tuple[Note, ...] = ()
 
 
@@ -150,7 +173,7 @@ def _number(row: dict[str, str], words: dict[str, dict[str, tuple[str, str]]], n
             labels[axis] = word if label == ANY else label
     spread = float(row["spread"]) if row["spread"] else None
     contradictions = tuple(note.note for note in notes.notes if note.fits(row))
-    facts = row.get("dataset", ""), notes.samples, contradictions
+    facts = row.get("dataset", ""), patients_of(row["spread_kind"]) or notes.patients, notes.patients_sha256, contradictions
     return Published(float(row["value"]), spread, row["spread_kind"], row["note"], labels, *facts)
 
 

@@ -35,7 +35,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from echolm.errors import EchoLMError
+from echolm.errors import EchoLMError, NewerError
 from echolm.record import PREDICTIONS_KEY, PREDICTIONS_SCHEMA
 
 SCHEMA = 2
@@ -61,9 +61,10 @@ METRICS = pa.schema([
 
 
 def stored_schema(metadata: Mapping[bytes, bytes] | None, path: Path) -> int:
-    """The number in a file's metadata; EchoLMError when a newer EchoLM wrote it, or the predictions in it."""
+    """The number in a file's metadata; NewerError when a newer EchoLM wrote the predictions in it, EchoLMError when one
+    collected it."""
     if (newer := _number(metadata, PREDICTIONS_KEY)) > PREDICTIONS_SCHEMA:
-        raise EchoLMError(f"{path}: predictions of a newer EchoLM (schema {newer}; this one reads up to {PREDICTIONS_SCHEMA}): update EchoLM")
+        raise NewerError(path, f"predictions written by a newer EchoLM (schema {newer}; this one reads up to {PREDICTIONS_SCHEMA}): update EchoLM")
     number = _number(metadata, KEY)
     if number > SCHEMA:
         raise EchoLMError(

@@ -121,11 +121,11 @@ def pair(
 
 
 def remarks(sides: Sequence[Compared]) -> list[str]:
-    """What a reader must know beside a comparison: diverged runs, notes on either value, synthetic data, and that p is of it alone."""
+    """What a reader must know beside a comparison: diverged runs, notes on either value, synthetic data, and that every p is of it alone."""
     found = [f"{side.name}: {note}." for side in sides for note in side.notes]
     if synthetic := [side.name for side in sides if side.synthetic]:
         found.append(f"{' and '.join(synthetic)}: {PHANTOM}, which says nothing about patients.")
-    return [*found, "p is of this comparison alone, not adjusted for others: a table's bold print is."]
+    return [*found, "Every p is of this comparison alone, not adjusted for others: a table's bold print is."]
 
 
 def plannable(sides: Sequence[Compared]) -> None:

@@ -52,7 +52,8 @@ class Value:
     ``sources`` are the runs behind it, by seed; ``notes`` say what is unusual about it. ``published`` is the paper's number
     for this place, ``verdict`` what the rule makes of it. ``standing``: how it stands in its column (bold or not).
     ``diverged``: runs among its seeds that failed to train: the number is marked, and counts those that have predictions.
-    ``resampled``: its rows, for whoever compares.
+    ``baseline``: what the mean contour reaches on its patients, where it is held against it; ``not_better``: whether the number
+    is no better, which is told and changes nothing else. ``resampled``: its rows, for whoever compares.
     """
 
     number: Number | None
@@ -65,6 +66,8 @@ class Value:
     diverged: tuple[Diverged, ...] = ()
     verdict: Verdict | None = None
     refused: str = ""
+    baseline: float | None = None
+    not_better: bool = False
     resampled: Resampled | None = field(default=None, repr=False, compare=False)
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from grid.tables.definition import ColumnDefinition
+from grid.tables.judge import NOT_BETTER
 from grid.tables.missing import baseline_command
 from grid.tables.table import ABSENT, Row, Table, Value
 from grid.tables.undecided import undecided
@@ -17,7 +18,7 @@ PHANTOM = "synthetic data (phantom)"
 PAPER = "paper"
 """What marks a line with published numbers."""
 
-INCOMPLETE_MARK, DIVERGED_MARK, PATIENTS_MARK = "§", "†", "‡"
+INCOMPLETE_MARK, DIVERGED_MARK, NOT_BETTER_MARK, PATIENTS_MARK = "§", "†", "¶", "‡"
 """Signs that mean nothing in Markdown, so that they can stand behind bold text."""
 
 
@@ -50,10 +51,11 @@ def published(value: Value, digits: int) -> str:
 
 
 def marks(table: Table, value: Value) -> str:
-    """``§`` incomplete, ``†`` with a diverged run, ``‡`` an interval over patients only among others."""
+    """``§`` incomplete, ``†`` with a diverged run, ``¶`` not better than the mean contour, ``‡`` an interval over patients only among others."""
     found = [
         (INCOMPLETE_MARK, value.incomplete),
         (DIVERGED_MARK, bool(value.diverged)),
+        (NOT_BETTER_MARK, value.not_better),
         (PATIENTS_MARK, bool(value.number and value.number.label) and labels_differ(table)),
     ]
     return "".join(mark for mark, there in found if there)
@@ -108,7 +110,7 @@ def _unheld(table: Table) -> list[Note]:
     if not table.unheld:
         return []
     which = ", ".join(f"{axis} {'/'.join(labels)}" for axis, labels in table.unheld.items())
-    what = f"the baseline ({which}) has no run, so a run that is no better than a network that looks at no image is not told"
+    what = f"the baseline ({which}) has no run, so what is {NOT_BETTER} is not told"
     return [Note("", f"{what}; type: `{baseline_command(table)}`")]
 
 

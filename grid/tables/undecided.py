@@ -13,6 +13,8 @@ from grid.tables.table import Table, Value
 
 COPY = "copy"
 """The remedy where the grid itself has too few seeds."""
+COLUMN = ""
+"""Stands as an axis for what a column shows, which no axis of the grid tells."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,20 @@ class Undecided:
 
 
 def undecided(table: Table) -> list[Undecided]:
-    """One for each reason, in the order of the table."""
-    expected = [(place, value) for place, value in table.places if value.expected]
+    """One for each reason, in the order of the table. A place names columns where it is not of all of them."""
+    expected = [(place, value) for place, value in _with_columns(table) if value.expected]
     found = [_gap(place, value) for place, value in expected if value.verdict and value.verdict.outcome == "not decidable"]
     groups: dict[str, list[Gap]] = {}
     for gap in together(found, [place for place, _ in expected]):
         groups.setdefault(gap.reason, []).append(gap)
     return [Undecided(reason, _places(gaps), _commands(table, gaps)) for reason, gaps in groups.items()]
+
+
+def _with_columns(table: Table) -> list[tuple[dict[str, str], Value]]:
+    """``table.places``, with what the column shows where columns differ in that too."""
+    shown = [column.model_copy(update={"where": {}, "label": "" if column.where else column.label}).heading for column in table.columns]
+    named = [{COLUMN: text} if len(set(shown)) > 1 else {} for text in shown]
+    return [({**place, **named[at % len(named)]}, value) for at, (place, value) in enumerate(table.places)]
 
 
 def _gap(place: Mapping[str, str], value: Value) -> Gap:
@@ -56,7 +65,7 @@ def _places(gaps: list[Gap]) -> str:
 def _commands(table: Table, gaps: list[Gap]) -> str:
     lines: dict[str, None] = {}
     for gap in gaps:
-        places = dict(gap.places)
+        places = {axis: labels for axis, labels in gap.places if axis != COLUMN}
         if gap.remedy == COPY:
             lines |= dict.fromkeys(_copied(table, places))
         elif gap.remedy:

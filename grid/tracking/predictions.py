@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlparse
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from echolm.errors import EchoLMError, StorageError
+from echolm.errors import EchoLMError, NewerError, StorageError
 from echolm.record import write_atomic, writing
 from grid.tables.results import PREDICTIONS_FOLDER, predictions_name, predictions_path, read_columns
 from grid.tracking.collected import Earlier, Row
@@ -106,6 +106,9 @@ def _bring_one(row: Row, target: Path, store: _Artifacts) -> bool:
         row.samples = digest(samples(target))
     except StorageError:
         raise
+    except NewerError as error:
+        row.problem = error.text
+        return False
     except EchoLMError as error:
         row.problem = (
             f"{error}; 'echolm collect' where its run record lies exports it again; without a record, type: "

@@ -19,7 +19,10 @@ from PIL import Image
 from echolm.data.store import ClipStore
 from echolm.errors import EchoLMError
 from echolm.workspace import Workspace
+from grid.definition import load_grid
 from grid.report.content import gather
+from grid.report.page import page
+from grid.statistics import RULE
 from grid.tables.build import build
 
 VOID = {"br", "col", "img", "meta", "link", "input", "hr"}
@@ -281,3 +284,11 @@ def test_a_file_that_cannot_be_written_is_named(made: Any, tmp_path: Path) -> No
     (tmp_path / "file").write_text("")
     done = made.echolm("report", "small", "--out", str(tmp_path / "file" / "page.html"))
     assert done.exit_code == 1 and "page.html: cannot be written" in done.output
+
+
+def test_the_rule_of_published_numbers_stands_once_where_there_are_any(made: Any) -> None:
+    """Also where all of them are not comparable, so that no caption has it."""
+    content = gather(made.grid, made.workspace.results("small"), made.workspace.root)
+    own, beside = build(made.grid, "main", made.workspace.results("small")), build(load_grid("nldl2026-phantom"), "table-4", None)
+    assert "How published numbers are judged." not in page(content, [own], made.workspace.root)
+    assert Parsed(page(content, [own, beside], made.workspace.root)).text.count(f"How published numbers are judged. {RULE}") == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -54,6 +56,14 @@ def test_a_number_read_off_a_figure_may_be_off_by_the_reading() -> None:
     assert found.outcome == "reproduced" and "reading 0.05" in found.text
 
 
+@pytest.mark.parametrize(
+    ("note", "error"),
+    [("", 0.0), ("quoted by the paper, +-1", 0.0), ("read off the figure's vector paths, one decimal", 0.05), ("read off a plot, +-0.2; single runs", 0.2), ("read off a plot, +-2", 2.0)],
+)  # fmt: skip
+def test_the_reading_error_is_the_one_that_the_row_states(note: str, error: float) -> None:
+    assert theirs(93.0, note=note).reading == error and "else 0.05 in the unit of the axis" in RULE
+
+
 def test_phantom_data_are_never_comparable() -> None:
     for seeds in (SEEDS, SEEDS[:1]):
         for same in (True, False):
@@ -62,9 +72,9 @@ def test_phantom_data_are_never_comparable() -> None:
 
 
 def test_a_diverged_run_does_not_widen_the_interval_until_all_fits() -> None:
-    flagged = Diverged("2", 77.42, "77.42 is not better than 78.00, which looks at no image")
+    flagged = Diverged("2", 77.42, "far behind", "77.42")
     found = verdict(Theirs(85.0), Ours((93.0, 93.1, 77.42), diverged=(flagged,)), True)
-    assert found.outcome == "not decidable" and "seed 2 diverged (77.42 is not better" in found.text
+    assert found.outcome == "not decidable" and "seed 2 diverged (77.42 is far behind)" in found.text
     assert verdict(Theirs(85.0), Ours((93.0, 93.1, 77.42)), True).outcome == "reproduced"  # what would be said without
 
 
@@ -88,3 +98,7 @@ def test_our_side_comes_from_the_resampled_value() -> None:
 def test_the_rule_is_printed_with_its_numbers() -> None:
     for words in ("t(S - 1, 0.975)", "sqrt(1 + 1/S)", "reading error", "another test set", "3 seeds", "diverged", "Phantom"):
         assert words in RULE
+
+
+def test_the_readme_has_the_rule_as_tables_print_it() -> None:
+    assert RULE in " ".join((Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8").split())

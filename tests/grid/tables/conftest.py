@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from grid.tables.definition import TableDefinition
+
+sys.path.insert(0, str(Path(__file__).parent))  # for stored_tables
 
 COLUMNS = [
     {"metric": "dice", "slot": "ED", "label": "Dice ED (%)"},

@@ -11,7 +11,10 @@ from sklearn.metrics import mean_absolute_error, r2_score, roc_auc_score
 
 from echolm.errors import EchoLMError
 from grid.tables.build import build
+from grid.tables.data import plain, records
 from grid.tables.definition import ColumnDefinition, TableDefinition
+from grid.tables.html import html
+from grid.tables.latex import latex
 from grid.tables.markdown import markdown
 
 PATIENTS = 60
@@ -57,6 +60,20 @@ def test_bold_is_the_best_and_what_is_not_significantly_worse(table: Any) -> Non
     assert "Bold: the best of its column" in text and "over patients and seeds" in text
 
 
+def test_every_p_of_a_table_is_adjusted_or_said_to_be_of_one_comparison_alone(table: Any) -> None:
+    made = table({"tiny-r3d.mlp": (0.3, 0.4, 0.2), "tiny-r3d.gcn": (-0.05, 0.05, 0.0), "tiny-mvit.mlp": (-0.2, -0.4, -0.3)})
+    second, third = (made.rows[at].values[0].standing for at in (1, 2))
+    for own, adjusted in (("p", "adjusted"), ("wilcoxon", "adjusted_wilcoxon")):
+        raw = sorted(getattr(one.comparison, own) for one in (second, third))
+        found = sorted(getattr(one, adjusted) for one in (second, third))
+        assert found == pytest.approx([min(1, 2 * raw[0]), max(min(1, 2 * raw[0]), raw[1])])
+    shown = html(made)
+    assert "These p are of this comparison alone; adjusted by Holm over all of the table: bootstrap p" in shown
+    assert shown.count("Wilcoxon over patients") == shown.count(", Wilcoxon p") == 2
+    stored = plain(made)["rows"][2]["values"]["Dice"]["against_the_best"]
+    assert (stored["adjusted_p"], stored["adjusted_wilcoxon"]) == (third.adjusted, third.adjusted_wilcoxon)
+
+
 def test_lower_is_better_where_a_column_says_so(table: Any) -> None:
     made = table({"tiny-r3d.mlp": (0, 0.1, -0.1), "tiny-mvit.mlp": (-8, -8.1, -7.9)}, column={"better": "lower"})
     assert [row.values[0].bold for row in made.rows] == [False, False, True, False]
@@ -91,34 +108,44 @@ def test_a_value_with_a_diverged_run_is_never_bold(table: Any) -> None:
     assert "**" not in lines[4] and "†" in lines[4] and not any("missing" in line for line in lines if line.startswith("- tiny-r3d, mlp"))
 
 
-def test_a_run_that_is_no_better_than_the_baseline_has_diverged(table: Any, grid: Any) -> None:
-    shifts = {"tiny-r3d.mlp": (-10, -10, -10), "tiny-r3d.gcn": (-11, 0, 0.1)}
-    baseline = {"baseline": {"encoder": "tiny-r3d", "head": "mlp"}}
-    made = table(shifts, definition=baseline)
-    assert "which looks at no image" in made.rows[1].values[0].notes[0]
-    assert not made.rows[0].values[0].diverged, "the baseline is not held against itself"
+def test_what_is_no_better_than_the_mean_contour_is_told_and_judged_like_any_other(table: Any, grid: Any) -> None:
+    shifts = {"tiny-r3d.mlp": (-1, -1, -1), "tiny-r3d.gcn": (-1.4, -1.2, -0.9), "tiny-mvit.mlp": (-1.1, -1, -0.5)}
+    made = table(shifts, definition={"baseline": {"encoder": "tiny-r3d", "head": "mlp"}})
+    mean, worse, better, _ = (row.values[0] for row in made.rows)
+    assert worse.notes == (f"not better than the mean contour ({mean.number.estimate:.2f})",) and worse.baseline == mean.number.estimate
+    assert (worse.not_better, better.not_better, mean.not_better) == (True, False, False), "it is not held against itself"
+    assert not worse.diverged and worse.standing.comparison is not None and worse.bold and worse.number.seeds == 3
+    text = markdown(made)
+    assert "¶" in text.splitlines()[5] and "†" not in text and text.count("¶") == 2
+    assert "¶ not better than the mean contour of the training data, which looks at no image." in text
+    assert r"\P{}" in latex(made) and "¶" in html(made)
+    line = records(made)[1]
+    assert (line["baseline"], line["not_better"], line["diverged_seeds"]) == (mean.number.estimate, True, [])
+    assert plain(made)["rows"][1]["values"]["Dice"]["not_better"] is True
 
 
 def test_the_baseline_need_not_be_in_the_table_and_is_that_of_the_same_data(table: Any, grid: Any, results: Any, cell: Any) -> None:
     """A value at 10 % of the data is held against the baseline at 10 %."""
     for one in grid.cells:
         one.coordinates.update(fraction="10%" if one.coordinates["encoder"] == "tiny-mvit" else "100%")
-    shifts = {"tiny-r3d.mlp": (-9, -9, -9), "tiny-mvit.mlp": (-15, -15, -15), "tiny-mvit.gcn": (-25, -5, -5)}
+    shifts = {"tiny-r3d.mlp": (-9, -9, -9), "tiny-mvit.mlp": (-15, -15, -15), "tiny-mvit.gcn": (-16, -16, -15)}
     baseline = {"baseline": {"head": "mean"}}
     with pytest.raises(EchoLMError, match="baseline: no cell has head=mean; valid: gcn, mlp"):
         table(shifts, definition=baseline)
     grid.cells += [cell(f"mean.{label}", {"head": "mean", "fraction": label, "seed": "0"}, tables=()) for label in ("100%", "10%")]
     made = table(shifts, definition=baseline)
-    want = "- the baseline (head mean, fraction 100%/10%) has no run, so a run that is no better than a network that looks at no image is not told"
+    want = "- the baseline (head mean, fraction 100%/10%) has no run, so what is not better than the mean contour is not told"
     assert f"{want}; type: `echolm launch small --on local --where head=mean --where fraction=100%,10%`" in markdown(made)
     same = np.random.default_rng(3).normal(90, 4, PATIENTS)
     for label, mean in (("100%", -10), ("10%", -20)):
         results.run(f"mean.{label}", table=rows(same + mean))
     made = build(grid, "main", results.folder)
-    assert [[run.seed for run in row.values[0].diverged] for row in made.rows] == [[], [], [], ["0"]]
+    assert [row.values[0].baseline is not None for row in made.rows] == [True, False, True, True]
+    assert [row.values[0].not_better for row in made.rows] == [False, False, False, False]
     assert "has no run" not in markdown(made) and len(made.rows) == 4
     results.run("mean.100%", end=1, table=rows(same[:-1] - 5))
-    assert not build(grid, "main", results.folder).rows[0].values[0].diverged, "of another test set: nothing to be held against"
+    other = build(grid, "main", results.folder).rows[0].values[0]
+    assert other.baseline is None and other.notes[-1] == "the mean contour has other test samples, so nothing is told of which is better"
 
 
 def test_a_run_with_nan_is_shown_and_never_left_out(table: Any) -> None:
@@ -145,6 +172,7 @@ class TestVerdict:
     def test_of_another_test_set_counts_both_patient_intervals(self, beside: Any) -> None:
         found = beside(91.0, 91.2, 91.1)
         assert found.outcome == "reproduced" and "our patients" in found.text and "their patients" in found.text
+        assert found.test_set == "another test set (1,264 patients, ours 60)"
 
     def test_differs_with_the_arithmetic(self, beside: Any) -> None:
         found = beside(71.0, 71.2, 71.1)
@@ -163,13 +191,15 @@ class TestVerdict:
         found = beside(91.5, 91.5, 91.6, labels={"encoder": {"mine": "r3d-18"}})
         assert found.text == "not comparable: mine stands in for r3d-18"
 
-    def test_the_same_test_set_is_known_by_its_name_and_size(self, beside: Any, grid: Any, results: Any, patients: np.ndarray) -> None:
+    def test_a_test_set_of_which_only_the_size_is_published_is_named_as_that(self, beside: Any, grid: Any, results: Any, patients: np.ndarray) -> None:
         many = np.random.default_rng(5).normal(91.5, 3.5, 1264)
         for seed in range(3):
             results.run(f"tiny-r3d.mlp.{seed}", table=rows(many + seed / 10))
         beside()
         found = build(grid, "main", results.folder).rows[0].values[0].verdict
-        assert found is not None and found.outcome == "reproduced" and "patients" not in found.text
+        assert found is not None and found.outcome == "reproduced" and "patients 0" not in found.text
+        assert found.test_set == "same number of patients (1,264)" and found.text.endswith("S = 3; same number of patients (1,264))")
+        assert "named as that. On" in (text := markdown(build(grid, "main", results.folder))) and "beside ours: same number of patients (1,264)." in text
 
 
 def test_statistics_of_truth_and_prediction_against_scikit_learn(grid: Any, results: Any) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,20 @@ def test_a_place_finds_the_number_that_the_paper_prints_for_it(
     number = look(table, PLACE | change, ColumnDefinition(metric=metric, slot=slot))
     assert (number.value, number.spread) == expected
     assert number.kind == ("std over 1264 test videos" if expected[1] else "")
+
+
+def test_a_test_set_is_judged_by_what_is_known_of_it() -> None:
+    """Ids where they are known; else the data set and how many, which its row says, or the paper's notes."""
+    number, figure = look("4", PLACE), look("figure 2", PLACE | {"trainable": "all"})
+    assert number.patients == figure.patients == 1264 and number.kind and not figure.kind
+    ids = [f"p{at}" for at in range(1264)]
+    assert number.same_test_set({"echonet-dynamic"}, ids) == (True, "same number of patients (1,264)")
+    assert number.same_test_set({"echonet-dynamic"}, ids[1:]) == (False, "another test set (1,264 patients, ours 1,263)")
+    assert not number.same_test_set({"camus"}, ids)[0] and not number.same_test_set({"echonet-dynamic", "camus"}, ids)[0]
+    known = replace(number, patients_sha256=hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest())
+    assert known.same_test_set({"echonet-dynamic"}, ids[::-1]) == (True, "the same patients, by their ids")
+    assert known.same_test_set({"echonet-dynamic"}, [*ids[1:], "q"]) == (False, "another test set, by the ids of its patients")
+    assert replace(number, patients=0).same_test_set({"echonet-dynamic"}, ids) == (False, "another test set, as far as is known")
 
 
 def test_a_field_that_the_paper_leaves_empty_fits_any_label() -> None:

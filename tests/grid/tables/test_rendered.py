@@ -194,6 +194,15 @@ def test_a_figure_of_nothing_and_of_diverged_runs_can_be_drawn(drawn: Any, resul
     ElementTree.fromstring(text)
 
 
+def test_a_figure_draws_the_mean_contour_where_values_are_held_against_it(drawn: Any, results: Any, cell: Any) -> None:
+    drawn.cells.append(cell("mean", {"encoder": "none", "head": "mean", "seed": "0"}, tables=()))
+    for one in drawn.cells:
+        results.run(one.id)
+    assert "mean contour" not in figure(build(drawn, "main", results.folder))
+    drawn.tables["main"] = drawn.tables["main"].model_copy(update={"baseline": {"head": "mean"}})
+    assert "mean contour of the training data" in figure(build(drawn, "main", results.folder))
+
+
 def test_a_figure_that_cannot_be_drawn_says_why(drawn: Any, grid: Any) -> None:
     definition = grid.tables["main"]
     grid.tables["main"] = definition.model_copy(update={"figure": definition.figure.model_copy(update={"scale": "log"})})

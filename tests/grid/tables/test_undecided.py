@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from grid.tables.build import build
+from grid.tables.definition import TableDefinition
 from grid.tables.latex import latex
 from grid.tables.markdown import markdown
 
@@ -58,12 +61,26 @@ def test_other_reasons_keep_their_words(beside: Any, results: Any) -> None:
         cell.coordinates.update(fraction="10%", augmentation="bhoodoo2026")
         results.run(cell.id)
     found = lines(markdown(build(beside, "main", results.folder)))
-    assert found == [f"- gcn: {HEAD}: another test set, and the paper gives no spread over patients"]
+    assert found == [f"- gcn, Dice ED (%): {HEAD}: another test set (1,264 patients, ours 24), and the paper gives no spread over patients"]
     state = {"tiny-mvit.gcn.0": "diverged"}
     results.runs = [run for run in results.runs if run["cell"] not in state]
     results.save()
     found = lines(markdown(build(beside, "main", results.folder, state=lambda cell: state.get(cell, ""))))
-    assert [line.rpartition(HEAD)[2] for line in found] == [": another test set, and the paper gives no spread over patients", ": a run diverged"]
+    assert [line.rpartition(HEAD)[2] for line in found] == [": another test set (1,264 patients, ours 24), and the paper gives no spread over patients", ": a run diverged"]
+
+
+def test_a_reason_of_some_columns_names_them(beside: Any, results: Any) -> None:
+    """As they are headed; where columns are labels of an axis, by that label and by what is shown."""
+    for cell in beside.cells:
+        table = results.run(cell.id)
+        if cell.id == "tiny-r3d.mlp.1":
+            rows = [{**row, "dice": float("nan") if row["slot"] == "ED" else row["dice"]} for row in table.to_pylist()]
+            pq.write_table(pa.Table.from_pylist(rows), results.folder / "predictions" / "tiny-r3d.mlp.1-0.parquet")
+    assert [line.partition(f": {HEAD}")[0] for line in lines(markdown(build(beside, "main", results.folder)))] == ["- r3d-18, mlp, Dice ED (%)"]
+    columns = [{"metric": "dice", "slot": slot, "where": {"encoder": encoder}, "label": f"{encoder}, {slot}"} for encoder in ("r3d-18", "mvit-v2-s") for slot in ("ED", "ES")]
+    source = {"paper": "bhoodoo2026", "table": "2"}
+    beside.tables["main"] = TableDefinition.model_validate({"title": "T", "rows": ["head"], "columns": columns, "published": source})
+    assert [line.partition(f": {HEAD}")[0] for line in lines(markdown(build(beside, "main", results.folder)))] == ["- mlp, r3d-18, dice ED"]
 
 
 def test_a_table_that_is_decided_or_not_comparable_says_nothing_of_it(beside: Any, results: Any) -> None:

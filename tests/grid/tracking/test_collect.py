@@ -190,6 +190,22 @@ def test_other_test_samples_are_a_problem(records: Any, uri: str, out: Path) -> 
         assert "seed 7" in report.problems[0] and rows(out)["7"]["problem"] in report.problems[0]
 
 
+def test_as_many_other_test_samples_are_a_problem_too(records: Any, uri: str, out: Path) -> None:
+    """The same number of rows, one patient of them another: ids count."""
+    made = three(records, uri)
+    attempt = records.start(seed=7)
+    path = attempt.path / "predictions.parquet"
+    own = pq.read_table(path)
+    for name in ("sample", "patient"):
+        ids = [{"clip5": "clip99", "patient5": "patient99"}.get(text, text) for text in own[name].to_pylist()]
+        own = own.set_column(own.schema.get_field_index(name), name, pa.array(ids, own.schema.field(name).type))
+    pq.write_table(own, path)
+    export([(made[0], "smoke"), (records.publish(attempt), "smoke")], uri)
+    report = collect(uri, "smoke", None, out)
+    assert len(report.problems) == 1 and "seed 7" in report.problems[0]
+    assert "12 test rows, the other runs 12; missing: clip5/landmarks/ED, clip5/landmarks/ES; only here: clip99" in report.problems[0]
+
+
 def test_runs_on_another_data_set_may_have_other_samples(records: Any, uri: str, out: Path) -> None:
     three(records, uri)
     export([(records(seed=7, patients=5, data={"name": "camus"}), "smoke")], uri)

@@ -265,7 +265,9 @@ def test_predictions_of_a_newer_schema_are_a_problem_that_says_so(records: Any, 
         export([(records.publish(attempt), "smoke")], uri)
     report = collect(uri, "smoke", None, out)
     assert report.predictions == 2 and len(report.problems) == 1
-    assert f"predictions of a newer EchoLM (schema {PREDICTIONS_SCHEMA + 1}; this one reads up to {PREDICTIONS_SCHEMA}): update EchoLM" in report.problems[0]
+    said = f"predictions written by a newer EchoLM (schema {PREDICTIONS_SCHEMA + 1}; this one reads up to {PREDICTIONS_SCHEMA}): update EchoLM"
+    assert report.problems[0].endswith(f"): {said}"), "collecting or launching again would not help"
+    assert [row["problem"] for row in pq.read_table(out / "runs.parquet").to_pylist() if row["problem"]] == [said]
     kept = {(pq.read_schema(path).metadata or {}).get(PREDICTIONS_KEY) for path in (out / "predictions").iterdir()}
     assert kept == {None, str(PREDICTIONS_SCHEMA).encode()}
 
