@@ -1,5 +1,5 @@
 """What results/ holds is what the code makes: every label, heading, published number, note, caption and bold of the committed tables,
-and their numbers as far as they follow from others; all of them where the collected files are kept beside."""
+and their numbers as far as they follow from others; and all of them from the collected files that are kept beside."""
 
 from __future__ import annotations
 
@@ -26,9 +26,6 @@ NAME = "nldl2026-phantom"
 FOLDER = Path(__file__).parents[3] / "results" / NAME
 STORED: list[dict[str, Any]] = json.loads((FOLDER / "tables.md.json").read_text(encoding="utf-8"))["tables"]
 COLLECTED = FOLDER / "collected"
-PRINTED_BEFORE = pytest.mark.xfail(
-    "not_better" not in json.dumps(STORED), reason="results/ was printed before values had the mark ¶: print it again", strict=True
-)  # fmt: skip
 VALUES = [(table, row, heading, value) for table in STORED for row in table["rows"] for heading, value in row["values"].items() if value]
 
 
@@ -58,7 +55,6 @@ def test_numbers_that_follow_from_others() -> None:
         assert all(value["bold"] == (value["against_the_best"]["adjusted_p"] > 0.05) for value in own if value["against_the_best"])
 
 
-@PRINTED_BEFORE
 def test_everything_but_the_numbers_is_made_again(tables: list[Table]) -> None:
     """Titles, labels, published numbers, contradictions, captions and commands, as the grid and the code have them now."""
     for table, stored in zip(tables, STORED, strict=True):
@@ -67,18 +63,15 @@ def test_everything_but_the_numbers_is_made_again(tables: list[Table]) -> None:
     assert [json.loads((FOLDER / "figures" / f"{table.name}.json").read_text(encoding="utf-8"))["tables"] for table in drawn] == [[plain(table)] for table in drawn]
 
 
-@PRINTED_BEFORE
 @pytest.mark.parametrize(("file", "render"), [("tables.md", markdown), ("tables.tex", latex)])
 def test_every_line_is_what_the_code_writes(tables: list[Table], file: str, render: Any) -> None:
     assert (FOLDER / file).read_text(encoding="utf-8") == "\n".join(render(table) for table in tables).rstrip("\n") + "\n"
 
 
-@PRINTED_BEFORE
 def test_every_line_of_the_csv_too(tables: list[Table]) -> None:
     assert (FOLDER / "tables.csv").read_text(encoding="utf-8") == csv_text(tables)
 
 
-@PRINTED_BEFORE
 def test_the_report_and_the_readme_show_the_same(tables: list[Table]) -> None:
     report, readme = ((FOLDER / name).read_text(encoding="utf-8") for name in ("report.html", "README.md"))
     assert (FOLDER / "tables.md").read_text(encoding="utf-8").strip() in readme
@@ -87,7 +80,6 @@ def test_the_report_and_the_readme_show_the_same(tables: list[Table]) -> None:
         assert all(escape(note.text) in report for note in notes(table))
 
 
-@pytest.mark.skipif(not COLLECTED.exists(), reason="results/ holds no collected files: tests/grid/tables/stored_tables.py keeps them")
 @pytest.mark.parametrize("stored", STORED, ids=[stored["table"] for stored in STORED])
 def test_every_number_is_made_again_from_the_collected_files(stored: dict[str, Any]) -> None:
     logs = {(source["cell"], source["fingerprint"]): source["logs"] for *_, value in VALUES for source in value["sources"]}
