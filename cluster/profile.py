@@ -120,7 +120,8 @@ class Profile(Frozen):
     submit_limit: int | None = Field(default=None, ge=1)
     """At most this many jobs (tasks of arrays) of the user are in the queue at once; None: no limit is known."""
     units_per_job: int | None = Field(default=None, ge=1)
-    """At most this many units are run by one job, one after another; None: as many as its time allows."""
+    """How many units a job is meant for, which says how many jobs there are; None: as many jobs as may run at once. A job that has
+    time left takes units of others, so that none waits when a job is lost."""
     warning_seconds: int = Field(default=120, ge=1)
     """How long before its time limit a job is told to checkpoint, seconds. SLURM may tell it up to 60 s earlier."""
     setup: Annotated[list[str], BeforeValidator(_lines)] = []

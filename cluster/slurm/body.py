@@ -16,7 +16,6 @@ SIGKILL, a dead node          nothing; SLURM or the batch script requeues, or th
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ import torch
 
 from cluster.batch import Batch, Claim
 from cluster.rendezvous import slurm_ranks
-from cluster.slurm.work import LOST
+from cluster.slurm.work import LINGER_S, LOST, start_again
 from cluster.tracebacks import note_failures, stops
 from cluster.unit import train_unit
 from echolm.record import find_records
@@ -37,8 +36,6 @@ from echolm.workspace import Workspace
 from grid.plan import Report, Unit
 
 WARNINGS = ("SIGUSR1", "SIGUSR2")
-LINGER_S = 600.0
-"""Seconds to wait for SLURM to end a job that has stopped."""
 
 
 def run_job(folder: Path) -> str:
@@ -49,7 +46,7 @@ def run_job(folder: Path) -> str:
         job = Job(batch, ranks, signals)
         why = job.run()
         if job.interrupted:
-            _stop(why, signals, ranks.first and job.moved)
+            _stop(folder, why, signals, ranks.first and job.moved)
         elif ranks.first:
             batch.note_ended(why)
     return why
@@ -129,7 +126,7 @@ def _say(report: Report) -> None:
     print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {report.cell} {report.event} {facts}", flush=True)
 
 
-def _stop(why: str, signals: Signals, requeues: bool) -> None:
+def _stop(folder: Path, why: str, signals: Signals, requeues: bool) -> None:
     """End this start of the job in the way that lets it, or lets it not, start again. ``requeues``: this rank asks for it,
     which a start that moved nothing does not: SLURM's time limit ends it, and the next launch counts that."""
     end = time.monotonic() + 10
@@ -138,16 +135,9 @@ def _stop(why: str, signals: Signals, requeues: bool) -> None:
     name = signals.received or why
     print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} stopped: {why}", file=sys.stderr, flush=True)
     if name in WARNINGS and requeues:
-        _requeue()
+        start_again(folder)
     elif name not in WARNINGS and not name.startswith("SIG"):
         sys.stderr.flush()
         os._exit(LOST)  # at once: what is left of the other ranks may hold this one up
     time.sleep(LINGER_S)
     os._exit(LOST)
-
-
-def _requeue() -> None:
-    """Ask SLURM to start this job again. When SLURM has done so already, that is said and nothing is lost."""
-    job = os.environ["SLURM_JOB_ID"]
-    found = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
-    print(f"scontrol requeue {job}: {found.stderr.strip() or 'done'}", file=sys.stderr, flush=True)

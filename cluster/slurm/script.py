@@ -61,18 +61,24 @@ def setup(batch: Batch, profile: Profile) -> list[str]:
 
 def teardown(batch: Batch) -> list[str]:
     """Lines after the tasks: tasks that were killed, or that lost one of them, start again while SLURM itself has not
-    ended the job (a cancelled or timed-out job is not RUNNING any more), ``RESTARTS`` times."""
+    ended the job (a cancelled or timed-out job is not RUNNING any more), ``RESTARTS`` times; a job that left a note that it wants
+    to, in a container without SLURM's commands, always."""
     deaths = shlex.quote(str(Path(batch.path) / "deaths")) + "/$SLURM_JOB_ID"
+    note = shlex.quote(str(Path(batch.path) / "again")) + "/$SLURM_JOB_ID"
     return [
         "status=$?",
-        f'if [ "$status" -ge 128 ] || [ "$status" -eq {LOST} ]; then',
+        "again() {",
+        '  scontrol show job -o "$SLURM_JOB_ID" | grep -q "JobState=RUNNING" || return',
+        '  echo "$1: this job starts again" >&2',
+        '  scontrol requeue "$SLURM_JOB_ID" && sleep 60',
+        "}",
+        f"if [ -e {note} ]; then",
+        f"  rm -f {note}",
+        '  again "its tasks stopped"',
+        f'elif [ "$status" -ge 128 ] || [ "$status" -eq {LOST} ]; then',
         f"  mkdir -p {shlex.quote(str(Path(batch.path) / 'deaths'))}",
         f'  echo "$status $SLURM_JOB_NODELIST" >> {deaths}',
-        '  if scontrol show job -o "$SLURM_JOB_ID" | grep -q "JobState=RUNNING" &&',
-        f'      [ "$(wc -l < {deaths})" -le {RESTARTS} ]; then',
-        '    echo "tasks ended with status $status: this job starts again" >&2',
-        '    scontrol requeue "$SLURM_JOB_ID" && sleep 60',
-        "  fi",
+        f'  [ "$(wc -l < {deaths})" -gt {RESTARTS} ] || again "tasks ended with status $status"',
         "fi",
         "exit $status",
     ]

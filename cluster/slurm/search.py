@@ -7,8 +7,6 @@ them again and again (``cluster.slurm.search_ends``).
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -26,7 +24,7 @@ from cluster.slurm.executor import SlurmExecutor, max_array_size
 from cluster.slurm.queue import ask_squeue
 from cluster.slurm.script import parameters
 from cluster.slurm.search_ends import Dead, Sent, note_end
-from cluster.slurm.work import LOST
+from cluster.slurm.work import LINGER_S, start_again
 from echolm.errors import EchoLMError
 from grid.plan import Resources
 
@@ -41,16 +39,22 @@ class SearchWork:
     batch: str = ""
 
     def __call__(self, number: int = 0) -> str:
-        """Work until nothing is left; when a signal stops it, ask SLURM to start this job again."""
+        """Work until nothing is left; when a signal stops it, ask SLURM to start this job again, but not when no trial has moved
+        since its start: it would be so again."""
         import torch
 
         from grid.search.worker import run_worker
 
         torch.set_num_threads(self.threads)
-        if run_worker(Path(self.folder), self.trials, "auto"):
-            note_end(Path(self.batch))
+        folder, batch = Path(self.folder), Path(self.batch)
+        stood = _stood(folder)
+        if run_worker(folder, self.trials, "auto"):
+            note_end(batch)
             return "nothing is left to do"
-        _again()
+        if _stood(folder) != stood:
+            start_again(batch)
+        print("stopped by a signal; no trial has moved, so this job is not started again", file=sys.stderr, flush=True)
+        time.sleep(LINGER_S)
         return "stopped"
 
     def checkpoint(self, number: int = 0) -> Any:
@@ -60,15 +64,9 @@ class SearchWork:
         return DelayedSubmission(self, number)
 
 
-def _again() -> None:
-    """Requeue this job, unless SLURM is ending it (a cancelled job is not RUNNING any more), and wait for the end."""
-    job = os.environ["SLURM_JOB_ID"]
-    shown = subprocess.run(["scontrol", "show", "job", "-o", job], capture_output=True, text=True).stdout
-    if "JobState=RUNNING" in shown:
-        subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
-    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} stopped by a signal", file=sys.stderr, flush=True)
-    time.sleep(600)
-    os._exit(LOST)
+def _stood(folder: Path) -> list[str]:
+    """How far the trials are: changes with every checkpoint and with every trial that ends."""
+    return sorted(str(path) for path in folder.glob("runs/*/*/attempts/*/checkpoint-*.pt"))
 
 
 def run_slurm(workers: Workers) -> str:

@@ -3,11 +3,39 @@ records. Imports stay inside: this module is loaded before submitit has set its 
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 LOST = 75
 """Exit status of a job that lost a rank, or that SLURM did not end: try again (EX_TEMPFAIL)."""
+LINGER_S = 600.0
+"""Seconds to wait for SLURM to end a job that has stopped."""
+
+
+def start_again(folder: Path) -> None:
+    """Ask SLURM to start this job again, unless it is ending it (a cancelled job is not RUNNING any more), and wait for that.
+    Where SLURM's commands are not there (in a container), the batch script asks: it finds a note in ``folder``, the batch's."""
+    job = os.environ["SLURM_JOB_ID"]
+    try:
+        running = "JobState=RUNNING" in _scontrol("show", "job", "-o", job).stdout
+        said = _scontrol("requeue", job).stderr.strip() or "done" if running else "it is not running any more"
+    except OSError:
+        (folder / "again").mkdir(exist_ok=True)
+        (folder / "again" / job).touch()
+        said = "there is no scontrol here, so the batch script does it"
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} scontrol requeue {job}: {said}", file=sys.stderr, flush=True)
+    if not (folder / "again" / job).exists():
+        time.sleep(LINGER_S)
+    os._exit(LOST)
+
+
+def _scontrol(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["scontrol", *words], capture_output=True, text=True)
 
 
 @dataclass(frozen=True)
@@ -18,8 +46,6 @@ class Work:
 
     def __call__(self, number: int = 0) -> str:
         """Run the job; why it ended, in words. ``number``: the array's index, which says nothing here."""
-        from pathlib import Path
-
         from cluster.slurm.body import run_job
 
         return run_job(Path(self.folder))

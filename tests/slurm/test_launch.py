@@ -152,24 +152,6 @@ def test_states_without_accounting_and_a_job_cancelled_by_hand(site: Site, slurm
     assert "cancelled; 1 cell waits for echolm retry" in done.err and site.states(grid) == ["cancelled"], done
 
 
-def test_queued_jobs_run_the_code_that_was_submitted(site: Site, slurm: Slurm) -> None:
-    """Whatever happens to the checkout, and wherever the job is started."""
-    grid = site.grid({"head": ["mlp"]}, **BLANK, epochs=1)
-    blocker = slurm.sbatch("sleep 60", "-p", "high", f"-N{slurm.settings.nodes}", "--exclusive")
-    slurm.wait_for_state(blocker, "RUNNING")
-    assert site.submit(grid).status == 0
-    [batch] = batches(site.workspace, "toy")
-    code = Path(batch.code)
-    marked = (code / "echolm" / "provenance.py").read_text().replace('"slurm_job":', '"pinned_code": "yes", "slurm_job":')
-    (code / "echolm" / "provenance.py").write_text(marked)
-    slurm.run("scancel", blocker)
-    until(lambda: set(site.states(grid)) == {"complete"}, "complete")
-    summary = site.record(site.cells(grid)[0]).summary()
-    assert summary and summary["provenance"]["pinned_code"] == "yes"
-    assert summary["provenance"]["commit"] == json.loads((code / "CODE.json").read_text())["commit"]
-    assert os.environ.get("PYTHONSAFEPATH") != "1"
-
-
 def test_out_of_memory_by_slurms_own_hand_is_tried_again_with_half_the_micro_batch(site: Site) -> None:
     if not site.settings.cgroups:
         pytest.skip("this machine's cgroups do not let SLURM enforce memory; see tests/slurm/README.md")
