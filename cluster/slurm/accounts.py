@@ -29,6 +29,7 @@ def check_accounts(profile: Profile, site: Site, partition: SitePartition) -> It
     elif mine or known is None:
         name = profile.account or f"the default one of {site.user}"
         yield ok("account", name if known is not None else f"{name} (not looked up: sacctmgr does not answer)")
+    yield from _check_wckey(profile, site)
     yield from _check_qos(profile, site, partition, {qos for a in mine for qos in a.qos})
     if os.geteuid() != 0 and not partition.allows("Groups", _groups()):
         yield error("partition", f"{partition.name} is for the groups {partition.fields['AllowGroups']}, and {site.user} is in none", "ask the site")
@@ -58,6 +59,13 @@ def qos_of(profile: Profile, site: Site, partition: SitePartition) -> list[str]:
     """The qualities of service that a job has: its own and the partition's."""
     own = profile.qos or next((a.default_qos for a in site.associations or [] if profile.account in (None, a.account)), "")
     return [name for name in dict.fromkeys([own, partition.fields.get("QoS", "")]) if name and name != "N/A"]
+
+
+def _check_wckey(profile: Profile, site: Site) -> Iterator[Finding]:
+    if profile.wckey is None and site.enforces("wckeys"):
+        yield error("wckey", "the site refuses jobs without one", "write wckey; yours: sacctmgr show wckey where user=$USER")
+    elif profile.wckey and site.config.get("TrackWCKey", "").lower() == "no":
+        yield warning("wckey", f"{profile.wckey!r} is not looked at: the site keeps none (TrackWCKey=No)", "leave it out")
 
 
 def _check_qos(profile: Profile, site: Site, partition: SitePartition, mine: set[str]) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ def check_site(profile: Profile, site: Site) -> list[Finding]:
     """All findings about SLURM; folders and the interpreter are ``cluster.slurm.places``."""
     found = [finding for name in profile.partitions for finding in check_partition(profile, name, site)]
     if (partition := site.partitions.get(profile.partition)) is not None:
-        for check in (check_time, check_memory, check_accounts, check_preemption):
+        for check in (check_time, check_memory, check_nodes, check_accounts, check_preemption):
             found += check(profile, site, partition)
     return [*found, *check_limits(profile, site), *check_signals(profile, site), *check_accounting(site)]
 
@@ -52,6 +52,17 @@ def check_time(profile: Profile, site: Site, partition: SitePartition) -> Iterat
     if not over:
         shown = ", ".join(f"{what} is {most}" for what, most in limits.items() if most is not None) or "the site has no limit"
         yield ok("time_minutes", f"{profile.time_minutes} minutes; {shown}")
+
+
+def check_nodes(profile: Profile, site: Site, partition: SitePartition) -> Iterator[Finding]:
+    """How many nodes a job may have, and so how many GPUs or ranks a unit."""
+    least, most = (int(text) if text.isdecimal() else None for text in (partition.fields.get(name, "") for name in ("MinNodes", "MaxNodes")))
+    each = profile.has.gpus_per_node or profile.has.cpus_per_node // profile.cpus_per_task
+    kind = "GPUs" if profile.has.gpus_per_node else "ranks"
+    if (least or 0) > 1:
+        yield warning("MinNodes", f"{least}: partition {partition.name} refuses jobs of fewer nodes", f"launch with {least} x {each} {kind}, or use another one")
+    if most is not None:
+        yield ok("MaxNodes", f"{most}: a unit has at most {most * each} {kind} in partition {partition.name}")
 
 
 def check_memory(profile: Profile, site: Site, partition: SitePartition) -> Iterator[Finding]:

@@ -64,7 +64,19 @@ class Chaos:
         rounds = [self.rng.sample(kinds, len(kinds)) for _ in range(-(-count // len(kinds)))]
         self.schedule = [kind for kinds in rounds for kind in kinds][:count]
         self._state = site.root / "chaos.json"
-        self.done: list[str] = json.loads(self._state.read_text()) if self._state.exists() else []
+        self._asked = {"seed": seed, "count": count, "cells": cells}
+        self.done: list[str] = self._earlier()
+
+    def _earlier(self) -> list[str]:
+        """The faults that struck before this process. EchoLMError: they were another schedule's, or the runs are not there."""
+        if not self._state.exists():
+            return []
+        kept = json.loads(self._state.read_text())
+        if kept["asked"] != self._asked:
+            raise EchoLMError(f"{self._state}: of {kept['asked']}, not {self._asked}; ask for the same, or remove {self.site.root.parent}")
+        if kept["done"] and not any(self.site.workspace.runs.glob("*/*/config.json")):
+            raise EchoLMError(f"{self.site.workspace.runs}: the runs of {len(kept['done'])} faults are gone; remove {self.site.root.parent}")
+        return list(kept["done"])
 
     def run(self) -> Counter[str]:
         """All faults that are left, then to the end. How many of each kind have struck."""
@@ -74,7 +86,7 @@ class Chaos:
             self.say(f"{time.monotonic() - began:5.0f} s  fault {len(self.done) + 1}/{len(self.schedule)}: {kind}")
             self._strike(kind)
             self.done.append(kind)
-            self._state.write_text(json.dumps(self.done))
+            self._state.write_text(json.dumps({"asked": self._asked, "done": self.done}))
         self.site.slow(0)
         self.site.finish(self.grid, seconds=600)
         self.say(f"{time.monotonic() - began:5.0f} s  every cell complete")

@@ -1,7 +1,7 @@
 """A long run of faults on the real SLURM: ``python -m tests.slurm.soak [--faults 100] [--seed 0]`` (``make soak``).
 
 Continues where it was stopped, in the folder ``ECHOLM_SOAK`` (default: in the system's temporary folder). When all is
-verified, what it did goes to ``results/soak.json``.
+verified, what it did goes to ``results/soak.json``, and the folder is removed.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -70,6 +72,8 @@ def main() -> None:
     options.out.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1))
     lab.down(directory())
+    subprocess.run(["umount", str(site.workspace.runs)], check=True)
+    shutil.rmtree(root)
 
 
 if __name__ == "__main__":

@@ -211,6 +211,9 @@ CASES: dict[str, tuple[dict[str, Any], Change, str, str, list[str]]] = {
     "another's QOS": ({"qos": "vip"}, lambda s: configured(s, AccountingStorageEnforce="qos"), "error", "qos", ["'vip'", "long, normal"]),
     "QOS that the partition does not take": ({}, lambda s: partitioned(s, "main", AllowQos="long"), "error", "qos", ["allows long"]),
     "QOS without accounting": ({}, lambda s: replace(s, associations=None, qos=None), "warning", "qos", ["cannot be looked up"]),
+    "no wckey where one is needed": ({}, lambda s: configured(s, AccountingStorageEnforce="wckeys"), "error", "wckey", ["refuses jobs without"]),
+    "a wckey that nobody keeps": ({"wckey": "echo"}, SAME, "warning", "wckey", ["'echo'", "TrackWCKey=No"]),
+    "jobs of two nodes or more": ({}, lambda s: partitioned(s, "main", MinNodes="2"), "warning", "MinNodes", ["fewer nodes", "2 x 2 GPUs"]),
     "no arrays": ({}, lambda s: configured(s, MaxArraySize="0"), "error", "MaxArraySize", ["no job arrays"]),
     "submits more than the site knows": ({"submit_limit": 10001}, SAME, "error", "submit_limit", ["MaxJobCount"]),
     "no submit limit given": ({"qos": "long"}, SAME, "warning", "submit_limit", ["no limit", "write submit_limit: 50"]),
@@ -326,3 +329,9 @@ class TestPlaces:
         assert (unknown.severity, unknown.topic, python.severity) == ("warning", "container", "ok")
         [python] = check_python(profile(container="env", python="python3"))
         assert "inside the container" in python.text
+
+
+def test_how_large_a_unit_may_be() -> None:
+    [found] = about(check_site(profile(), partitioned(sample(), "main", MaxNodes="4")), "MaxNodes")
+    assert (found.severity, found.text) == ("ok", "4: a unit has at most 8 GPUs in partition main")
+    assert not about(check_site(profile(), sample()), "MaxNodes")
