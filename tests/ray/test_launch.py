@@ -11,9 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from unittest import mock
 
 import psutil
 import pytest
@@ -23,8 +21,6 @@ from launch_support import Reference, Shell, ended, result, until
 
 from cluster.failures import failures
 from cluster.ray.connection import connected
-from cluster.ray.executor import RayExecutor
-from cluster.ray.node import start_node
 from echolm.errors import EchoLMError
 from grid.definition import load_grid
 from grid.plan import save_cells
@@ -76,6 +72,8 @@ class TestRanks:
 
         engine.launch(grid, meanwhile=lose_a_rank, ranks=2)
         record = shell.record(cell)
+        [failure] = failures(shell.workspace, "toy")
+        assert (failure.kind, failure.job, failure.cells) == ("killed", "ray-0.1", (cell.id,)) and failure.place >= (1, 0)
         assert [report.facts["how"] for report in engine.reports if report.event == "died"], engine.reports
         assert record.attempts() == [1, 2]
         assert record.events(1)[-1]["event"] == "interrupted", "the rank that was left stopped by itself"
@@ -94,18 +92,6 @@ STOPS: list[tuple[str, Callable[[subprocess.Popen[str]], None], int]] = [
     ("SIGTERM", lambda process: process.terminate(), 143),
     ("SIGKILL", lambda process: process.kill(), -9),
 ]
-
-
-def test_the_command_says_what_happens(ray_cluster: str, shell: Shell) -> None:
-    pairs = [("mean", 8), ("dies", 9), *(("fails", seed) for seed in range(4))]
-    kinds = [{"label": f"{head} {seed}", "set": {"head": head, "seed": seed}} for head, seed in pairs]
-    grid = shell.grid({"kind of cell": kinds}, epochs=1, **BLANK)
-    done = shell("launch", grid, "--on", "ray", "--ray-address", ray_cluster, "--slots", "1", "--no-collect")
-    assert done.status == 1
-    assert done.out.splitlines()[-1] == "toy: 6 cells: 1 complete, 3 failed, 1 interrupted, 1 pending"
-    assert len(re.findall(r"worker died .*its process on [\d.]+ is gone; it starts again", done.err)) == 2
-    assert re.search(r"given up after 3 times; its log: .*/workers/ray-0.log", done.err)
-    assert re.search(r"the same error ended 3 cells .* and nothing more is started: RuntimeError: this head is broken", done.err)
 
 
 class TestStopping:
@@ -150,67 +136,6 @@ class TestStopping:
         assert ended(process).status == 130
         until(lambda: not worker.is_running(), "the worker is gone")
         assert shell.states(grid) == ["interrupted"]
-
-
-@contextmanager
-def node(address: str, memory_gb: int, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A further node, on this machine, that says it has so much memory: what asks for it runs there."""
-    with mock.patch.dict(os.environ, variables):
-        process = start_node(address, log=False, **{"num-cpus": 1, "num-gpus": 0, "memory": int(memory_gb * 1e9)})
-    try:
-        until(lambda: any(n["Alive"] and n["Resources"].get("memory", 0) == memory_gb * 1e9 for n in ray.nodes()), "the node is there")
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
-
-
-class TestNodes:
-    """Nodes that are lost, or whose memory runs out."""
-
-    def test_a_unit_whose_node_dies_goes_on_elsewhere(self, engine: Engine, shell: Shell, reference: Reference, ray_cluster: str) -> None:
-        grid = shell.grid({"head": ["slow"]}, epochs=4, **BLANK)
-        [cell] = shell.cells(grid)
-        shell.slow(0.3)
-
-        def lose_the_node() -> None:
-            until(lambda: shell.saved(cell) >= 1, "an epoch")
-            with node(ray_cluster, 2000):
-                for process in [*psutil.Process(first.pid).children(recursive=True), psutil.Process(first.pid)]:
-                    process.kill()
-                shell.worker_of(cell).kill()
-                shell.slow(0)
-                until(lambda: shell.states(grid) == ["complete"], "it is complete")
-
-        with node(ray_cluster, 2000) as first:
-            engine.launch(grid, meanwhile=lose_the_node, memory_gb=1500)
-        [death] = [report.facts for report in engine.reports if report.event == "died"]
-        assert re.fullmatch(r"its node [\d.]+ is gone", death["how"]) and death["again"]
-        assert shell.attempts(grid) == [2]
-        assert shell.record(cell).events(2)[0]["epoch"] >= 1
-        assert result(shell.record(cell)) == reference(cell)
-
-    def test_a_unit_that_exhausts_its_node_is_tried_again_with_half_the_micro_batch(self, engine: Engine, shell: Shell, ray_cluster: str) -> None:
-        """Ray's own memory monitor kills the process; the limit is what is used now and 1.5 GB."""
-        grid = shell.grid({"head": ["glutton"]}, epochs=1, **BLANK)
-        memory = psutil.virtual_memory()
-        limit = (memory.total - memory.available + 1.5e9) / memory.total
-        with node(ray_cluster, 4000, RAY_memory_usage_threshold=f"{limit:.4f}"):
-            engine.launch(grid, memory_gb=3000)
-        assert shell.states(grid) == ["complete"]
-        smaller = [report.facts["micro_batch"] for report in engine.reports if report.event == "smaller"]
-        assert smaller[0] == 2, "half of 5"
-        assert all("ran out" in report.facts["how"] for report in engine.reports if report.event == "died")
-        noted = failures(shell.workspace, "toy")
-        assert [failure.kind for failure in noted] == ["out-of-memory"] * len(smaller), "the next launch knows, too"
-        assert "memory" in noted[0].evidence and noted[0].cells == (shell.cells(grid)[0].id,)
-
-
-def test_processes_that_cannot_start_are_an_error_and_end_the_launch(engine: Engine, shell: Shell) -> None:
-    (shell.root / "cluster.py").write_text("raise ImportError('this is not the package')")
-    engine.executor = RayExecutor(environment={"PYTHONPATH": str(shell.root)})
-    with pytest.raises(EchoLMError, match=r"no worker starts: .*ImportError: this is not the package; see .*ray-0.log"):
-        engine.launch(shell.grid({"head": ["mean"]}, epochs=1, **BLANK), slots=1)
 
 
 class TestConnections:
