@@ -3,6 +3,7 @@ follows from it: who is given up, how small micro-batches are, which nodes are a
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +15,8 @@ from echolm.record import find_records
 from echolm.workspace import Workspace
 from grid.plan import Job, launched_config
 
-CHARACTERS = 2000
-"""Of Ray's words, and of the end of a log."""
+WORDS, CHARACTERS = 2000, 5000
+"""Of what Ray says, and of the end of a log."""
 
 
 class Ledger:
@@ -27,7 +28,7 @@ class Ledger:
     def note(self, death: Death, cells: Sequence[str] = ()) -> None:
         """Write down a death. ``cells``: what its unit had left; none for a process that did not start."""
         place = min((record.place() for cell in cells for record in find_records(self._workspace.runs, cell)[:1]), default=(0, 0))
-        words = f"{death.evidence[:CHARACTERS]}\n{_end(death.log)}"
+        words = f"{death.evidence[:WORDS]}\n{_end(death.log)}"
         note(self._workspace, self._grid, [Failure(death.kind, death.log.stem, "", tuple(cells), death.host, words, place)])
 
     def times(self, cells: Sequence[str], kind: str) -> int:
@@ -55,4 +56,7 @@ class Ledger:
 
 
 def _end(log: Path) -> str:
-    return log.read_text(encoding="utf-8", errors="replace")[-CHARACTERS:] if log.is_file() else ""
+    """The end of what the last process of a log wrote, without Python's long list of the modules that a crash had loaded."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    last = re.split(r"^\S+ \S+ worker \d+ on \w+$", text, flags=re.MULTILINE)[-1]
+    return "\n".join(line for line in last.splitlines() if not line.startswith("Extension modules:"))[-CHARACTERS:]

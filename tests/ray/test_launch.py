@@ -1,4 +1,4 @@
-"""What a launch on Ray does that no other does, or that engines do in their own ways: ranks, signals, nodes, tokens."""
+"""What a launch on Ray does that no other does, or that engines do in their own ways: signals, connections, tokens."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 import ray
 from engines import Engine, ray_engine
 from launch_support import Reference, Shell, ended, result, until
 
-from cluster.failures import failures
+from cluster.failures import CLASSES, Failure, note
 from cluster.ray.connection import connected
 from echolm.errors import EchoLMError
 from grid.definition import load_grid
@@ -54,32 +53,6 @@ def start(shell: Shell, grid: Path, address: str, before: tuple[str, ...] = (), 
     environment = {name: value for name, value in (shell.environment() | variables).items() if value is not None}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
     return subprocess.Popen(words, env=environment, cwd=shell.root, start_new_session=True, text=True, **pipes)  # type: ignore[call-overload,no-any-return]
-
-
-class TestRanks:
-    """Several processes train one unit, placed by Ray."""
-
-    def test_two_ranks_give_what_one_gives_and_survive_the_loss_of_one(self, engine: Engine, shell: Shell, reference: Reference) -> None:
-        grid = shell.grid({"head": ["slow"]}, epochs=3, **BLANK)
-        [cell] = shell.cells(grid)
-        shell.slow(0.3)
-
-        def lose_a_rank() -> None:
-            until(lambda: shell.saved(cell) >= 1, "an epoch")
-            log = (shell.workspace.grids / "toy" / "workers" / "ray-0.1.log").read_text()
-            psutil.Process(int(re.findall(r"worker (\d+)", log)[-1])).kill()
-            shell.slow(0)
-
-        engine.launch(grid, meanwhile=lose_a_rank, ranks=2)
-        record = shell.record(cell)
-        [failure] = failures(shell.workspace, "toy")
-        assert (failure.kind, failure.job, failure.cells) == ("killed", "ray-0.1", (cell.id,)) and failure.place >= (1, 0)
-        assert [report.facts["how"] for report in engine.reports if report.event == "died"], engine.reports
-        assert record.attempts() == [1, 2]
-        assert record.events(1)[-1]["event"] == "interrupted", "the rank that was left stopped by itself"
-        started = [event for number in (1, 2) for event in record.events(number) if event["event"] == "started"]
-        assert [event["world"] for event in started] == [2, 2] and started[1]["epoch"] >= 1
-        assert record.summary()["metrics"] == pytest.approx(reference(cell)[0], rel=1e-3)  # type: ignore[index]
 
 
 def group(process: subprocess.Popen[str]) -> None:
@@ -186,11 +159,13 @@ class TestConnections:
             (shell.root / f"{name}.py").write_text("raise SystemExit('the wrong module')")
         home = shell.root / "home"
         home.mkdir()
+        (shell.workspace.grids / "toy").mkdir(parents=True)
         grid = shell.grid({"head": ["mean", "dies"]}, epochs=1, **BLANK)
+        note(shell.workspace, "toy", [Failure("killed", "ray-0", "", (shell.cells(grid)[1].id,))] * CLASSES["killed"].budget)
         done = ended(start(shell, grid, "", HOME=str(home), TMPDIR=str(temporary), **dict.fromkeys(TOKENS, None)))
         assert (done.status, done.err) == (0, "")
         reports = [json.loads(line) for line in done.out.splitlines()]
-        assert [report["again"] for report in reports if report["event"] == "died"] == [True, True, False]
+        assert [(report["again"], report["deaths"]) for report in reports if report["event"] == "died"] == [(False, 4)]
         assert shell.states(grid) == ["complete", "interrupted"]
         log = next(report["log"] for report in reports if report["event"] == "died")
         assert "faulty_heads.py" in Path(log).read_text(), "where it died"
