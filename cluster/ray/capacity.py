@@ -24,7 +24,7 @@ def check_room(needs: Resources) -> None:
     wanted = _words({"CPU": own["num_cpus"], "GPU": own["num_gpus"], "memory": own.get("memory", 0)})
     has = "; ".join(f"{node['NodeManagerAddress']}: {_words(node['Resources'])}" for node in nodes)
     ranks = f"{needs.ranks} ranks of " if needs.ranks > 1 else ""
-    raise EchoLMError(f"the Ray cluster has no room for {ranks}{wanted}; its nodes are {has}. Ask for less: --threads, --gpus, --ranks")
+    raise EchoLMError(f"the Ray cluster has no room for {ranks}{wanted}; its nodes are {has}. Ask for less: --threads, --gpus, --ranks, --memory-gb")
 
 
 def avoided(addresses: Collection[str], needs: Resources) -> list[str]:

@@ -118,11 +118,17 @@ class TestConnections:
         ({"threads": 64}, r"no room for 64 CPUs; its nodes are [\d.]+: 4 CPUs.*--threads"),
         ({"gpus": 1}, r"no room for 1 CPU, 1 GPU"),
         ({"ranks": 5}, r"no room for 5 ranks of 1 CPU"),
+        ({"memory_gb": 4e6}, r"no room for 1 CPU, 4000000 GB; .*--memory-gb"),
     ])  # fmt: skip
-    def test_what_no_node_has_is_refused(self, engine: Engine, shell: Shell, needs: dict[str, int], message: str) -> None:
+    def test_what_no_node_has_is_refused(self, engine: Engine, shell: Shell, needs: dict[str, float], message: str) -> None:
         """Ray would wait for ever."""
         with pytest.raises(EchoLMError, match=message):
             engine.launch(shell.grid({"head": ["mean"]}, epochs=1, **BLANK), **needs)
+
+    def test_the_command_asks_for_memory_too(self, ray_cluster: str, shell: Shell) -> None:
+        grid = shell.grid({"head": ["mean"]}, epochs=1, **BLANK)
+        done = shell("launch", grid, "--on", "ray", "--ray-address", ray_cluster, "--memory-gb", "4e6")
+        assert done.status == 1 and "no room for 1 CPU, 4000000 GB" in done.err.splitlines()[-1]
 
     @pytest.mark.parametrize(("address", "message"), [
         ("127.0.0.1:1", "no Ray cluster at 127.0.0.1:1: Connection refused"),
