@@ -2,8 +2,9 @@
 
 Ray 2.60 listens on every address of a machine, also for a cluster of one machine (127.0.0.1 is turned into the machine's
 own), and whoever reaches it runs code there. So a cluster of our own always asks for a token, which stands in this process's
-environment, so that nothing is written to the user's home; it has no dashboard. For a cluster that runs, the token is the one that lies beside the address that ``echolm cluster ray-on-slurm``
-wrote, or the user's: RAY_AUTH_TOKEN_PATH, or RAY_AUTH_MODE=token for ~/.ray/auth_token, which Ray sends to no address unasked.
+environment, so that nothing is written to the user's home; it has no dashboard. For a cluster that runs, the token is the one
+that lies beside the address that ``echolm cluster ray-on-slurm`` wrote, or the user's: RAY_AUTH_TOKEN_PATH, or
+RAY_AUTH_MODE=token for ~/.ray/auth_token, which Ray sends to no address unasked.
 """
 
 from __future__ import annotations

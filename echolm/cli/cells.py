@@ -73,9 +73,9 @@ def _scancel(workspace: Workspace, grid: str) -> list[str]:
 @as_json
 @click.pass_obj
 def retry(workspace: Workspace, grid_name: str, where: tuple[str, ...], no_launch: bool, as_json: bool, **how: Any) -> None:
-    """Run failed, cancelled and pruned cells again, and those that were given up.
+    """Run failed, cancelled and pruned cells again.
 
-    They continue from their checkpoints. Options and exit status are those of 'echolm launch'.
+    Cells that were given up run again, too. All continue from their checkpoints. Options and exit status are those of 'echolm launch'.
     """
     from cluster.failures import failures, forgive, given_up
     from cluster.tracebacks import forget
