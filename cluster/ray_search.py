@@ -4,7 +4,7 @@ What counts is still the search's own study and the records of its trials: a tra
 the body that all workers share, and tells it. Ray keeps nothing that the next call needs. Trials that an earlier call
 left are finished first, by ordinary workers as Ray tasks.
 
-``RAY_ADDRESS`` names a cluster; without it, one is started on this machine and stopped at the end.
+Without an address of a cluster, one is started on this machine and stopped at the end.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster.search import Workers
+from grid.plan import Resources
 from grid.search.folder import read_search
 from grid.search.study import Study, Verdict
 from grid.search.trial import finish, judge, prepare_trial, run_trial
@@ -40,33 +42,19 @@ def run_ray(workers: Workers) -> str:
     """See ``cluster.search.start_workers``. ``workers.count`` trials run at once, each on one GPU where there is one."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    import ray
+    from cluster.ray.capacity import capacity, check_room
+    from cluster.ray.connection import connected, worker_variables
 
-    started = not ray.is_initialized()
-    if started:
-        _connect(workers)
-    try:
-        _continue_trials(workers)
-        _tune(workers)
-    except KeyboardInterrupt:
-        return "SIGINT"
-    finally:
-        if started:
-            ray.shutdown()
+    with connected(workers.ray_address, worker_variables(workers.threads), num_cpus=workers.count * workers.threads):
+        needs = Resources(gpus=_gpus(), threads=workers.threads)
+        check_room(needs)
+        workers = replace(workers, count=workers.count or min(capacity(needs), workers.trials))
+        try:
+            _continue_trials(workers)
+            _tune(workers)
+        except KeyboardInterrupt:
+            return "SIGINT"
     return ""
-
-
-def _connect(workers: Workers) -> None:
-    """To the cluster of ``RAY_ADDRESS``, or to one of this machine alone, which needs no token."""
-    import ray
-
-    paths = {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": str(workers.threads)}}
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "runtime_env": paths}
-    if address := os.environ.get("RAY_ADDRESS"):
-        ray.init(address, **quiet)
-        return
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    ray.init("local", num_cpus=workers.count * workers.threads, include_dashboard=False, **quiet)
 
 
 def _continue_trials(workers: Workers) -> None:

@@ -16,7 +16,8 @@ class Workers:
 
     ``devices``: one entry a worker (``cpu``, ``cuda:0``), used in turn, where the place does not choose them itself.
     ``profile``, ``gpus``: the site profile, and GPUs a worker, for SLURM, where ``count`` may be 0: the profile's
-    ``jobs_at_once``. ``again``: workers are submitted though those before them failed.
+    ``jobs_at_once``. ``again``: workers are submitted though those before them failed. ``ray_address``: of a Ray cluster, else
+    RAY_ADDRESS, else one of this machine; on a cluster that runs, ``count`` may be 0: as many as it has room for.
     ``look``: called about once a second while the place waits for workers; returns how many trials have ended.
     """
 
@@ -29,6 +30,7 @@ class Workers:
     profile: Path | None = None
     gpus: int = 0
     again: bool = False
+    ray_address: str | None = None
 
 
 def start_workers(on: str, workers: Workers) -> str:

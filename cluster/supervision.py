@@ -1,6 +1,7 @@
 """What a launch that stays knows of its units: which wait, which of their cells have ended, how often their processes died.
 
-A unit whose process dies waits again; it is given up after ``Limits.restarts`` deaths without a new epoch in between.
+A unit whose process dies waits again. On this machine it is given up after ``Limits.restarts`` deaths without a new epoch in
+between; on Ray, when it is over a budget of ``cluster.failures``.
 The same traceback in three cells stops further units (``cluster.tracebacks``).
 """
 
@@ -64,7 +65,8 @@ class Supervision:
 
     def died(self, unit: Unit, facts: dict[str, Any], within: bool | None = None) -> None:
         """A process of a unit died: it waits again, or is given up. ``facts``: ``status`` or ``how``, and ``log``, for the
-        report. ``within``: whether it may have another try, where this death does not count for ``Limits.restarts``.
+        report. ``within``: whether it may have another try, where this death does not count for ``Limits.restarts``; ``facts``
+        then may say how many ``deaths`` do.
 
         Cells of a cohort that would be given up get one more try, alone.
         """
@@ -74,7 +76,7 @@ class Supervision:
         left = self.left(unit)
         again = within or len(left) > 1
         for cell in left:
-            self._report(Report("died", cell, {**facts, "again": again, "deaths": self._deaths[unit.id]}))
+            self._report(Report("died", cell, {"deaths": self._deaths[unit.id], **facts, "again": again}))
         if left and within:
             self._waiting.appendleft(unit)
         elif again:

@@ -37,7 +37,8 @@ class Resources:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much may run at once: ``slots`` jobs, and how often a unit whose process dies is started again."""
+    """How much may run at once: ``slots`` jobs; ``restarts``: how often a unit whose process on this machine dies is started
+    again (on SLURM and Ray, the budgets of ``cluster.failures`` say it)."""
 
     slots: int = 1
     restarts: int = 2

@@ -59,10 +59,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[str]:
     """The address of a Ray cluster of this machine, with four CPUs, that this process is connected to. It takes a while to
-    start, so there is one for all tests."""
+    start, so there is one for all tests. It asks its nodes every second whether they are there, not every three."""
     import ray
 
     from cluster.ray.connection import connected
 
-    with connected(None, num_cpus=4, num_gpus=0):
+    with connected(None, num_cpus=4, num_gpus=0, _system_config={"health_check_period_ms": 1000}):
         yield ray.get_runtime_context().gcs_address

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from cluster.ray.gang import request
@@ -23,7 +24,15 @@ def check_room(needs: Resources) -> None:
     wanted = _words({"CPU": own["num_cpus"], "GPU": own["num_gpus"], "memory": own.get("memory", 0)})
     has = "; ".join(f"{node['NodeManagerAddress']}: {_words(node['Resources'])}" for node in nodes)
     ranks = f"{needs.ranks} ranks of " if needs.ranks > 1 else ""
-    raise EchoLMError(f"the Ray cluster has no room for {ranks}{wanted}; its nodes are {has}. Ask for less: --threads, --gpus, --ranks")
+    raise EchoLMError(f"the Ray cluster has no room for {ranks}{wanted}; its nodes are {has}. Ask for less: --threads, --gpus, --ranks, --memory-gb")
+
+
+def avoided(addresses: Collection[str], needs: Resources) -> list[str]:
+    """The ids of the nodes at these addresses; none where the others could not run such a job even if they were idle."""
+    nodes = _nodes()
+    bad = [node["NodeID"] for node in nodes if node["NodeManagerAddress"] in addresses]
+    others = [node for node in nodes if node["NodeID"] not in bad]
+    return bad if sum(_ranks(node, needs) for node in others) >= needs.ranks else []
 
 
 def _nodes() -> list[dict[str, Any]]:

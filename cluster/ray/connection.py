@@ -1,8 +1,10 @@
 """A connection to a Ray cluster: one that runs, or one of this machine's own that ends with the connection.
 
-Ray 2.60 asks for a token. A cluster of our own gets one in this process's environment, so that nothing is written to the
-user's home; for a cluster that runs, the token is the one that lies beside the address that ``echolm cluster ray-on-slurm``
-wrote, or the user's: RAY_AUTH_TOKEN_PATH, or RAY_AUTH_MODE=token for ~/.ray/auth_token, which Ray sends to no address unasked.
+Ray 2.60 listens on every address of a machine, also for a cluster of one machine (127.0.0.1 is turned into the machine's
+own), and whoever reaches it runs code there. So a cluster of our own always asks for a token, which stands in this process's
+environment, so that nothing is written to the user's home; it has no dashboard. For a cluster that runs, the token is the one
+that lies beside the address that ``echolm cluster ray-on-slurm`` wrote, or the user's: RAY_AUTH_TOKEN_PATH, or
+RAY_AUTH_MODE=token for ~/.ray/auth_token, which Ray sends to no address unasked.
 """
 
 from __future__ import annotations
@@ -25,9 +27,10 @@ TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
 @contextlib.contextmanager
-def connected(address: str | None, **own: Any) -> Iterator[None]:
+def connected(address: str | None, variables: dict[str, str] | None = None, **own: Any) -> Iterator[None]:
     """Ray is there in the block. Where this process is connected already, that connection is used and left as it is.
-    ``own``: what ``ray.init`` is told of a cluster of this machine, ``num_cpus`` and the like.
+    ``variables``: of the workers' environment; ``own``: what ``ray.init`` is told of a cluster of this machine, ``num_cpus``
+    and the like.
 
     EchoLMError when there is no cluster at the address, or it does not let us in.
     """
@@ -36,14 +39,22 @@ def connected(address: str | None, **own: Any) -> Iterator[None]:
         yield
         return
     address = address or os.environ.get("RAY_ADDRESS") or None
-    with _foreign(address) if address else _own(own):
+    environment = {"runtime_env": {"env_vars": variables}} if variables else {}
+    with _foreign(address, environment) if address else _own({**own, **environment}):
         yield
+
+
+def worker_variables(threads: int) -> dict[str, str]:
+    """The workers' environment: this process's modules, plugins and weights."""
+    own = {name: value for name, value in os.environ.items() if name.startswith("ECHOLM_")}
+    return {**own, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
 
 
 @contextlib.contextmanager
 def _own(options: dict[str, Any]) -> Iterator[None]:
     """A cluster of this machine."""
-    if not any(name in os.environ for name in ("RAY_AUTH_MODE", *TOKENS)):
+    os.environ.pop("RAY_AUTH_MODE", None)  # unset, Ray turns tokens on; what is set is not read again after Ray's import
+    if not any(name in os.environ for name in TOKENS):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # for the life of this process: Ray keeps the first one it sees
     with _folder() as folder, _initialised("local", include_dashboard=False, _temp_dir=folder, **options):
         yield
@@ -61,7 +72,7 @@ def _folder() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _foreign(address: str) -> Iterator[None]:
+def _foreign(address: str, options: dict[str, Any]) -> Iterator[None]:
     """A cluster that runs."""
     where = read_address(Path(address)) if Path(address).exists() else {"address": address}
     _check(where["address"])
@@ -70,7 +81,7 @@ def _foreign(address: str) -> Iterator[None]:
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
     if token or any(name in os.environ for name in TOKENS):
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # read when Ray is imported
-    with _joined(where["address"]), _initialised(where["address"]):
+    with _joined(where["address"]), _initialised(where["address"], **options):
         yield
 
 

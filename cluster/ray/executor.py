@@ -1,20 +1,18 @@
 """The Ray executor: units in processes that Ray places, on a cluster or on this machine; it returns when all have ended.
 
-A process that dies costs its unit one attempt, as on this machine alone (``cluster.supervision``). Where a node's memory ran
-out, the unit is tried again with half the micro-batch. SIGINT or SIGTERM stops the runs at their next optimiser step, with
-checkpoints; a second one kills them. When the launcher is killed, Ray ends its workers.
+A process that is lost costs its unit one attempt; classes, budgets and remedies are those of ``cluster.failures``, as on
+SLURM. SIGINT or SIGTERM stops the runs at their next optimiser step, with checkpoints; a second one kills them. When the
+launcher is killed, Ray ends its workers.
 """
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cluster.ray.capacity import capacity, check_room
-from cluster.ray.connection import connected
+from cluster.ray.connection import connected, worker_variables
 from cluster.ray.pool import Pool
 from cluster.supervision import Supervision
 from echolm.liveness import HEARTBEAT_S, PATIENCE_S
@@ -48,7 +46,7 @@ class RayExecutor:
             slots = limits.slots or capacity(needs)
             units = Supervision(job, limits, report)
             times = {"patience_s": self.patience_s, "heartbeat_s": self.heartbeat_s}
-            pool = Pool(units, Limits(slots, limits.restarts), report, times, self._variables(needs.threads))
+            pool = Pool(units, slots, report, times, {**worker_variables(needs.threads), **self.environment})
             before = {number: signal.signal(number, pool.note) for number in (signal.SIGINT, signal.SIGTERM)}
             try:
                 pool.run()
@@ -58,9 +56,3 @@ class RayExecutor:
                     signal.signal(number, handler)
                 self.stopped, self.halted = pool.stopped, units.halted
         return pool.started
-
-    def _variables(self, threads: int) -> dict[str, str]:
-        """The workers' environment: this process's modules, plugins and weights."""
-        own = {name: value for name, value in os.environ.items() if name.startswith("ECHOLM_")}
-        path = os.pathsep.join(entry for entry in sys.path if entry)
-        return {**own, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": path, **self.environment}

@@ -8,38 +8,42 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from cluster.ray.deaths import Death, classify
+from cluster.ray.deaths import Death, classify, classify_start
 from cluster.ray.worker import Place, Rank, Settings
 from grid.plan import Report, Resources, Unit
 
 GRACE_S = 10.0
 """Seconds that the ranks have to stop by themselves when one of them is lost."""
+NODE = "ray.io/node-id"
+"""The label with which Ray names a node."""
 
 
 class Gang:
-    """Waits for Ray to place it, then trains one unit after another."""
+    """Waits for Ray to place it, then trains one unit after another. ``avoid``: ids of nodes that are taken only when no other
+    has room (several ranks: never)."""
 
-    def __init__(self, settings: Settings, needs: Resources, environment: dict[str, str]) -> None:
+    def __init__(self, settings: Settings, needs: Resources, environment: dict[str, str], avoid: Sequence[str] = ()) -> None:
         import ray
 
         self.unit: Unit | None = None
         self.ready = False
-        self.false_start = ""
-        """Why it did not become ready, in words."""
         self.settings = settings
         self.death: Death | None = None
+        """What ended it, in its unit or before it was ready."""
         self.stopped = ""
         """What interrupted the unit, by the ranks' own words."""
         self._deadline = 0.0
         self._where: list[dict[str, Any]] = []
         self._streams: dict[Any, int] = {}
         """What is waited for -> the rank that it is to come from."""
-        self._group = _place(needs)
+        self._asked: set[Any] = set()
+        """Of these, what ranks are to answer that Ray cannot reach."""
+        self._group = _place(needs, avoid)
         actor = ray.remote(Rank)
         options = {**request(needs), "max_concurrency": 3, "runtime_env": {"env_vars": environment}}
-        logs = [settings.log.with_suffix(f".{rank}.log") if rank else settings.log for rank in range(needs.ranks)]
+        self._logs = [settings.log.with_suffix(f".{rank}.log") if rank else settings.log for rank in range(needs.ranks)]
         self._actors = [
-            actor.options(**options, **_bundle(self._group, rank)).remote(replace(settings, log=log)) for rank, log in enumerate(logs)
+            actor.options(**options, **_bundle(self._group, rank, avoid)).remote(replace(settings, log=log)) for rank, log in enumerate(self._logs)
         ]
         self._starts = {member.ready.remote(): rank for rank, member in enumerate(self._actors)}
         self._found: dict[int, dict[str, Any]] = {}
@@ -54,6 +58,11 @@ class Gang:
         """Its processes: node address and process id."""
         return [f"{found['host']}:{found['pid']}" for found in self._where]
 
+    @property
+    def hosts(self) -> list[str]:
+        """The node address of each rank."""
+        return [found["host"] for found in self._where]
+
     def waits_for(self) -> list[Any]:
         """What Ray is to be asked for: reports of its ranks, or that they have started."""
         return [*self._streams] if self.ready else [*self._starts]
@@ -67,6 +76,8 @@ class Gang:
         if world > 1:
             try:
                 host, port = ray.get(self._actors[0].open.remote(world))
+            except ray.exceptions.ActorUnavailableError:
+                return self._ask(0)
             except ray.exceptions.RayError as error:
                 return self._lose(0, error)
         before: Counter[str] = Counter()
@@ -88,7 +99,7 @@ class Gang:
             del self._streams[item]
         except ray.exceptions.ActorUnavailableError:
             del self._streams[item]
-            self._streams[self._actors[rank].over.remote()] = rank  # Ray answers when it knows what became of it
+            self._ask(rank)
         except ray.exceptions.RayError as error:
             del self._streams[item]
             self._lose(rank, error)
@@ -106,8 +117,9 @@ class Gang:
             actor.stop.remote()
 
     def hurry(self) -> None:
-        """End ranks that have not stopped a while after one was lost."""
-        if self._streams and self._deadline and time.monotonic() > self._deadline:
+        """End ranks that have not stopped a while after one was lost. One that Ray cannot reach is waited for: what it died of
+        is what the unit died of."""
+        if self._streams and self._deadline and time.monotonic() > self._deadline and not self._asked & self._streams.keys():
             self.kill()
 
     def kill(self) -> None:
@@ -127,17 +139,23 @@ class Gang:
         try:
             self._found[rank] = ray.get(item)
         except ray.exceptions.RayError as error:
-            self.false_start = str(error)
-        if not self._starts and not self.false_start:
+            self.death = self.death or replace(classify_start(error), log=self._logs[rank])
+        if not self._starts and not self.death:
             self._where, self.ready = [self._found[rank] for rank in sorted(self._found)], True
+
+    def _ask(self, rank: int) -> None:
+        """Ask a rank that Ray cannot reach: Ray answers when it knows what became of it."""
+        again = self._actors[rank].over.remote()
+        self._streams[again] = rank
+        self._asked.add(again)
 
     def _lose(self, rank: int, error: Exception) -> None:
         """A rank is gone. What the first one died of is what the gang died of."""
         import ray
 
         found = self._where[rank]
-        alive = any(node["NodeID"] == found["node"] and node["Alive"] for node in ray.nodes())
-        self.death = self.death or classify(error, found["host"], alive)
+        node = next((node for node in ray.nodes() if node["NodeID"] == found["node"]), None)
+        self.death = self.death or replace(classify(error, found["host"], node), log=self._logs[rank])
         self._deadline = self._deadline or time.monotonic() + GRACE_S
 
 
@@ -147,7 +165,7 @@ def request(needs: Resources) -> dict[str, Any]:
     return {"num_cpus": needs.threads, "num_gpus": needs.gpus / needs.ranks, **memory}
 
 
-def _place(needs: Resources) -> Any:
+def _place(needs: Resources, avoid: Sequence[str]) -> Any:
     """A placement group with one bundle a rank; None for a single rank."""
     if needs.ranks == 1:
         return None
@@ -155,13 +173,19 @@ def _place(needs: Resources) -> Any:
 
     own = request(needs)
     bundle = {"CPU": own["num_cpus"], "GPU": own["num_gpus"], "memory": own.get("memory", 0)}
-    return ray.util.placement_group([{key: value for key, value in bundle.items() if value}] * needs.ranks, strategy="PACK")
+    bundles = [{key: value for key, value in bundle.items() if value}] * needs.ranks
+    others = [_label("!in", avoid)] * needs.ranks if avoid else None
+    return ray.util.placement_group(bundles, strategy="PACK", bundle_label_selector=others)
 
 
-def _bundle(group: Any, rank: int) -> dict[str, Any]:
-    """The option that puts a rank into its bundle."""
+def _bundle(group: Any, rank: int, avoid: Sequence[str]) -> dict[str, Any]:
+    """The options that put a rank into its bundle; without bundles, onto another node than those to avoid, or onto one of them."""
     if group is None:
-        return {}
+        return {"label_selector": _label("!in", avoid), "fallback_strategy": [{"label_selector": _label("in", avoid)}]} if avoid else {}
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
     return {"scheduling_strategy": PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank)}
+
+
+def _label(word: str, nodes: Sequence[str]) -> dict[str, str]:
+    return {NODE: f"{word}({', '.join(nodes)})"}

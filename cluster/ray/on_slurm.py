@@ -54,7 +54,7 @@ def script(folder: Path, profile: Profile, wanted: Allocation) -> str:
     memory = int(has.memory_gb_per_node * 1024 * wanted.cpus / has.cpus_per_node)  # the CPUs' share of the node's
     options = {
         "job-name": "echolm-ray", "comment": folder.name, "partition": profile.partition, "account": profile.account, "qos": profile.qos,
-        "constraint": profile.constraint, "exclude": ",".join(profile.exclude), "nodes": wanted.nodes, "ntasks-per-node": 1,
+        "wckey": profile.wckey, "constraint": profile.constraint, "exclude": ",".join(profile.exclude), "nodes": wanted.nodes, "ntasks-per-node": 1,
         "cpus-per-task": wanted.cpus, "mem": f"{memory}M", "time": wanted.minutes,
         "chdir": folder, "output": folder / "log", "export": "ALL", "no-requeue": True, **dict([gpus] if gpus else []), **profile.extra,
     }  # fmt: skip

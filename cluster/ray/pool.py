@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import signal
-from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from cluster.failures import CLASSES, Failure, counted, failures, micro_batches, note
+from cluster.failures import CLASSES
+from cluster.ray.capacity import avoided
 from cluster.ray.deaths import Death, last_line
 from cluster.ray.gang import Gang
+from cluster.ray.ledger import Ledger
 from cluster.ray.worker import Settings
 from cluster.supervision import Supervision
 from echolm.errors import EchoLMError
-from echolm.record import find_records
-from echolm.workspace import Workspace
-from grid.plan import Limits, Report, Unit, launched_config
+from grid.plan import Report, Unit
 
 POLL_S = 0.2
 
@@ -26,16 +24,16 @@ class Pool:
     """Gives waiting units to gangs as Ray places them, until none waits and none runs."""
 
     def __init__(
-        self, units: Supervision, limits: Limits, report: Callable[[Report], None], times: dict[str, float], environment: dict[str, str]
+        self, units: Supervision, slots: int, report: Callable[[Report], None], times: dict[str, float], environment: dict[str, str]
     ) -> None:
-        self._units, self._job, self._limits, self._report, self._times = units, units.job, limits, report, times
+        self._units, self._job, self._slots, self._report, self._times = units, units.job, slots, report, times
         self._environment = environment
-        self._workspace = Workspace(units.job.workspace)
-        self._false_starts: Counter[int] = Counter()
+        self._ledger = Ledger(units.job)
+        self._false_starts: list[Death] = []
+        """Since a gang was ready."""
         self._gangs: dict[int, Gang] = {}
         self._signals: list[str] = []
         self._obeyed = 0
-        self._last = "", Path()
         self.started: list[str] = []
 
     @property
@@ -48,15 +46,15 @@ class Pool:
         self._signals.append(signal.Signals(number).name)
 
     def run(self) -> None:
-        """Until no unit waits and no gang has one. EchoLMError: gangs end before they are ready, in every slot."""
+        """Until no unit waits and no gang has one. EchoLMError: gangs end before they are ready, again and again."""
         self._assign()
         while self._busy() or (self._units.waits and self._gangs):
             self._look()
             self._obey()
             self._assign()
-        if self._units.waits:
-            why, log = self._last
-            raise EchoLMError(f"no worker starts: {last_line(why)}; see {log}")
+        if self._units.waits and self._false_starts:
+            last = self._false_starts[-1]
+            raise EchoLMError(f"no worker starts: {last_line(last.evidence)}; see {last.log}")
 
     def close(self) -> None:
         """End all gangs. One that has a unit (after an error of the launcher) stops with checkpoints."""
@@ -74,25 +72,26 @@ class Pool:
     def _assign(self) -> None:
         """Give waiting units to gangs that are ready, and ask Ray for more gangs while there are units for them."""
         starting = sum(not gang.ready for gang in self._gangs.values())
-        for slot in range(self._limits.slots):
+        for slot in range(self._slots):
             if not self._units.waits or self._signals:
                 return
             gang = self._gangs.get(slot)
             if gang and gang.ready and gang.unit is None:
                 self._give(gang, self._units.next())
-            elif gang is None and starting < self._units.waits and self._false_starts[slot] <= self._limits.restarts:
+            elif gang is None and starting < self._units.waits and len(self._false_starts) <= CLASSES["launch"].budget:
                 self._gangs[slot] = self._gang(slot)
                 starting += 1
 
     def _give(self, gang: Gang, unit: Unit) -> None:
         cells = self._units.left(unit)
-        gang.give(unit, cells, self._micro_batch(cells))
+        gang.give(unit, cells, self._ledger.micro_batch(cells))
 
     def _gang(self, slot: int) -> Gang:
         job, needs = self._job, self._job.resources
         log = job.workspace / "grids" / job.grid / "workers" / f"ray-{slot}.log"
         device = "cuda" if needs.gpus else "cpu"
-        return Gang(Settings(job.workspace, job.grid, device, needs.threads, self._times, log), needs, self._environment)
+        settings = Settings(job.workspace, job.grid, device, needs.threads, self._times, log)
+        return Gang(settings, needs, self._environment, avoided(self._ledger.bad_nodes(), needs))
 
     def _look(self) -> None:
         """Wait a moment for news and take all that is there."""
@@ -113,13 +112,14 @@ class Pool:
             return  # another of its ranks has ended it just now
         was = gang.ready
         gang.hear(item, lambda report: self._pass_on(gang, report))
-        if gang.false_start:
-            self._false_starts[slot] += 1
-            self._last = gang.false_start, gang.settings.log
-            self._drop(slot)
-        elif gang.ready and not was:
-            self._false_starts[slot] = 0
+        if gang.ready and not was:
+            self._false_starts.clear()
             self.started += gang.names
+        elif not gang.ready and gang.death:
+            self._drop(slot)
+            self._ledger.note(gang.death)
+            if gang.death.kind in ("launch", "out-of-memory"):
+                self._false_starts.append(gang.death)
 
     def _pass_on(self, gang: Gang, report: Report) -> None:
         assert gang.unit
@@ -134,37 +134,25 @@ class Pool:
             return
         self._drop(slot)
         if not self._signals:
-            death = gang.death or Death("killed", f"stopped ({gang.stopped})", gang.stopped)
-            within = self._make_smaller(unit, death, gang.names[0]) if death.kind == "out-of-memory" else None
-            self._units.died(unit, {"status": 1, "how": death.how, "log": str(gang.settings.log)}, within)
+            self._bury(unit, gang.death or Death("killed", f"stopped ({gang.stopped})", gang.stopped, gang.hosts[0], gang.settings.log))
+
+    def _bury(self, unit: Unit, death: Death) -> None:
+        """Write down what a unit's gang died of. The unit waits again, or is over its budget."""
+        cells = self._units.left(unit)
+        self._ledger.note(death, cells)
+        if death.kind in ("node-failure", "preempted"):  # idle gangs went with it, and what waits for it may wait for ever
+            for slot in [slot for slot, gang in self._gangs.items() if not gang.unit and (not gang.ready or death.host in gang.hosts)]:
+                self._drop(slot)
+        within = self._ledger.within(cells)
+        if within and death.kind == "out-of-memory":
+            size = self._ledger.micro_batch(cells)
+            for cell in cells:
+                self._report(Report("smaller", cell, {"micro_batch": size}))
+        facts = {"status": 1, "how": death.how, "log": str(death.log), "deaths": self._ledger.times(cells, death.kind)}
+        self._units.died(unit, facts, within)
 
     def _drop(self, slot: int) -> None:
         self._gangs.pop(slot).kill()
-
-    def _make_smaller(self, unit: Unit, death: Death, name: str) -> bool:
-        """Write down that a unit's node ran out of memory; whether it may try again, with half the micro-batch."""
-        cells = tuple(self._units.left(unit))
-        if not cells:
-            return True
-        place = min((record.place() for cell in cells for record in find_records(self._workspace.runs, cell)[:1]), default=(0, 0))
-        note(self._workspace, self._job.grid, [Failure(death.kind, f"ray {name}", "", cells, name.partition(":")[0], death.evidence[:2000], place)])
-        counts = counted(failures(self._workspace, self._job.grid))
-        if any(counts[cell][death.kind] > CLASSES[death.kind].budget for cell in cells):
-            return False
-        size = self._micro_batch(cells)
-        for cell in cells:
-            self._report(Report("smaller", cell, {"micro_batch": size}))
-        return True
-
-    def _micro_batch(self, cells: tuple[str, ...] | list[str]) -> int | None:
-        """The micro-batch of a unit: what was asked for, halved for each time that a node's memory ran out with it."""
-        found, needs = failures(self._workspace, self._job.grid), self._job.resources
-        sizes = []
-        for cell in cells:
-            share = -(-launched_config(self._workspace, self._job.grid, cell).batch_size // needs.ranks)
-            sizes.append(micro_batches(found, share, cell, needs.micro_batch))
-        known = [size for size in sizes if size is not None]
-        return min(known) if known else None
 
     def _obey(self) -> None:
         """Act on signals since the last call: the first asks for checkpoints, the next kills."""

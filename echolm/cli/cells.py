@@ -75,17 +75,21 @@ def _scancel(workspace: Workspace, grid: str) -> list[str]:
 def retry(workspace: Workspace, grid_name: str, where: tuple[str, ...], no_launch: bool, as_json: bool, **how: Any) -> None:
     """Run failed, cancelled and pruned cells again.
 
-    They continue from their checkpoints. Options and exit status are those of 'echolm launch'.
+    Cells that were given up run again, too. All continue from their checkpoints. Options and exit status are those of 'echolm launch'.
     """
-    from cluster.failures import forgive
+    from cluster.failures import failures, forgive, given_up
     from cluster.tracebacks import forget
+    from grid.plan import to_run
 
     chosen = How(**how)
     chosen.check()
     grid, standings = _survey(workspace, grid_name, where)
-    again = _in_states(standings, "failed", "cancelled", "pruned")
-    for standing in again:
+    lost = given_up(failures(workspace, grid.name))
+    ended = _in_states(standings, "failed", "cancelled", "pruned")
+    for standing in ended:
         _release(workspace, standing)
+    wanted = {s.cell.id for s in ended} | {s.cell.id for s in standings if s.cell.id in lost and to_run(s)}
+    again = [s for s in standings if s.cell.id in wanted]
     left = [s.cell.id for s in standings if s.state.name != "complete"]
     forgive(workspace, grid.name, left)
     forget(workspace, grid.name, left)

@@ -37,7 +37,7 @@ def show(
     for line in forecast.lines(datetime.now()):
         click.echo(line)
     click.echo(f"{grid.name}: {counts(standings)}; would submit {counted(plan.cells, 'cell')}" + (f"; {len(plan.covered)} in jobs" if plan.covered else ""))
-    tell([*blocked(standings), *hindrances(grid_name, plan.stop, plan.given_up, slurm=True)])
+    tell([*blocked(standings), *hindrances(grid_name, plan.stop, plan.given_up, on="slurm")])
 
 
 def _array(job: Job, profile: Profile, at_once: int, exclude: tuple[str, ...]) -> tuple[int, str]:

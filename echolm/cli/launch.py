@@ -55,7 +55,7 @@ def launch(workspace: Workspace, grid_name: str, where: tuple[str, ...], dry_run
     if dry_run and chosen.on == "slurm":
         return submit.dry_run(workspace, grid_name, grid, cells, chosen.request(), as_json)
     if dry_run:
-        return _print_plan(workspace, grid_name, grid, survey(cells, workspace), as_json)
+        return _print_plan(workspace, grid_name, grid, survey(cells, workspace), chosen.on, as_json)
     sys.exit(run_cells(workspace, grid_name, grid, cells, chosen, {} if as_json else None))
 
 
@@ -74,24 +74,41 @@ def _run_here(workspace: Workspace, grid_name: str, grid: Grid, cells: list[Cell
     from grid.plan import save_cells, survey, to_run, units
 
     before = survey(cells, workspace)
-    todo = [s for s in before if to_run(s) and s.run]
+    lost = _given_up(workspace, grid.name, before, how.on)
+    todo = [s for s in before if to_run(s) and s.run and s.cell.id not in lost]
     save_cells(grid, workspace)
     tell(blocked(before))
     planned = units(todo)
     click.echo(f"{grid.name}: {counts(before)}; running {len(todo)} in {counted(len(planned), 'unit')}", err=facts is not None)
     stopped, halted = _execute(workspace, grid.name, planned, [s.cell for s in todo], how) if planned else ("", "")
     after = survey(cells, workspace)
+    lost = _given_up(workspace, grid.name, after, how.on)
     collected = stopped or how.no_collect or _collect(grid.name, after, quiet=facts is not None)
     if facts is None:
         click.echo(f"{grid.name}: {counts(after)}")
     else:
-        print_json({"grid": grid.name, **facts, "states": states(after), "stopped": stopped or halted or None})
+        print_json({"grid": grid.name, **facts, "states": states(after), **_lost(lost, how.on), "stopped": stopped or halted or None})
     tell([f"stopped by {stopped}; checkpoints are written"] if stopped else [])
-    tell([halted] if halted else [])
-    tell(remedies(grid_name, after, launching=True))
+    on = how.on if how.on == "ray" else ""
+    why = hindrances(grid_name, "", lost, on=on)
+    tell([*([halted] if halted else []), *why, *remedies(grid_name, after, launching=True, on=on, but=lost, retry_said=bool(why))])
     if stopped:
         return 128 + Signals[stopped]
     return 0 if collected and all(s.state.name == "complete" for s in after) else 1
+
+
+def _given_up(workspace: Workspace, grid: str, standings: Sequence[Standing], on: str) -> dict[str, str]:
+    """Cells that a launch on Ray does not start, since their processes were lost too often -> why."""
+    from cluster.failures import failures, given_up
+    from grid.plan import to_run
+
+    waiting = {s.cell.id for s in standings if to_run(s)} if on == "ray" else set()
+    return {cell: why for cell, why in given_up(failures(workspace, grid)).items() if cell in waiting} if waiting else {}
+
+
+def _lost(given_up: dict[str, str], on: str) -> dict[str, dict[str, str]]:
+    """The entry of JSON documents about a launch on Ray."""
+    return {"given_up": given_up} if on == "ray" else {}
 
 
 def _execute(workspace: Workspace, grid: str, planned: list[Unit], cells: list[Cell], how: How) -> tuple[str, str]:
@@ -111,7 +128,8 @@ def _execute(workspace: Workspace, grid: str, planned: list[Unit], cells: list[C
         devices = _devices()
         executor = LocalExecutor(devices)
         slots = how.slots or (len(devices) if devices != ["cpu"] else max(1, len(os.sched_getaffinity(0)) // threads))
-    needs = Resources(gpus=how.gpus if how.on == "ray" else 0, ranks=ranks, threads=threads, micro_batch=how.micro_batch)
+    gpus = how.gpus if how.on == "ray" else 0
+    needs = Resources(gpus=gpus, ranks=ranks, threads=threads, memory_gb=how.memory_gb, micro_batch=how.micro_batch)
     with contextlib.closing(Progress(cells)) as progress:
         executor.launch(Job(workspace.root, grid, tuple(planned), needs), Limits(slots), progress)
     return executor.stopped, executor.halted
@@ -195,22 +213,24 @@ def _how(status: int) -> str:
     return f"killed by {Signals(-status).name}" if -status in set(Signals) else f"killed by signal {-status}"
 
 
-def _print_plan(workspace: Workspace, grid_name: str, grid: Grid, standings: list[Standing], as_json: bool) -> None:
+def _print_plan(workspace: Workspace, grid_name: str, grid: Grid, standings: list[Standing], on: str, as_json: bool) -> None:
     """The plan of a dry run: what would run if no data and weights were missing."""
     from cluster.tracebacks import stops
     from grid.plan import to_run, units
 
     stop = stops(workspace, grid.name)
-    todo = [] if stop else [s for s in standings if to_run(s)]
+    lost = _given_up(workspace, grid.name, standings, on)
+    todo = [] if stop else [s for s in standings if to_run(s) and s.cell.id not in lost]
     planned = units(todo)
     missing = blocked([s for s in standings if to_run(s)])
     if as_json:
         return print_json({
-            "grid": grid.name, "states": states(standings), "units": [list(unit.cells) for unit in planned], "blocked": missing, "stopped": stop or None,
+            "grid": grid.name, "states": states(standings), "units": [list(unit.cells) for unit in planned], "blocked": missing,
+            **_lost(lost, on), "stopped": stop or None,
         })  # fmt: skip
     by_id = {s.cell.id: s for s in todo}
     print_table(["unit", "cell", "state", "labels"], [
         (number, id, by_id[id].state.name, labels(by_id[id].cell)) for number, unit in enumerate(planned) for id in unit.cells
     ])  # fmt: skip
     click.echo(f"{grid.name}: {counts(standings)}; would run {len(todo)} in {counted(len(planned), 'unit')}")
-    tell([*missing, *hindrances(grid_name, stop, {})])
+    tell([*missing, *hindrances(grid_name, stop, lost, on=on if on == "ray" else "")])

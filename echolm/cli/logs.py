@@ -77,6 +77,9 @@ def _jobs(workspace: Workspace, cell: str) -> list[dict[str, Any]]:
     found = []
     for file in sorted(workspace.grids.glob("*/failures.jsonl")):
         for line in read_lines(file, "job"):
+            if not line["batch"]:  # Ray's
+                found += [{**line, "logs": str(file.parent / "workers")}] if cell in line["cells"] else []
+                continue
             batch = file.parent / "jobs" / str(line["batch"]) / "batch.json"
             own = cell in line["cells"] or (not line["cells"] and batch.exists() and any(cell in unit for unit in read_json(batch)["units"]))
             found += [{**line, "logs": str(batch.with_name("logs"))}] if own else []

@@ -36,10 +36,12 @@ SHOWN = 20
 @click.argument("space")
 @click.option("--trials", type=click.IntRange(1), help="How many trials in all; those of earlier commands count.")
 @click.option("--on", "where_to", type=click.Choice(["local", "slurm", "ray"]), default="local", show_default=True, help="Where trials run.")
-@click.option("--workers", type=click.IntRange(1), help="Trials at once.  [default: one per GPU here, else the CPUs divided by --threads; slurm: the profile's jobs_at_once]")
+@click.option("--workers", type=click.IntRange(1), help="Trials at once.  [default: one per GPU here, else the CPUs divided by --threads; slurm: the profile's jobs_at_once; a Ray cluster: as many as it has room for]")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of a worker.  [default: 1; slurm: the profile's cpus_per_task]")
 @click.option("--profile", type=click.Path(exists=True, dir_okay=False, path_type=Path), envvar="ECHOLM_PROFILE", show_envvar=True,
               help="slurm: the site profile.")  # fmt: skip
+@click.option("--ray-address", metavar="ADDRESS",
+              help="ray: a cluster, as host:port or the file that ray-on-slurm wrote.  [default: RAY_ADDRESS, else one of this machine]")
 @click.option("--gpus", type=click.IntRange(0, 1), default=0, show_default=True, help="slurm: GPUs of each worker.")
 @click.option("--retry", is_flag=True, help="slurm: submit workers though those before them failed.")
 @click.option("--show", is_flag=True, help="Run nothing: print what was found so far, also while the search runs.")
@@ -49,7 +51,7 @@ SHOWN = 20
 @click.pass_obj
 def search(
     workspace: Workspace, space: str, trials: int | None, where_to: str, workers: int | None, threads: int | None, profile: Path | None,
-    gpus: int, retry: bool, show: bool, grid_file: Path | None, as_json: bool,
+    ray_address: str | None, gpus: int, retry: bool, show: bool, grid_file: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Search the free fields of a run by its validation metric.
 
@@ -71,8 +73,8 @@ def search(
     elif trials is None:
         raise click.UsageError("--trials says how many trials in all; or --show to print what was found so far")
     else:
-        refuse_elsewhere(where_to, {"profile": ("slurm",), "gpus": ("slurm",), "retry": ("slurm",)})
-        place = {"on": where_to, "count": workers, "threads": threads, "profile": profile, "gpus": gpus, "again": retry}
+        refuse_elsewhere(where_to, {"profile": ("slurm",), "gpus": ("slurm",), "retry": ("slurm",), "ray_address": ("ray",)})
+        place = {"on": where_to, "count": workers, "threads": threads, "profile": profile, "gpus": gpus, "again": retry, "ray": ray_address}
         folder, stopped = _run(workspace, space, trials, place, quiet=as_json)
     study = Study(read_search(folder), folder)
     status = _print(space, study, folder, grid_file, stopped, as_json)
@@ -96,11 +98,13 @@ def _run(workspace: Workspace, space: str, trials: int, place: dict[str, Any], q
     folder = start_search(found, workspace)
     progress = Progress(Study(found, folder, make=True), folder, trials)
     devices = _devices()
-    here = 0 if place["on"] == "slurm" else (len(devices) if devices != ["cpu"] else max(1, len(os.sched_getaffinity(0)) // threads))
+    elsewhere = place["on"] == "slurm" or (place["on"] == "ray" and (place["ray"] or os.environ.get("RAY_ADDRESS")))
+    here = 0 if elsewhere else (len(devices) if devices != ["cpu"] else max(1, len(os.sched_getaffinity(0)) // threads))
     if progress.left:
         click.echo(f"{found.name}: {found.metric.direction} {found.metric.name} of validation; {progress.left}", err=quiet)
         asked = Workers(
             folder, trials, min(place["count"] or here, trials), threads, tuple(devices), progress, place["profile"], place["gpus"], place["again"],
+            place["ray"],
         )  # fmt: skip
         stopped = start_workers(place["on"], asked)
         return folder, stopped

@@ -94,16 +94,16 @@ def blocked(standings: Sequence[Standing]) -> list[str]:
 
 
 def remedies(
-    grid: str, standings: Sequence[Standing], *, launching: bool = False, slurm: bool = False, but: Collection[str] = (), retry_said: bool = False,
+    grid: str, standings: Sequence[Standing], *, launching: bool = False, on: str = "", but: Collection[str] = (), retry_said: bool = False,
 ) -> list[str]:  # fmt: skip
-    """Lines that say what to type about cells that are not complete. ``launching``: at the end of a launch; ``slurm``: the
-    grid is run there; ``but``: cells that a launch would not start, since jobs have them or they are given up;
+    """Lines that say what to type about cells that are not complete. ``launching``: at the end of a launch; ``on``:
+    where the grid is run, '' for here; ``but``: cells that a launch would not start, since jobs have them or they are given up;
     ``retry_said``: ``hindrances`` has said it."""
     ids: dict[str, list[str]] = {}
     for standing in standings:
         if not (standing.problem and standing.state.name == "pending"):
             ids.setdefault(standing.state.name, []).append(standing.cell.id)
-    on = ("--on", "slurm") if slurm else ()
+    where = _where(on)
     lines = []
     if launching and "running" in ids:
         lines.append(f"{counted(len(ids['running']), 'cell')} still running elsewhere ({_some(ids['running'])}); look: {typed('status', grid)}")
@@ -111,26 +111,30 @@ def remedies(
         lines.append(f"why a cell failed: {typed('logs', ids['failed'][0][:8])}")
     again = [name for name in ("failed", "cancelled", "pruned") if name in ids]
     if again and not retry_said:
-        lines.append(f"to run {' and '.join(again)} cells again: {typed('retry', grid, *on)}")
+        lines.append(f"to run {' and '.join(again)} cells again: {typed('retry', grid, *where)}")
     if set(ids.get("interrupted", []) + ids.get("pending", [])) - set(but):
-        lines.append(f"to run the rest: {typed('launch', grid, *on)}")
+        lines.append(f"to run the rest: {typed('launch', grid, *where)}")
     return lines
 
 
-def hindrances(grid: str, stop: str, given_up: Mapping[str, str], *, slurm: bool = False) -> list[str]:
+def hindrances(grid: str, stop: str, given_up: Mapping[str, str], *, on: str = "") -> list[str]:
     """Why cells are not started any more, and what to type when that is mended. ``stop``: the sentence that stops all of
-    them, or ''; ``given_up``: cell -> why."""
+    them, or ''; ``given_up``: cell -> why; ``on``: where the grid is run, '' for here."""
     lines = [stop] if stop else []
     lines += [f"cell {cell[:8]} is given up: {reason}" for cell, reason in list(given_up.items())[:GIVEN_UP]]
     if len(given_up) > GIVEN_UP:
         lines.append(f"... and {counted(len(given_up) - GIVEN_UP, 'cell')} more; --json lists them")
-    return [*lines, f"when the cause is mended: {typed('retry', grid, *(('--on', 'slurm') if slurm else ()))}"] if lines else []
+    return [*lines, f"when the cause is mended: {typed('retry', grid, *_where(on))}"] if lines else []
 
 
 def tell(lines: Sequence[str]) -> None:
     """Lines for the person at the keyboard, on standard error."""
     for line in lines:
         click.echo(line, err=True)
+
+
+def _where(on: str) -> tuple[str, ...]:
+    return ("--on", on) if on else ()
 
 
 def _some(ids: Sequence[str]) -> str:

@@ -60,9 +60,10 @@ def status(workspace: Workspace, grid_name: str, where: tuple[str, ...], show_al
             break
         time.sleep(every)
     if not as_json:
-        why = hindrances(grid_name, look.stop, look.given_up, slurm=look.slurm)
+        on = "slurm" if look.slurm else ""
+        why = hindrances(grid_name, look.stop, look.given_up, on=on)
         but = {s.cell.id for s in standings if look.stop or s.cell.id in look.covered or s.cell.id in look.given_up}
-        tell([*blocked(standings), *why, *remedies(grid_name, standings, slurm=look.slurm, but=but, retry_said=bool(why))])
+        tell([*blocked(standings), *why, *remedies(grid_name, standings, on=on, but=but, retry_said=bool(why))])
 
 
 @dataclass(frozen=True)

@@ -134,10 +134,10 @@ class Shown:
 def _remedies(grid: str, last: Step, watching: bool, stopped: str) -> list[str]:
     """What to say at the end."""
     plan = last.plan
-    lines = hindrances(grid, plan.stop, plan.given_up, slurm=True)
+    lines = hindrances(grid, plan.stop, plan.given_up, on="slurm")
     if stopped:
         return [f"stopped by {stopped}; the jobs go on, and the same command goes on watching", *lines]
     if watching:
         but = {s.cell.id for s in last.standings if plan.stop or s.cell.id in plan.covered or s.cell.id in plan.given_up}
-        return [*lines, *remedies(grid, last.standings, slurm=True, but=but, retry_said=bool(lines))]
+        return [*lines, *remedies(grid, last.standings, on="slurm", but=but, retry_said=bool(lines))]
     return lines or [f"to follow them: {typed('status', grid)}; to submit what is left, run launch again"]

@@ -10,6 +10,7 @@ import pytest
 from engines import Engine, engine  # noqa: F401  (a fixture)
 from launch_support import Reference, Shell, result, until
 
+from cluster.failures import failures
 from cluster.tracebacks import forget
 from echolm.attempt import mark_cancelled, mark_retried
 from grid.definition import Cell
@@ -107,6 +108,8 @@ def test_two_ranks_of_which_one_is_killed_go_on_together_from_one_checkpoint(eng
     engine.launch(grid, meanwhile=lose_a_rank, ranks=2)
     record = shell.record(cell)
     assert shell.states(grid) == ["complete"] and record.attempts() == [1, 2] and len(first) == 2
+    if not engine.returns:  # else the next launch writes it down
+        assert [(failure.kind, failure.cells) for failure in failures(shell.workspace, "toy")] == [("killed", (cell.id,))]
     [begun], [again] = [[event for event in record.events(number) if event["event"] == "started"] for number in (1, 2)]
     assert (begun["world"], again["world"]) == (2, 2) and again["epoch"] >= 1
     ranks = [[line["weights"] for line in shell.traced() if line["pid"] not in first and line["rank"] == rank] for rank in range(2)]

@@ -14,7 +14,7 @@ from grid.search.study import Study
 
 
 @pytest.mark.timeout(600)
-def test_asha_prunes_over_trials_that_are_run_records(shell: Shell) -> None:
+def test_asha_prunes_over_trials_that_are_run_records(shell: Shell, ray_cluster: str) -> None:
     file = space_file(
         shell, base={"epochs": 4, "head": {"name": "mlp", "width": 16}}, space={"optimizer.lr": {"float": [1e-5, 0.1], "log": True}},
         pruner={"name": "median", "warmup": 1},
@@ -22,7 +22,7 @@ def test_asha_prunes_over_trials_that_are_run_records(shell: Shell) -> None:
     search = load_search(str(file))
     left = Study(search, start_search(search, shell.workspace), make=True).ask(1)
     assert left is not None
-    done = shell("search", file, "--trials", 6, "--workers", 2, "--on", "ray", "--json")
+    done = shell("search", file, "--trials", 6, "--workers", 2, "--on", "ray", "--ray-address", ray_cluster, "--json")
     assert done.status == 0, done.err
     found = shown(shell)
     assert json.loads(done.out)["states"] == {state: sum(t["state"] == state for t in found) for state in ("complete", "pruned")}
@@ -40,3 +40,15 @@ def test_asha_prunes_over_trials_that_are_run_records(shell: Shell) -> None:
         assert summary is None or (trial["value"] == summary["metrics"]["val/loss"] and not [n for n in summary["metrics"] if "test" in n])
     assert all(trial["epochs"] < 4 for trial in pruned)
     assert not shell.workspace.runs.exists()
+
+    more = shell("search", file, "--trials", 7, "--on", "ray", "--json")  # on a cluster of its own
+    assert more.status == 0, more.err
+    assert shown(shell)[:6] == found and told(shell) == [1] * 7
+
+
+@pytest.mark.parametrize(("on", "message"), [
+    ("ray", "Error: no Ray cluster at 127.0.0.1:1: Connection refused"), ("local", "Error: --ray-address goes with --on ray; not with --on local"),
+])  # fmt: skip
+def test_an_address_without_a_cluster_or_without_ray(shell: Shell, on: str, message: str) -> None:
+    done = shell("search", space_file(shell), "--trials", 1, "--on", on, "--ray-address", "127.0.0.1:1")
+    assert done.status != 0 and done.err.splitlines()[-1] == message

@@ -1,4 +1,4 @@
-"""What a launch on Ray does that no other does, or that engines do in their own ways: ranks, signals, nodes, tokens."""
+"""What a launch on Ray does that no other does, or that engines do in their own ways: signals, connections, tokens."""
 
 from __future__ import annotations
 
@@ -11,20 +11,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from unittest import mock
 
-import psutil
 import pytest
 import ray
 from engines import Engine, ray_engine
 from launch_support import Reference, Shell, ended, result, until
 
-from cluster.failures import failures
+from cluster.failures import CLASSES, Failure, note
 from cluster.ray.connection import connected
-from cluster.ray.executor import RayExecutor
-from cluster.ray.node import start_node
 from echolm.errors import EchoLMError
 from grid.definition import load_grid
 from grid.plan import save_cells
@@ -60,30 +55,6 @@ def start(shell: Shell, grid: Path, address: str, before: tuple[str, ...] = (), 
     return subprocess.Popen(words, env=environment, cwd=shell.root, start_new_session=True, text=True, **pipes)  # type: ignore[call-overload,no-any-return]
 
 
-class TestRanks:
-    """Several processes train one unit, placed by Ray."""
-
-    def test_two_ranks_give_what_one_gives_and_survive_the_loss_of_one(self, engine: Engine, shell: Shell, reference: Reference) -> None:
-        grid = shell.grid({"head": ["slow"]}, epochs=3, **BLANK)
-        [cell] = shell.cells(grid)
-        shell.slow(0.3)
-
-        def lose_a_rank() -> None:
-            until(lambda: shell.saved(cell) >= 1, "an epoch")
-            log = (shell.workspace.grids / "toy" / "workers" / "ray-0.1.log").read_text()
-            psutil.Process(int(re.findall(r"worker (\d+)", log)[-1])).kill()
-            shell.slow(0)
-
-        engine.launch(grid, meanwhile=lose_a_rank, ranks=2)
-        record = shell.record(cell)
-        assert [report.facts["how"] for report in engine.reports if report.event == "died"], engine.reports
-        assert record.attempts() == [1, 2]
-        assert record.events(1)[-1]["event"] == "interrupted", "the rank that was left stopped by itself"
-        started = [event for number in (1, 2) for event in record.events(number) if event["event"] == "started"]
-        assert [event["world"] for event in started] == [2, 2] and started[1]["epoch"] >= 1
-        assert record.summary()["metrics"] == pytest.approx(reference(cell)[0], rel=1e-3)  # type: ignore[index]
-
-
 def group(process: subprocess.Popen[str]) -> None:
     """Ctrl-C on a terminal: SIGINT to the whole process group."""
     os.killpg(process.pid, signal.SIGINT)
@@ -94,18 +65,6 @@ STOPS: list[tuple[str, Callable[[subprocess.Popen[str]], None], int]] = [
     ("SIGTERM", lambda process: process.terminate(), 143),
     ("SIGKILL", lambda process: process.kill(), -9),
 ]
-
-
-def test_the_command_says_what_happens(ray_cluster: str, shell: Shell) -> None:
-    pairs = [("mean", 8), ("dies", 9), *(("fails", seed) for seed in range(4))]
-    kinds = [{"label": f"{head} {seed}", "set": {"head": head, "seed": seed}} for head, seed in pairs]
-    grid = shell.grid({"kind of cell": kinds}, epochs=1, **BLANK)
-    done = shell("launch", grid, "--on", "ray", "--ray-address", ray_cluster, "--slots", "1", "--no-collect")
-    assert done.status == 1
-    assert done.out.splitlines()[-1] == "toy: 6 cells: 1 complete, 3 failed, 1 interrupted, 1 pending"
-    assert len(re.findall(r"worker died .*its process on [\d.]+ is gone; it starts again", done.err)) == 2
-    assert re.search(r"given up after 3 times; its log: .*/workers/ray-0.log", done.err)
-    assert re.search(r"the same error ended 3 cells .* and nothing more is started: RuntimeError: this head is broken", done.err)
 
 
 class TestStopping:
@@ -152,67 +111,6 @@ class TestStopping:
         assert shell.states(grid) == ["interrupted"]
 
 
-@contextmanager
-def node(address: str, memory_gb: int, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A further node, on this machine, that says it has so much memory: what asks for it runs there."""
-    with mock.patch.dict(os.environ, variables):
-        process = start_node(address, log=False, **{"num-cpus": 1, "num-gpus": 0, "memory": int(memory_gb * 1e9)})
-    try:
-        until(lambda: any(n["Alive"] and n["Resources"].get("memory", 0) == memory_gb * 1e9 for n in ray.nodes()), "the node is there")
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
-
-
-class TestNodes:
-    """Nodes that are lost, or whose memory runs out."""
-
-    def test_a_unit_whose_node_dies_goes_on_elsewhere(self, engine: Engine, shell: Shell, reference: Reference, ray_cluster: str) -> None:
-        grid = shell.grid({"head": ["slow"]}, epochs=4, **BLANK)
-        [cell] = shell.cells(grid)
-        shell.slow(0.3)
-
-        def lose_the_node() -> None:
-            until(lambda: shell.saved(cell) >= 1, "an epoch")
-            with node(ray_cluster, 2000):
-                for process in [*psutil.Process(first.pid).children(recursive=True), psutil.Process(first.pid)]:
-                    process.kill()
-                shell.worker_of(cell).kill()
-                shell.slow(0)
-                until(lambda: shell.states(grid) == ["complete"], "it is complete")
-
-        with node(ray_cluster, 2000) as first:
-            engine.launch(grid, meanwhile=lose_the_node, memory_gb=1500)
-        [death] = [report.facts for report in engine.reports if report.event == "died"]
-        assert re.fullmatch(r"its node [\d.]+ is gone", death["how"]) and death["again"]
-        assert shell.attempts(grid) == [2]
-        assert shell.record(cell).events(2)[0]["epoch"] >= 1
-        assert result(shell.record(cell)) == reference(cell)
-
-    def test_a_unit_that_exhausts_its_node_is_tried_again_with_half_the_micro_batch(self, engine: Engine, shell: Shell, ray_cluster: str) -> None:
-        """Ray's own memory monitor kills the process; the limit is what is used now and 1.5 GB."""
-        grid = shell.grid({"head": ["glutton"]}, epochs=1, **BLANK)
-        memory = psutil.virtual_memory()
-        limit = (memory.total - memory.available + 1.5e9) / memory.total
-        with node(ray_cluster, 4000, RAY_memory_usage_threshold=f"{limit:.4f}"):
-            engine.launch(grid, memory_gb=3000)
-        assert shell.states(grid) == ["complete"]
-        smaller = [report.facts["micro_batch"] for report in engine.reports if report.event == "smaller"]
-        assert smaller[0] == 2, "half of 5"
-        assert all("ran out" in report.facts["how"] for report in engine.reports if report.event == "died")
-        noted = failures(shell.workspace, "toy")
-        assert [failure.kind for failure in noted] == ["out-of-memory"] * len(smaller), "the next launch knows, too"
-        assert "memory" in noted[0].evidence and noted[0].cells == (shell.cells(grid)[0].id,)
-
-
-def test_processes_that_cannot_start_are_an_error_and_end_the_launch(engine: Engine, shell: Shell) -> None:
-    (shell.root / "cluster.py").write_text("raise ImportError('this is not the package')")
-    engine.executor = RayExecutor(environment={"PYTHONPATH": str(shell.root)})
-    with pytest.raises(EchoLMError, match=r"no worker starts: .*ImportError: this is not the package; see .*ray-0.log"):
-        engine.launch(shell.grid({"head": ["mean"]}, epochs=1, **BLANK), slots=1)
-
-
 class TestConnections:
     """Clusters that are not there, do not fit, or are this machine's own."""
 
@@ -220,11 +118,17 @@ class TestConnections:
         ({"threads": 64}, r"no room for 64 CPUs; its nodes are [\d.]+: 4 CPUs.*--threads"),
         ({"gpus": 1}, r"no room for 1 CPU, 1 GPU"),
         ({"ranks": 5}, r"no room for 5 ranks of 1 CPU"),
+        ({"memory_gb": 4e6}, r"no room for 1 CPU, 4000000 GB; .*--memory-gb"),
     ])  # fmt: skip
-    def test_what_no_node_has_is_refused(self, engine: Engine, shell: Shell, needs: dict[str, int], message: str) -> None:
+    def test_what_no_node_has_is_refused(self, engine: Engine, shell: Shell, needs: dict[str, float], message: str) -> None:
         """Ray would wait for ever."""
         with pytest.raises(EchoLMError, match=message):
             engine.launch(shell.grid({"head": ["mean"]}, epochs=1, **BLANK), **needs)
+
+    def test_the_command_asks_for_memory_too(self, ray_cluster: str, shell: Shell) -> None:
+        grid = shell.grid({"head": ["mean"]}, epochs=1, **BLANK)
+        done = shell("launch", grid, "--on", "ray", "--ray-address", ray_cluster, "--memory-gb", "4e6")
+        assert done.status == 1 and "no room for 1 CPU, 4000000 GB" in done.err.splitlines()[-1]
 
     @pytest.mark.parametrize(("address", "message"), [
         ("127.0.0.1:1", "no Ray cluster at 127.0.0.1:1: Connection refused"),
@@ -261,11 +165,13 @@ class TestConnections:
             (shell.root / f"{name}.py").write_text("raise SystemExit('the wrong module')")
         home = shell.root / "home"
         home.mkdir()
+        (shell.workspace.grids / "toy").mkdir(parents=True)
         grid = shell.grid({"head": ["mean", "dies"]}, epochs=1, **BLANK)
+        note(shell.workspace, "toy", [Failure("killed", "ray-0", "", (shell.cells(grid)[1].id,))] * CLASSES["killed"].budget)
         done = ended(start(shell, grid, "", HOME=str(home), TMPDIR=str(temporary), **dict.fromkeys(TOKENS, None)))
         assert (done.status, done.err) == (0, "")
         reports = [json.loads(line) for line in done.out.splitlines()]
-        assert [report["again"] for report in reports if report["event"] == "died"] == [True, True, False]
+        assert [(report["again"], report["deaths"]) for report in reports if report["event"] == "died"] == [(False, 4)]
         assert shell.states(grid) == ["complete", "interrupted"]
         log = next(report["log"] for report in reports if report["event"] == "died")
         assert "faulty_heads.py" in Path(log).read_text(), "where it died"

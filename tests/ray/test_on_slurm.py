@@ -14,7 +14,9 @@ import psutil
 import pytest
 from launch_support import Reference, ended, until
 
+from cluster.profile import Partition, Profile
 from cluster.ray.connection import read_address
+from cluster.ray.on_slurm import allocation, script
 from echolm.errors import EchoLMError
 from tests.slurm.client import Slurm
 from tests.slurm.fixtures import lab, slurm
@@ -47,6 +49,17 @@ def processes(words: str) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
+
+
+def test_the_script_asks_for_what_the_profile_names(tmp_path: Path) -> None:
+    """A workload key too, where the site wants one."""
+    node = Partition(gpus_per_node=2, cpus_per_node=8, memory_gb_per_node=32)
+    plain = Profile(partitions={"main": node}, partition="main", time_minutes=10, account="heart")
+    wanted = allocation(plain, 2, None, 4, None)
+    assert "--wckey" not in script(tmp_path, plain, wanted)
+    text = script(tmp_path, plain.model_copy(update={"wckey": "echo"}), wanted)
+    for line in ("wckey=echo", "account=heart", "nodes=2", "cpus-per-task=4", "mem=16384M"):
+        assert f"#SBATCH --{line}\n" in text, text
 
 
 def test_clusters_share_nodes_train_over_them_and_leave_nothing(site: Site, slurm: Slurm, reference: Reference) -> None:  # noqa: F811
