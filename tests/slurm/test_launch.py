@@ -165,6 +165,17 @@ def test_out_of_memory_by_slurms_own_hand_is_tried_again_with_half_the_micro_bat
     until(lambda: set(site.states(grid)) == {"complete"}, "complete")
 
 
+def test_memory_that_a_process_limit_refuses_is_tried_again_with_half_the_micro_batch(site: Site) -> None:
+    """On any machine: the job goes on, in the same process."""
+    grid = site.grid({"head": ["glutton"]}, **BLANK, epochs=1)
+    site.profile(memory_gb=8, setup=["ulimit -v 3200000"])
+    assert site.submit(grid).status == 0
+    until(lambda: set(site.states(grid)) == {"complete"}, "complete")
+    [first, _] = [site.record(site.cells(grid)[0]).events(number) for number in (1, 2)]
+    assert (first[-1]["event"], first[-1]["class"]) == ("failed", "out-of-memory"), first
+    assert "Traceback" not in site.submit(grid).err
+
+
 def test_arrays_keep_to_the_sites_limits_and_the_rest_waits_for_the_next_launch(site: Site, slurm: Slurm) -> None:
     slurm.configure(restart=True, MaxArraySize="3")
     site.profile(units_per_job=1, jobs_at_once=4, submit_limit=5)
