@@ -12,6 +12,8 @@ from echolm.cli.how import How, compute_options
 from echolm.cli.launch import run_cells
 from echolm.cli.options import as_json, counted, grid_argument, print_json, typed, where
 from echolm.cli.standings import tell
+from echolm.cli.submit import tell_failures
+from echolm.errors import EchoLMError
 from echolm.record import writing
 from echolm.workspace import Workspace
 
@@ -82,8 +84,10 @@ def retry(workspace: Workspace, grid_name: str, where: tuple[str, ...], no_launc
 
     chosen = How(**how)
     chosen.check()
+    _settle(workspace, grid_name, chosen.on == "slurm")
     grid, standings = _survey(workspace, grid_name, where)
-    again = _in_states(standings, "failed", "cancelled", "pruned")
+    stopping = [s for s in _in_states(standings, "running") if s.record and s.record.cancelled()]
+    again = [*_in_states(standings, "failed", "cancelled", "pruned"), *stopping]
     for standing in again:
         _release(workspace, standing)
     left = [s.cell.id for s in standings if s.state.name != "complete"]
@@ -96,6 +100,24 @@ def retry(workspace: Workspace, grid_name: str, where: tuple[str, ...], no_launc
         sys.exit(run_cells(workspace, grid_name, grid, cells, chosen, facts if as_json else None))
     if as_json:
         print_json({"grid": grid.name, **facts})
+
+
+def _settle(workspace: Workspace, grid_name: str, needed: bool) -> None:
+    """Write down what became of SLURM jobs, while cells that were cancelled with them still have their marks. Where SLURM does
+    not answer, that is an error if it is ``needed``."""
+    from grid.definition import load_grid
+
+    grid = load_grid(grid_name).name
+    if not (workspace.grids / grid / "jobs").is_dir():
+        return
+    from cluster.slurm.cancel import settle_alone
+
+    try:
+        tell_failures(settle_alone(workspace, grid))
+    except EchoLMError as error:
+        if needed:
+            raise
+        tell([f"SLURM is not asked: {error}"])
 
 
 def _release(workspace: Workspace, standing: Standing) -> None:
