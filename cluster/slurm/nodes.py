@@ -24,12 +24,12 @@ def blamed(nodes: str) -> str:
     not say which."""
     if not re.search(r"[\[,]", nodes):
         return nodes
-    return ",".join(sorted({name for name, state in _rows("%N|%T", "--nodes", nodes) if state.startswith(GONE) or "*" in state}))
+    return ",".join(sorted({name for name, state in _rows("%N|%T", "--all", "--nodes", nodes) if state.startswith(GONE) or "*" in state}))
 
 
 def _rows(fields: str, *which: str) -> list[list[str]]:
     """What sinfo says of nodes, one or more rows each; nothing when it does not answer."""
-    lines = run(["sinfo", "--all", "--noheader", "--Node", *which, f"--format={fields}"]).stdout.splitlines()
+    lines = run(["sinfo", "--noheader", "--Node", *which, f"--format={fields}"]).stdout.splitlines()
     rows = [[part.strip() for part in line.split("|")] for line in lines]
     return [row for row in rows if len(row) == fields.count("|") + 1]
 
