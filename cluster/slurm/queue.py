@@ -99,7 +99,7 @@ def _from_squeue(line: str) -> QueuedJob | None:
     array, task, state, reason, node, comment, name, submitted, number = (part.strip() for part in parts)
     plain = task in ("N/A", "")
     id, task = (array, "0") if plain else (f"{array}_{task}", task)
-    return QueuedJob(array, task, state, reason, node, _word(comment), name, _time(submitted), "squeue", id, number)
+    return QueuedJob(array, task, state, reason, _word(node), _word(comment), name, _time(submitted), "squeue", id, number)
 
 
 def _from_sacct(line: str) -> list[QueuedJob]:
