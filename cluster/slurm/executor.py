@@ -27,7 +27,8 @@ from grid.plan import Job, Limits, Report
 @dataclass
 class SlurmExecutor:
     """Submits the units of a job that no live batch covers. ``code``: folder of the pinned code; ``exclude``: nodes to
-    avoid, the last one to fail first, of which half of the partition is excluded at most; ``times``: patience and heartbeat of the jobs' attempts; ``views``: what has just been seen, else it looks."""
+    avoid, the last one to fail first (at most half of those that suit are); ``times``: patience and heartbeat of the jobs'
+    attempts; ``views``: what has just been seen, else it looks."""
 
     profile: Profile
     code: str = ""

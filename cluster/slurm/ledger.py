@@ -20,6 +20,8 @@ from grid.plan import Unit
 
 Place = tuple[str, str]
 """Array job id and index."""
+Ask = Callable[[], Sequence[QueuedJob]]
+"""How squeue's answer is got: it may have been asked already."""
 UNSENT_S = 600.0
 """Seconds after which a batch that SLURM does not know was refused."""
 
@@ -58,10 +60,6 @@ class BatchView:
         if not self.alive:
             return set()
         return {cell for unit in self.batch.waiting(self.batch.claims(holders=False)) for cell in unit.cells}
-
-
-Ask = Callable[[], Sequence[QueuedJob]]
-"""How squeue's answer is got: it may have been asked already."""
 
 
 def look(workspace: Workspace, grid: str, remembered: bool = True, ask: Ask = ask_squeue) -> list[BatchView]:
@@ -166,8 +164,8 @@ def settle(workspace: Workspace, grid: str, views: Sequence[BatchView]) -> list[
         found += _left(workspace, view, known)
         scancel(job.id for job in view.jobs.values() if job.held)
         own_doing = {job for job, _ in known}  # what failed to start, and was cancelled here
-        ended_so = [place for place, job in view.jobs.items() if job.state == "CANCELLED" and place not in view.cancelled]
-        if any("_".join(place) not in own_doing for place in ended_so) and not view.alive:
+        others_doing = [place for place, job in view.jobs.items() if job.state == "CANCELLED" and place not in view.cancelled]
+        if any("_".join(place) not in own_doing for place in others_doing) and not view.alive:
             _mark(workspace, _never_claimed(view))
     for failure in found:
         if failure.kind == "cancelled":

@@ -18,6 +18,7 @@ from echolm.record import writing
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
+    from cluster.failures import Failure
     from grid.definition import Grid
     from grid.plan import Standing
 
@@ -79,12 +80,12 @@ def retry(workspace: Workspace, grid_name: str, where: tuple[str, ...], no_launc
 
     They continue from their checkpoints. Options and exit status are those of 'echolm launch'.
     """
-    from cluster.failures import forgive
+    from cluster.failures import forgive, note
     from cluster.tracebacks import forget
 
     chosen = How(**how)
     chosen.check()
-    _settle(workspace, grid_name, chosen.on == "slurm")
+    new = _settle(workspace, grid_name, chosen.on == "slurm")
     grid, standings = _survey(workspace, grid_name, where)
     stopping = [s for s in _in_states(standings, "running") if s.record and s.record.cancelled()]
     again = [*_in_states(standings, "failed", "cancelled", "pruned"), *stopping]
@@ -92,6 +93,7 @@ def retry(workspace: Workspace, grid_name: str, where: tuple[str, ...], no_launc
         _release(workspace, standing)
     left = [s.cell.id for s in standings if s.state.name != "complete"]
     forgive(workspace, grid.name, left)
+    note(workspace, grid.name, [f for f in new if f.kind != "cancelled" and {*left} & {*f.cells}])  # their remedies are still to be taken
     forget(workspace, grid.name, left)
     facts = {"retried": [s.cell.id for s in again]}
     click.echo(f"{grid.name}: {counted(len(again), 'cell')} may run again", err=as_json)
@@ -102,22 +104,25 @@ def retry(workspace: Workspace, grid_name: str, where: tuple[str, ...], no_launc
         print_json({"grid": grid.name, **facts})
 
 
-def _settle(workspace: Workspace, grid_name: str, needed: bool) -> None:
-    """Write down what became of SLURM jobs, while cells that were cancelled with them still have their marks. Where SLURM does
-    not answer, that is an error if it is ``needed``."""
+def _settle(workspace: Workspace, grid_name: str, needed: bool) -> list[Failure]:
+    """Write down what became of SLURM jobs, while cells that were cancelled with them still have their marks; what is new.
+    Where SLURM does not answer, that is an error if it is ``needed``."""
     from grid.definition import load_grid
 
     grid = load_grid(grid_name).name
     if not (workspace.grids / grid / "jobs").is_dir():
-        return
+        return []
     from cluster.slurm.cancel import settle_alone
 
     try:
-        tell_failures(settle_alone(workspace, grid))
+        found = settle_alone(workspace, grid)
     except EchoLMError as error:
         if needed:
             raise
         tell([f"SLURM is not asked: {error}"])
+        return []
+    tell_failures(found)
+    return found
 
 
 def _release(workspace: Workspace, standing: Standing) -> None:

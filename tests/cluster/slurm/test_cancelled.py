@@ -9,6 +9,7 @@ import pytest
 from batch_site import BatchSite
 from login_node import BLANK, LoginNode
 
+from cluster.batch import Claim, batches
 from cluster.failures import failures
 from cluster.slurm.cancel import cancel_jobs
 from echolm.attempt import Attempt, mark_cancelled
@@ -76,6 +77,19 @@ def test_what_somebody_cancelled_before_the_retry_is_retried_by_it(login: LoginN
     again = login.submit(grid, command="retry")
     assert "job 41_0: cancelled; it had taken no unit" in again.err and "submitted 2 cells: 1 array 42" in again.out, again
     assert login.states(grid) == ["pending", "pending"]
+
+
+def test_what_ended_a_job_just_before_the_retry_still_has_its_remedy(login: LoginNode) -> None:
+    grid = login.grid({"head": ["mlp"]}, **BLANK)
+    login.submit(grid)
+    [batch] = batches(login.workspace, "toy")
+    claim = Claim.take(batch, batch.units[0])
+    assert claim
+    (claim.path / "holder.json").write_text(json.dumps({**describe_self(), "boot": "another", "slurm_job": "41"}))
+    login.queue("OUT_OF_MEMORY")
+    again = login.submit(grid, command="retry")
+    assert "out-of-memory; 1 cell again with half the micro-batch" in again.err and "submitted 1 cell" in again.out, again
+    assert sorted((batch.resources.micro_batch or 0) for batch in batches(login.workspace, "toy")) == [0, 2], "half of a batch of 5"
 
 
 def test_a_retry_where_slurm_does_not_answer_changes_nothing_there_and_goes_on_here(login: LoginNode) -> None:
