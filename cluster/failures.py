@@ -57,8 +57,8 @@ def classify(state: str, began: bool, log: str = "") -> str:
 
 @dataclass(frozen=True)
 class Failure:
-    """One job's failure. ``cells``: what it was training; ``place``: (epoch, step) of the newest checkpoint then;
-    ``evidence``: SLURM's word and the end of the log."""
+    """One job's failure. ``cells``: what it was training; ``node``: where it ran, or of several nodes those that were down,
+    as ``n1,n3``; ``place``: (epoch, step) of the newest checkpoint then; ``evidence``: SLURM's word and the end of the log."""
 
     kind: str
     job: str
@@ -109,6 +109,11 @@ def noted(workspace: Workspace, grid: str) -> set[tuple[str, tuple[str, ...]]]:
     return {(str(line["job"]), tuple(line["cells"])) for line in read_lines(_file(workspace, grid), "job")}
 
 
+def cancelled(workspace: Workspace, grid: str) -> set[tuple[str, str]]:
+    """(batch, job) of all jobs that were noted as cancelled; where ``echolm cancel`` did it, the job is a whole array."""
+    return {(str(line["batch"]), str(line["job"])) for line in read_lines(_file(workspace, grid), "job") if line["kind"] == "cancelled"}
+
+
 def counted(found: Iterable[Failure]) -> dict[str, dict[str, int]]:
     """Cell -> class -> how often. A time limit counts when the run stood where it had stood at the one before."""
     counts: dict[str, dict[str, int]] = {}
@@ -157,6 +162,6 @@ def micro_batches(found: Iterable[Failure], batch_size: int, cell: str, chosen: 
 
 
 def bad_nodes(found: Iterable[Failure], now: float, seconds: float = 86400.0) -> tuple[str, ...]:
-    """Nodes that failed, or on which jobs never began, within the last day."""
-    kinds = ("node-failure", "launch")
-    return tuple(sorted({f.node for f in found if f.kind in kinds and f.node and now - f.time < seconds}))
+    """Nodes that failed, or on which jobs never began, within the last day; the last one to fail first."""
+    recent = [f for f in found if f.kind in ("node-failure", "launch") and "[" not in f.node and now - f.time < seconds]
+    return tuple(dict.fromkeys(node for failure in reversed(recent) for node in failure.node.split(",") if node))

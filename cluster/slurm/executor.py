@@ -14,7 +14,9 @@ from cluster.batch import Batch, new_batch_path
 from cluster.profile import Profile
 from cluster.slurm import script
 from cluster.slurm.arrays import Array, Room, cut
+from cluster.slurm.commands import as_environment, run
 from cluster.slurm.ledger import BatchView, look
+from cluster.slurm.nodes import spared
 from cluster.slurm.queue import ask_squeue
 from cluster.slurm.work import Work
 from echolm.errors import EchoLMError
@@ -25,7 +27,8 @@ from grid.plan import Job, Limits, Report
 @dataclass
 class SlurmExecutor:
     """Submits the units of a job that no live batch covers. ``code``: folder of the pinned code; ``exclude``: nodes to
-    avoid; ``times``: patience and heartbeat of the jobs' attempts; ``views``: what has just been seen, else it looks."""
+    avoid, the last one to fail first (at most half of those that suit are); ``times``: patience and heartbeat of the jobs'
+    attempts; ``views``: what has just been seen, else it looks."""
 
     profile: Profile
     code: str = ""
@@ -51,7 +54,7 @@ class SlurmExecutor:
         units = units[: count * per_job]
         workspace = Workspace(job.workspace)
         batch = Batch(new_batch_path(workspace, job.grid), job.workspace, job.grid, units, job.resources, self.code, self.times)
-        script.parameters(batch, self.profile, self.exclude)  # an impossible request is refused before anything is written
+        script.parameters(batch, self.profile)  # an impossible request is refused before anything is written
         batch.write(self.profile.work_dir)
         ids = [self.submit(batch, array, Work(str(batch.path))) for array in arrays]
         self._placed += arrays
@@ -70,7 +73,7 @@ class SlurmExecutor:
         place = new_batch_path(Workspace(job.workspace), job.grid).with_name("BATCH")
         batch = Batch(place, job.workspace, job.grid, job.units, job.resources, self.code, self.times)
         with _submitit_for(self.profile, batch, make=False) as executor:
-            executor.update_parameters(**script.parameters(batch, self.profile, self.exclude, array))
+            executor.update_parameters(**self._parameters(batch, array))
             executor.parameters["map_count"] = array.count
             return str(executor._make_submission_file_text(executor._submitit_command_str, ""))
 
@@ -79,15 +82,21 @@ class SlurmExecutor:
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         with _submitit_for(self.profile, batch) as executor:
-            executor.update_parameters(**script.parameters(batch, self.profile, self.exclude, array))
+            executor.update_parameters(**self._parameters(batch, array))
             try:
-                jobs = executor.map_array(work, range(array.count))
+                with as_environment():
+                    jobs = executor.map_array(work, range(array.count))
             except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
                 said = re.sub(r"\s+", " ", str(error)).strip()
                 raise EchoLMError(f"sbatch refused {array.count} jobs of {batch.path}: {said}; see: echolm cluster check PROFILE") from None
         id = str(jobs[0].job_id).partition("_")[0]
         batch.note_submitted(id, array.count, array.at_once)
         return id
+
+    def _parameters(self, batch: Batch, array: Array) -> dict[str, Any]:
+        needs = batch.resources
+        shape = self.profile.shape(needs.gpus) if needs.gpus else self.profile.shape(ranks=needs.ranks)
+        return script.parameters(batch, self.profile, spared(self.exclude, self.profile, shape.nodes), array)
 
 
 @contextmanager
@@ -108,10 +117,6 @@ def _submitit_for(profile: Profile, batch: Batch, make: bool = True) -> Iterator
 
 def max_array_size() -> int:
     """MaxArraySize of the cluster; 1001, SLURM's own default, when scontrol does not say."""
-    try:
-        done = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
-        return 1001
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", done.stdout, re.MULTILINE)
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", run(["scontrol", "show", "config"], 60).stdout, re.MULTILINE)
     return int(found[1]) if found else 1001
 

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cluster.batch import Batch, batches, end_claim
-from cluster.failures import Failure, classify, failures, given_up, note, noted
-from cluster.slurm.queue import ALIVE, QueuedJob, ask_sacct, ask_squeue, avoid, scancel
+from cluster.failures import Failure, cancelled, classify, failures, given_up, note, noted
+from cluster.slurm.nodes import avoid, blamed
+from cluster.slurm.queue import ALIVE, QueuedJob, ask_sacct, ask_squeue, scancel
 from echolm.attempt import mark_cancelled
 from echolm.record import find_records
 from echolm.workspace import Workspace
@@ -19,6 +20,8 @@ from grid.plan import Unit
 
 Place = tuple[str, str]
 """Array job id and index."""
+Ask = Callable[[], Sequence[QueuedJob]]
+"""How squeue's answer is got: it may have been asked already."""
 UNSENT_S = 600.0
 """Seconds after which a batch that SLURM does not know was refused."""
 
@@ -28,7 +31,7 @@ class BatchView:
     """A batch and its jobs at the moment of looking. A job that SLURM does not know any more is missing in ``jobs``.
     ``earlier``: starts before a job's last one, as accounting remembers them; ``unnoted``: arrays that SLURM has and of
     which the batch does not know, since who submitted them was ended in that moment; ``unasked``: why accounting, where there
-    is one, did not answer."""
+    is one, did not answer; ``cancelled``: jobs of which it was noted before that they were cancelled."""
 
     batch: Batch
     places: tuple[Place, ...]
@@ -36,16 +39,21 @@ class BatchView:
     earlier: dict[Place, list[QueuedJob]] = field(default_factory=dict)
     unnoted: tuple[dict[str, Any], ...] = ()
     unasked: str = ""
+    cancelled: frozenset[Place] = frozenset()
 
     @property
     def alive(self) -> list[QueuedJob]:
         """Jobs that wait or run."""
-        return [job for job in self.jobs.values() if job.alive]
+        return [job for place, job in self.jobs.items() if job.alive and not self._leaves(place)]
 
     @property
     def ended(self) -> list[Place]:
         """Jobs that do neither."""
-        return [place for place in self.places if place not in self.jobs or not self.jobs[place].alive]
+        return [place for place in self.places if place not in self.jobs or not self.jobs[place].alive or self._leaves(place)]
+
+    def _leaves(self, place: Place) -> bool:
+        """Whether a cancelled job is about to end."""
+        return place in self.cancelled and self.jobs[place].state == "COMPLETING"
 
     def covered(self) -> set[str]:
         """Cells that its jobs will train or train now: those of units that are left, while a job is alive."""
@@ -54,26 +62,32 @@ class BatchView:
         return {cell for unit in self.batch.waiting(self.batch.claims(holders=False)) for cell in unit.cells}
 
 
-def look(workspace: Workspace, grid: str, remembered: bool = True) -> list[BatchView]:
+def look(workspace: Workspace, grid: str, remembered: bool = True, ask: Ask = ask_squeue) -> list[BatchView]:
     """Every batch of a grid that has jobs; without ``remembered``, accounting is not asked for ended ones. EchoLMError when
     squeue does not answer."""
     known = [(batch, batch.submitted()) for batch in batches(workspace, grid)]
     if not known:
         return []
-    seen = ask_squeue()
+    seen, over = ask(), cancelled(workspace, grid)
     found = [(batch, arrays, _unnoted(batch, arrays, seen)) for batch, arrays in known]
     found = [(batch, arrays, unnoted) for batch, arrays, unnoted in found if arrays or unnoted]
     noted = [array for _, arrays, _ in found for array in arrays]
     since = min((array["time"] for array in noted), default=0.0)
     before, unasked = ask_sacct((array["job"] for array in noted), since) if remembered else ([], "")
-    return [replace(_view(batch, arrays, unnoted, before, seen), unasked=unasked) for batch, arrays, unnoted in found]
+    views = [_view(batch, arrays, unnoted, before, seen) for batch, arrays, unnoted in found]
+    return [replace(view, unasked=unasked, cancelled=_cancelled(view, over)) for view in views]
 
 
-def discard_refused(workspace: Workspace, grid: str, now: float) -> None:
+def _cancelled(view: BatchView, noted: set[tuple[str, str]]) -> frozenset[Place]:
+    name = view.batch.name
+    return frozenset(place for place in view.places if (name, place[0]) in noted or (name, "_".join(place)) in noted)
+
+
+def discard_refused(workspace: Workspace, grid: str, now: float, ask: Ask = ask_squeue) -> None:
     """Remove batches that sbatch refused: no array of theirs was noted, and SLURM has none, ten minutes after. (What sbatch
     says is not enough: it also complains when the answer of a controller that took the array was late.)"""
     unsent = [batch for batch in batches(workspace, grid) if not batch.submitted() and now - batch.path.stat().st_mtime > UNSENT_S]
-    seen = ask_squeue() if unsent else []
+    seen = ask() if unsent else []
     for batch in unsent:
         if not batch.begun and not any(job.comment == batch.name for job in seen):
             batch.remove()
@@ -148,10 +162,10 @@ def settle(workspace: Workspace, grid: str, views: Sequence[BatchView]) -> list[
                 if own.last and own.claim["over"] != "done":
                     end_claim(own.claim["path"], failure.kind if failure else "interrupted")
         found += _left(workspace, view, known)
-        scancel("_".join(place) for place, job in view.jobs.items() if job.held)
+        scancel(job.id for job in view.jobs.values() if job.held)
         own_doing = {job for job, _ in known}  # what failed to start, and was cancelled here
-        cancelled = [place for place, job in view.jobs.items() if job.state == "CANCELLED" and "_".join(place) not in own_doing]
-        if cancelled and not view.alive:
+        others_doing = [place for place, job in view.jobs.items() if job.state == "CANCELLED" and place not in view.cancelled]
+        if any("_".join(place) not in own_doing for place in others_doing) and not view.alive:
             _mark(workspace, _never_claimed(view))
     for failure in found:
         if failure.kind == "cancelled":
@@ -189,9 +203,10 @@ def _restarts(workspace: Workspace, view: BatchView, claims: dict[Place, list[He
             cells = tuple(cell for unit in units[-1:] for cell in unit.cells)
             if kind not in ("node-failure", "preempted") or (name, cells) in known:
                 continue
-            found.append(Failure(kind, name, view.batch.name, cells, job.node, f"{job.state}; SLURM started the job again"))
-            if kind == "node-failure" and (now := view.jobs.get(place)) and now.state == "PENDING":
-                avoid("_".join(place), job.node)
+            node = blamed(job.node) if kind == "node-failure" else job.node
+            found.append(Failure(kind, name, view.batch.name, cells, node, f"{job.state} on {job.node}; SLURM started the job again"))
+            if kind == "node-failure" and node and (now := view.jobs.get(place)) and now.state == "PENDING":
+                avoid(now.id, node)
     note(workspace, view.batch.grid, found)
     if found:
         _give_up(workspace, view, claims)
@@ -215,7 +230,7 @@ def _left(workspace: Workspace, view: BatchView, known: set[tuple[str, tuple[str
         for claim in own:
             job = "_".join((claim["holder"].get("array") or claim["holder"].get("slurm_job", ""), claim["holder"].get("task", "0")))
             new = {cell: why for cell, why in claim["left"].items() if (job, (cell,)) not in known}
-            found += [Failure("launch", job, view.batch.name, (cell,), claim["holder"].get("node", ""), why) for cell, why in new.items()]
+            found += [Failure("launch", job, view.batch.name, (cell,), "", why) for cell, why in new.items()]  # no node is to blame
     note(workspace, view.batch.grid, found)
     return found
 
@@ -224,6 +239,8 @@ def _failure(workspace: Workspace, view: BatchView, place: Place, own: Sequence[
     """What a job that ended left, or None: it ended well, or this was noted before. ``own``: its claims."""
     job, name = view.jobs.get(place), "_".join(place)
     state = job.state if job else ""
+    if place in view.cancelled:
+        return None
     cells = tuple(cell for held in own if held.last and held.claim["over"] != "done" for cell in held.unit.cells)
     if not cells and (state == "COMPLETED" or (not state and name in view.batch.ended())):
         return None
@@ -232,9 +249,11 @@ def _failure(workspace: Workspace, view: BatchView, place: Place, own: Sequence[
     if (name, cells) in known or (not cells and (own or kind not in ("launch", "cancelled") or not (state or log))):
         return None
     state = f"held by SLURM: {job.reason}" if job and job.held else state
-    words = f"{state or 'SLURM does not know the job any more'}\n{log}"
+    node = job.node if job else ""
+    words = f"{state or 'SLURM does not know the job any more'}{f' on {node}' if node else ''}\n{log}"
+    node = blamed(node) if kind in ("node-failure", "launch") else node
     stood = min((record.place() for cell in cells for record in find_records(workspace.runs, cell)[:1]), default=(0, 0))
-    return Failure(kind, name, view.batch.name, cells, job.node if job else "", words, stood)
+    return Failure(kind, name, view.batch.name, cells, node, words, stood)
 
 
 def _never_claimed(view: BatchView) -> list[str]:

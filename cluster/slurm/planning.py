@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from cluster.failures import Failure, bad_nodes, failures, given_up, micro_batches, never_began
-from cluster.slurm.ledger import BatchView
+from cluster.slurm.ledger import Ask, BatchView
+from cluster.slurm.queue import ask_squeue
 from cluster.tracebacks import stops
 from echolm.config import needs_whole_batch
+from echolm.liveness import read_holder
 from echolm.workspace import Workspace
 from grid.plan import Job, Resources, Standing, to_run, units
 
@@ -17,7 +19,7 @@ from grid.plan import Job, Resources, Standing, to_run, units
 @dataclass(frozen=True)
 class Submission:
     """``jobs``: one a resource shape. ``covered``: cells that jobs have already. ``given_up``: cell -> why. ``stop``: the
-    sentence that says why nothing is submitted. ``exclude``: nodes to avoid."""
+    sentence that says why nothing is submitted. ``exclude``: nodes to avoid, the last one to fail first."""
 
     jobs: tuple[Job, ...] = ()
     covered: frozenset[str] = frozenset()
@@ -31,17 +33,31 @@ class Submission:
         return sum(len(unit.cells) for job in self.jobs for unit in job.units)
 
 
-def plan(workspace: Workspace, grid: str, standings: Sequence[Standing], views: Sequence[BatchView], resources: Resources) -> Submission:
-    """Pure but for reading: nothing is written or submitted."""
+def plan(
+    workspace: Workspace, grid: str, standings: Sequence[Standing], views: Sequence[BatchView], resources: Resources, ask: Ask = ask_squeue
+) -> Submission:
+    """Pure but for reading: nothing is written or submitted. squeue is asked only when a cell runs where one cannot see it;
+    EchoLMError when it does not answer."""
     found = failures(workspace, grid)
     lost = given_up(found)
     covered = frozenset(cell for view in views for cell in view.covered())
+    covered |= _elsewhere([s for s in standings if to_run(s) and s.cell.id not in covered], views, ask)
     todo = [s for s in standings if to_run(s) and s.run and s.cell.id not in covered]
     left = {s.cell.id: reason for s in todo if (reason := lost.get(s.cell.id) or unsuited(s, resources))}
     shapes = _shapes(found, [s for s in todo if s.cell.id not in left], resources)
     jobs = tuple(Job(workspace.root, grid, tuple(units(own)), shape) for shape, own in shapes.items())
     stop = stops(workspace, grid) or never_began(found, max((view.batch.name for view in views if view.batch.begun), default=""))
     return Submission(() if stop else jobs, covered, left, stop, bad_nodes(found, time.time()))
+
+
+def _elsewhere(standings: Sequence[Standing], views: Sequence[BatchView], ask: Ask) -> set[str]:
+    """Cells that a job of another grid trains now: grids may share cells."""
+    unseen = [s for s in standings if s.state.name == "running" and s.record]
+    own = {place[0] for view in views for place in view.places}
+    others = [job for job in ask() if job.array not in own and job.name.startswith("echolm-")] if unseen else []
+    alive = {job.number for job in others if job.alive and job.state != "COMPLETING"}
+    holders = {s.cell.id: read_holder(s.record.attempt_path(s.state.attempt)) or {} for s in unseen if s.record}
+    return {cell for cell, holder in holders.items() if holder.get("slurm_job") and holder["slurm_job"] in alive}
 
 
 def unsuited(standing: Standing, resources: Resources) -> str:

@@ -1,18 +1,19 @@
 """What SLURM says of jobs: one ``squeue`` and one ``sacct`` call for any number of them. Either may be missing.
 
 Job ids are used again by SLURM when its counter wraps or its state is lost, so a job counts as ours only when it carries
-our batch's name as its comment (or, where sacct does not store comments, our job name) and was submitted after the batch.
+our batch's name, which is given once, as its comment. Where sacct does not store comments, our job name and a time after
+the batch's must do.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from cluster.slurm.commands import run
 from echolm.errors import EchoLMError
 
 ALIVE = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "STOPPED", "RESIZING",
@@ -20,13 +21,16 @@ ALIVE = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "REQUEU
 """States of a job that will run, runs, or is about to be queued again."""
 HELD = ("launch failed", "JobHoldMaxRequeue")
 """How the reasons begin for which SLURM itself holds a job, after starts that failed: it will not run by itself."""
+CLOCKS_S = 7200.0
+"""How far SLURM's times may be off: the hour that comes twice a year, and clocks that differ."""
 _SQUEUE = "%F|%K|%T|%r|%N|%k|%j|%V|%A"
 
 
 @dataclass(frozen=True)
 class QueuedJob:
     """One job of an array as SLURM sees it. ``array``, ``task``: its place; ``state``: SLURM's word; ``reason``: why it
-    waits; ``node``: where it runs or ran; ``source``: ``squeue`` or ``sacct``."""
+    waits; ``node``: where it runs or ran; ``source``: ``squeue`` or ``sacct``; ``id``: what commands take (``12_3``, or ``12``
+    of a job that is no array); ``number``: what the job itself has in SLURM_JOB_ID, from squeue alone."""
 
     array: str
     task: str
@@ -37,6 +41,8 @@ class QueuedJob:
     name: str
     submitted: float
     source: str
+    id: str = ""
+    number: str = ""
 
     @property
     def alive(self) -> bool:
@@ -55,8 +61,7 @@ class QueuedJob:
 
     def belongs(self, batch: str, name: str, since: float) -> bool:
         """Whether this is a job of that batch, and not another that got the same id."""
-        ours = self.comment == batch if self.comment else self.name == name
-        return ours and self.submitted >= since - 120
+        return self.comment == batch if self.comment else self.name == name and self.submitted >= since - CLOCKS_S
 
 
 def ask_squeue(user: str | None = None) -> list[QueuedJob]:
@@ -64,7 +69,7 @@ def ask_squeue(user: str | None = None) -> list[QueuedJob]:
     if shutil.which("squeue") is None:
         raise EchoLMError("squeue is not there: this is not a login node of a SLURM cluster, or its module is not loaded")
     who = ["--user", user] if user else ["--me"]
-    done = _run(["squeue", *who, "--noheader", "--array", "--states=all", f"--format={_SQUEUE}"])
+    done = run(["squeue", *who, "--noheader", "--array", "--states=all", f"--format={_SQUEUE}"])
     if done.returncode:
         raise EchoLMError(f"squeue: {done.stderr.strip() or 'no answer'}; the controller may be restarting: try again")
     return [job for line in done.stdout.splitlines() if (job := _from_squeue(line))]
@@ -78,41 +83,44 @@ def ask_sacct(arrays: Iterable[str], since: float) -> tuple[list[QueuedJob], str
         return [], ""
     fields = "JobID,State,NodeList,Comment,JobName,Submit"
     begin = datetime.fromtimestamp(max(0.0, since - 86400)).strftime("%Y-%m-%dT%H:%M:%S")
-    done = _run(["sacct", "-X", "-n", "-P", "--duplicates", f"-j{','.join(ids)}", f"-S{begin}", f"--format={fields}"])
+    done = run(["sacct", "-X", "-n", "-P", "--duplicates", f"-j{','.join(ids)}", f"-S{begin}", f"--format={fields}"])
     if done.returncode and "storage is disabled" in done.stderr:
         return [], ""
     if done.returncode:
         return [], f"sacct: {' '.join(done.stderr.split()) or 'no answer'}"
-    found = [job for line in done.stdout.splitlines() if (job := _from_sacct(line))]
+    found = [job for line in done.stdout.splitlines() for job in _from_sacct(line)]
     return sorted(found, key=lambda job: job.submitted), ""
-
-
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=120)
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(command, 1, "", f"{command[0]} did not answer within 120 s")
 
 
 def _from_squeue(line: str) -> QueuedJob | None:
     parts = line.split("|")
     if len(parts) != 9:
         return None
-    array, task, state, reason, node, comment, name, submitted, _ = (part.strip() for part in parts)
-    task = "0" if task in ("N/A", "") else task
-    return QueuedJob(array, task, state, reason, node, _word(comment), name, _time(submitted), "squeue")
+    array, task, state, reason, node, comment, name, submitted, number = (part.strip() for part in parts)
+    plain = task in ("N/A", "")
+    id, task = (array, "0") if plain else (f"{array}_{task}", task)
+    return QueuedJob(array, task, state, reason, _word(node), _word(comment), name, _time(submitted), "squeue", id, number)
 
 
-def _from_sacct(line: str) -> QueuedJob | None:
+def _from_sacct(line: str) -> list[QueuedJob]:
+    """The job of a line; of ``12_[3-9]``, an array's rest that waits or waited until it was cancelled, all of its jobs."""
     parts = line.split("|")
-    if len(parts) != 6 or not parts[0]:
-        return None
-    id, state, node, comment, name, submitted = (part.strip() for part in parts)
-    found = re.fullmatch(r"(\d+)(?:_(\d+))?", id)
-    if not found:  # an array's waiting rest, "12_[3-9]": squeue lists it
-        return None
+    found = re.fullmatch(r"(\d+)(?:_(\d+)|_\[(.+)\])?", parts[0].strip())
+    if len(parts) != 6 or not found:
+        return []
+    _, state, node, comment, name, submitted = (part.strip() for part in parts)
     word = state.split()[0] if state else "UNKNOWN"  # "CANCELLED by 0"
-    return QueuedJob(found[1], found[2] or "0", word, "", _word(node), _word(comment), name, _time(submitted), "sacct")
+    array, index, rest = found.groups()
+    if rest and word in ALIVE:  # squeue lists them
+        return []
+    same = word, "", _word(node), _word(comment), name, _time(submitted), "sacct"
+    return [QueuedJob(array, task or "0", *same, f"{array}_{task}" if task else array) for task in (_indices(rest) if rest else [index])]
+
+
+def _indices(text: str) -> list[str]:
+    """The indices of ``0-2,4,8-16:4%2`` (the last is the throttle)."""
+    ranges = [re.fullmatch(r"(\d+)(?:-(\d+)(?::(\d+))?)?", part) for part in text.partition("%")[0].split(",")]
+    return [str(index) for r in ranges if r for index in range(int(r[1]), int(r[2] or r[1]) + 1, int(r[3] or 1))]
 
 
 def _word(text: str) -> str:
@@ -126,13 +134,8 @@ def _time(text: str) -> float:
         return 0.0
 
 
-def avoid(job: str, node: str) -> None:
-    """Let a waiting job not start on that node again. Where SLURM refuses, it starts wherever there is room."""
-    _run(["scontrol", "update", f"JobId={job}", f"ExcNodeList={node}"])
-
-
 def scancel(jobs: Iterable[str]) -> str:
     """Cancel jobs by id; what scancel complained of, or ''."""
     ids = sorted(jobs)
-    done = _run(["scancel", *ids]) if ids else None
+    done = run(["scancel", *ids]) if ids else None
     return done.stderr.strip() if done and done.returncode else ""

@@ -65,7 +65,7 @@ class Sent:
         ]  # fmt: skip
         before, _ = ask_sacct((array["job"] for _, array, _ in over), self._since)
         states = {(job.array, job.task): job for job in [*before, *self._seen]}
-        scancel(f"{job.array}_{job.task}" if _is_array(self._arrays, job) else job.array for job in self._seen if job.held)
+        scancel(job.id for job in self._seen if job.held)
         found = [_dead(batch, array, task, states.get((array["job"], task))) for batch, array, task in over]
         return [dead for dead in found if dead]
 
@@ -79,10 +79,6 @@ def note_end(batch: Path) -> None:
 
 def _batches(jobs: Path) -> list[Batch]:
     return [Batch.read(path.parent) for path in sorted(jobs.glob("*/batch.json"))]
-
-
-def _is_array(arrays: Sequence[tuple[Batch, dict[str, object]]], job: QueuedJob) -> bool:
-    return any(array["job"] == job.array and array["count"] != 1 for _, array in arrays)
 
 
 def _dead(batch: Batch, array: dict[str, object], task: str, job: QueuedJob | None) -> Dead | None:

@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from cluster.slurm.commands import environment
 from echolm.errors import EchoLMError
 
 COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "sinfo")
@@ -225,7 +226,7 @@ def _limit(text: str) -> int | None:
 def _ask(*command: str) -> str:
     """What a command prints; EchoLMError with what it said."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, stdin=subprocess.DEVNULL)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, stdin=subprocess.DEVNULL, env=environment())
     except subprocess.TimeoutExpired:
         raise EchoLMError(f"{' '.join(command)}: no answer within {TIMEOUT_S} s; is the controller up? type: scontrol ping") from None
     except OSError as error:

@@ -12,10 +12,13 @@ from echolm.cli.how import How, compute_options
 from echolm.cli.launch import run_cells
 from echolm.cli.options import as_json, counted, grid_argument, print_json, typed, where
 from echolm.cli.standings import tell
+from echolm.cli.submit import tell_failures
+from echolm.errors import EchoLMError
 from echolm.record import writing
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
+    from cluster.failures import Failure
     from grid.definition import Grid
     from grid.plan import Standing
 
@@ -77,21 +80,24 @@ def retry(workspace: Workspace, grid_name: str, where: tuple[str, ...], no_launc
 
     Cells that were given up run again, too. All continue from their checkpoints. Options and exit status are those of 'echolm launch'.
     """
-    from cluster.failures import failures, forgive, given_up
+    from cluster.failures import failures, forgive, given_up, note
     from cluster.tracebacks import forget
     from grid.plan import to_run
 
     chosen = How(**how)
     chosen.check()
+    new = _settle(workspace, grid_name, chosen.on == "slurm")
     grid, standings = _survey(workspace, grid_name, where)
     lost = given_up(failures(workspace, grid.name))
-    ended = _in_states(standings, "failed", "cancelled", "pruned")
+    stopping = [s for s in _in_states(standings, "running") if s.record and s.record.cancelled()]
+    ended = [*_in_states(standings, "failed", "cancelled", "pruned"), *stopping]
     for standing in ended:
         _release(workspace, standing)
     wanted = {s.cell.id for s in ended} | {s.cell.id for s in standings if s.cell.id in lost and to_run(s)}
     again = [s for s in standings if s.cell.id in wanted]
     left = [s.cell.id for s in standings if s.state.name != "complete"]
     forgive(workspace, grid.name, left)
+    note(workspace, grid.name, [f for f in new if f.kind != "cancelled" and {*left} & {*f.cells}])  # their remedies are still to be taken
     forget(workspace, grid.name, left)
     facts = {"retried": [s.cell.id for s in again]}
     click.echo(f"{grid.name}: {counted(len(again), 'cell')} may run again", err=as_json)
@@ -100,6 +106,27 @@ def retry(workspace: Workspace, grid_name: str, where: tuple[str, ...], no_launc
         sys.exit(run_cells(workspace, grid_name, grid, cells, chosen, facts if as_json else None))
     if as_json:
         print_json({"grid": grid.name, **facts})
+
+
+def _settle(workspace: Workspace, grid_name: str, needed: bool) -> list[Failure]:
+    """Write down what became of SLURM jobs, while cells that were cancelled with them still have their marks; what is new.
+    Where SLURM does not answer, that is an error if it is ``needed``."""
+    from grid.definition import load_grid
+
+    grid = load_grid(grid_name).name
+    if not (workspace.grids / grid / "jobs").is_dir():
+        return []
+    from cluster.slurm.cancel import settle_alone
+
+    try:
+        found = settle_alone(workspace, grid)
+    except EchoLMError as error:
+        if needed:
+            raise
+        tell([f"SLURM is not asked: {error}"])
+        return []
+    tell_failures(found)
+    return found
 
 
 def _release(workspace: Workspace, standing: Standing) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import click
@@ -55,15 +56,17 @@ class Site:
         from cluster.slurm.executor import SlurmExecutor
         from cluster.slurm.ledger import discard_refused, look, settle
         from cluster.slurm.planning import plan
+        from cluster.slurm.queue import ask_squeue
         from grid.plan import Limits, survey
 
+        ask = cache(ask_squeue)  # at most once a step
         with alone(self.workspace, self.grid):
-            discard_refused(self.workspace, self.grid, time.time())
-            views = look(self.workspace, self.grid)
+            discard_refused(self.workspace, self.grid, time.time(), ask)
+            views = look(self.workspace, self.grid, ask=ask)
             self._tell_unasked(next((view.unasked for view in views), ""))
             new = settle(self.workspace, self.grid, views)
             standings = survey(cells, self.workspace)
-            planned = plan(self.workspace, self.grid, standings, views, self.needs)
+            planned = plan(self.workspace, self.grid, standings, views, self.needs, ask)
             ids: list[str] = []
             executor = SlurmExecutor(self.profile, self.code() if planned.jobs else "", planned.exclude, views=views)
             for job in planned.jobs:
@@ -76,11 +79,12 @@ class Site:
         """Where the cells stand, the plan, and what it will cost. Only looks."""
         from cluster.slurm.ledger import look
         from cluster.slurm.planning import plan
+        from cluster.slurm.queue import ask_squeue
         from echolm.cli.dry import forecast_of
         from grid.plan import survey
 
-        standings = survey(cells, self.workspace)
-        planned = plan(self.workspace, self.grid, standings, look(self.workspace, self.grid), self.needs)
+        ask, standings = cache(ask_squeue), survey(cells, self.workspace)
+        planned = plan(self.workspace, self.grid, standings, look(self.workspace, self.grid, ask=ask), self.needs, ask)
         return standings, planned, forecast_of(self.workspace, standings, planned, self.needs, self.at_once)
 
     def _tell_unasked(self, why: str) -> None:

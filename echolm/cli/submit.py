@@ -17,6 +17,7 @@ from echolm.errors import EchoLMError
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
+    from cluster.failures import Failure
     from cluster.profile import Profile
     from grid.definition import Cell, Grid
     from grid.plan import Resources
@@ -116,11 +117,7 @@ class Shown:
 
     def __call__(self, step: Step) -> None:
         """Print one step."""
-        from cluster.failures import CLASSES
-
-        for failure in step.failures:
-            what = f"{counted(len(failure.cells), 'cell')} {CLASSES[failure.kind].remedy}" if failure.cells else "it had taken no unit"
-            click.echo(f"job {failure.job}{' on ' + failure.node if failure.node else ''}: {failure.kind}; {what}", err=True)
+        tell_failures(step.failures)
         plan, ids, placed = step.plan, step.ids, self._site.placed(step.ids)
         submitted = f"; submitted {counted(placed, 'cell')}: {counted(len(ids), 'array')} {', '.join(ids)}" if ids else ""
         waiting = f"; {len(plan.covered)} in jobs" if plan.covered else ""
@@ -129,6 +126,15 @@ class Shown:
         if line != self._line:
             click.echo(line)
         self._line = line
+
+
+def tell_failures(failures: Sequence[Failure]) -> None:
+    """A line for each job that failed: why, and what is done about its cells."""
+    from cluster.failures import CLASSES
+
+    for failure in failures:
+        what = f"{counted(len(failure.cells), 'cell')} {CLASSES[failure.kind].remedy}" if failure.cells else "it had taken no unit"
+        tell([f"job {failure.job}{' on ' + failure.node if failure.node else ''}: {failure.kind}; {what}"])
 
 
 def _remedies(grid: str, last: Step, watching: bool, stopped: str) -> list[str]:

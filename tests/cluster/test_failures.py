@@ -100,7 +100,10 @@ def test_jobs_that_never_begin_stop_the_submission_with_their_last_line() -> Non
     )
 
 
-def test_nodes_that_failed_today_are_avoided() -> None:
+def test_nodes_that_failed_today_are_avoided_the_last_one_first() -> None:
     now = time.time()
     old = Failure("node-failure", "1", "b", ("a",), "n4", "", (0, 0), now - 2 * 86400)
-    assert bad_nodes([lost("node-failure", "a", node="n2"), lost("launch", node="n1"), lost("killed", "a", node="n3"), old], now) == ("n1", "n2")
+    found = [lost("node-failure", "a", node="n2"), lost("launch", node="n1"), lost("killed", "a", node="n3"), old]
+    assert bad_nodes(found, now) == ("n1", "n2")
+    assert bad_nodes([*found, lost("node-failure", node="n5,n2")], now) == ("n5", "n2", "n1"), "two nodes of a job"
+    assert bad_nodes([lost("node-failure", node=""), lost("node-failure", node="n[1-2]")], now) == (), "nobody knows which"

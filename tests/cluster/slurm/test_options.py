@@ -94,3 +94,12 @@ def test_a_workload_key_is_sent_only_when_the_profile_has_one(login: LoginNode) 
     assert "wckey" not in sbatch_text(login, grid)
     login.profile(wckey="echo")
     assert "#SBATCH --wckey=echo\n" in sbatch_text(login, grid)
+
+
+def test_variables_do_not_override_what_the_profile_says(login: LoginNode) -> None:
+    script = login.slurm / "sbatch"
+    script.write_text(script.read_text().replace("#!/bin/sh", f"#!/bin/sh\nenv > {login.slurm}/environment"))
+    done = login.inside("launch", login.grid({"head": ["mlp"]}, **BLANK), "--on", "slurm", "--profile", "site.yaml", SBATCH_PARTITION="odd", SLURM_CONF="kept")
+    assert "submitted 1 cell" in done.out, done
+    got = (login.slurm / "environment").read_text().splitlines()
+    assert not [line for line in got if line.startswith("SBATCH_")] and "SLURM_CONF=kept" in got

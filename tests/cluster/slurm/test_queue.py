@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.slurm.commands import as_environment
 from cluster.slurm.queue import QueuedJob, ask_sacct, ask_squeue
 from echolm.errors import EchoLMError
 
@@ -20,6 +21,7 @@ SACCT = """\
 41_[2-9]|PENDING|None assigned||echolm-demo|2026-11-24T12:00:00
 43|CANCELLED by 0|n1|20261124-1|echolm-demo|2026-11-24T12:00:00
 44_3|OUT_OF_MEMORY|n2|20261124-1|echolm-demo|Unknown
+45_[0-2,4,8-12:2%2]|CANCELLED by 0|None assigned||echolm-demo|2026-11-24T12:00:00
 """
 
 
@@ -40,8 +42,9 @@ def test_squeue(programs: Path) -> None:
     stand_in(programs, "squeue", SQUEUE)
     one, two, three = ask_squeue()
     assert (one.array, one.task, one.state, one.node, one.alive, one.comment) == ("41", "0", "RUNNING", "n1", True, "20261124-1")
-    assert (two.state, two.reason, two.node, two.alive) == ("PENDING", "Resources", "(null)", True)
+    assert (two.state, two.reason, two.node, two.alive) == ("PENDING", "Resources", "", True)
     assert (three.array, three.task, three.alive, three.comment) == ("43", "0", False, "")
+    assert [(job.id, job.number) for job in (one, two, three)] == [("41_0", "41"), ("41_1", "42"), ("43", "43")]
     assert "--states=all" in (programs / "squeue.args").read_text()
 
 
@@ -49,7 +52,11 @@ def test_sacct(programs: Path) -> None:
     stand_in(programs, "sacct", SACCT)
     found, why = ask_sacct(["41", "43", "44", "41"], since=1.8e9)
     assert why == ""
-    assert sorted((job.array, job.task, job.state) for job in found) == [("41", "0", "NODE_FAIL"), ("43", "0", "CANCELLED"), ("44", "3", "OUT_OF_MEMORY")]
+    one, three, four, *rest = sorted(found, key=lambda job: job.array)
+    assert (one.array, one.task, one.id, one.state) == ("41", "0", "41_0", "NODE_FAIL"), "squeue has those that wait"
+    assert (three.array, three.task, three.id, three.state) == ("43", "0", "43", "CANCELLED"), "no array"
+    assert (four.array, four.task, four.state) == ("44", "3", "OUT_OF_MEMORY")
+    assert [job.id for job in rest] == [f"45_{index}" for index in (0, 1, 2, 4, 8, 10, 12)] and {job.state for job in rest} == {"CANCELLED"}
     assert "-j41,43,44" in (programs / "sacct.args").read_text()
 
 
@@ -70,10 +77,27 @@ def test_a_job_that_got_a_used_id_is_not_ours() -> None:
     ours = QueuedJob("41", "0", "RUNNING", "", "", "batch-1", "echolm-demo", 1000.0, "squeue")
     assert ours.belongs("batch-1", "echolm-demo", 1000.0)
     assert not ours.belongs("batch-2", "echolm-demo", 1000.0), "another batch's comment"
+    assert ours.belongs("batch-1", "echolm-demo", 1e9), "whatever the clocks say: batches' names are given once"
     no_comment = QueuedJob("41", "0", "RUNNING", "", "", "", "echolm-demo", 1000.0, "sacct")
     assert no_comment.belongs("batch-1", "echolm-demo", 1000.0)
     assert not no_comment.belongs("batch-1", "echolm-demo", 9000.0), "submitted before the batch was"
     assert not QueuedJob("41", "0", "RUNNING", "", "", "", "someone", 1000.0, "sacct").belongs("batch-1", "echolm-demo", 1000.0)
+
+
+@pytest.mark.parametrize("name", ["SQUEUE_FORMAT", "SACCT_FORMAT", "SLURM_CLUSTERS", "SBATCH_PARTITION", "SINFO_PARTITION", "SCONTROL_ALL", "SCANCEL_STATE"])
+def test_variables_of_the_user_do_not_reach_commands(programs: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "odd")
+    monkeypatch.setenv("SLURM_TIME_FORMAT", "relative")
+    monkeypatch.setenv("SLURM_CONF", "kept")
+    stand_in(programs, "squeue", SQUEUE)
+    script = programs / "squeue"
+    script.write_text(script.read_text().replace("#!/bin/sh", f"#!/bin/sh\n/usr/bin/env > {programs}/environment"))
+    assert len(ask_squeue()) == 3
+    got = dict(line.split("=", 1) for line in (programs / "environment").read_text().splitlines())
+    assert name not in got and (got["SLURM_TIME_FORMAT"], got["SLURM_CONF"]) == ("standard", "kept")
+    with as_environment():
+        assert name not in os.environ and os.environ["SLURM_TIME_FORMAT"] == "standard"
+    assert (os.environ[name], os.environ["SLURM_TIME_FORMAT"]) == ("odd", "relative")
 
 
 def test_a_job_that_slurm_holds_after_a_failed_start_does_not_count_as_alive() -> None:
