@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,11 @@ class Room:
     queued: int | None
     at_once: int
 
+    def after(self, arrays: Sequence[Array]) -> Room:
+        """What is left when these are submitted too."""
+        queued = None if self.queued is None else self.queued - sum(array.count for array in arrays)
+        return replace(self, queued=queued, at_once=self.at_once - sum(array.at_once for array in arrays))
+
 
 @dataclass(frozen=True)
 class Array:
@@ -21,6 +27,11 @@ class Array:
 
     count: int
     at_once: int
+
+
+def share(units: int, units_per_job: int | None, slots: int) -> int:
+    """Units that a job is meant for: the profile's, else so many that all jobs may run at once."""
+    return units_per_job or -(-units // max(1, min(units, slots)))
 
 
 def cut(units: int, units_per_job: int, room: Room) -> list[Array]:

@@ -13,7 +13,7 @@ from typing import Any
 from cluster.batch import Batch, new_batch_path
 from cluster.profile import Profile
 from cluster.slurm import script
-from cluster.slurm.arrays import Array, Room, cut
+from cluster.slurm.arrays import Array, Room, cut, share
 from cluster.slurm.commands import as_environment, run
 from cluster.slurm.ledger import BatchView, look
 from cluster.slurm.nodes import spared
@@ -46,7 +46,7 @@ class SlurmExecutor:
         views = look(Workspace(job.workspace), job.grid) if self.views is None else self.views
         covered = {cell for view in views for cell in view.covered()}
         units = tuple(unit for unit in job.units if not covered & set(unit.cells))
-        per_job = self.profile.units_per_job or -(-len(units) // max(1, min(len(units), limits.slots)))
+        per_job = share(len(units), self.profile.units_per_job, limits.slots)
         arrays = cut(len(units), per_job, self.room(views, limits))
         count = sum(array.count for array in arrays)
         if not count:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from cluster.profile import Profile
 from cluster.slurm.commands import run
+from cluster.slurm.findings import Finding, error, ok
 from cluster.slurm.site import GONE, listed
+from echolm.registry import suggest
 
 _FIELD = re.compile(r"(\w+)=(\S*)")
 
@@ -25,6 +27,17 @@ def blamed(nodes: str) -> str:
     if not re.search(r"[\[,]", nodes):
         return nodes
     return ",".join(sorted({name for name, state in _rows("%N|%T", "--all", "--nodes", nodes) if state.startswith(GONE) or "*" in state}))
+
+
+def check_exclude(profile: Profile) -> Iterator[Finding]:
+    """The nodes to avoid are nodes of the cluster: sbatch refuses others."""
+    there = {name for (name,) in _rows("%N", "--all")}
+    wanted = {name: text for text in profile.exclude for name in hostnames(text) or [text]}
+    unknown = sorted(set(wanted) - there)
+    for name in unknown if there else []:
+        yield error("exclude", f"the cluster has no node {name!r}" + (f" of {wanted[name]}" if wanted[name] != name else ""), suggest(name, there))
+    if wanted and there and not unknown:
+        yield ok("exclude", f"{len(wanted)} of {len(there)} nodes of the cluster")
 
 
 def _rows(fields: str, *which: str) -> list[list[str]]:

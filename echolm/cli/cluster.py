@@ -47,12 +47,13 @@ def check_profile(workspace: Workspace, profile_path: Path, as_json: bool) -> No
     """
     from cluster.profile import load_profile
     from cluster.slurm.check import check_site
+    from cluster.slurm.nodes import check_exclude
     from cluster.slurm.places import check_places
     from cluster.slurm.site import read_site
 
     profile = load_profile(profile_path)
     site = read_site()
-    found = [*check_site(profile, site), *check_places(profile, workspace.root, site.config.get("TmpFS", ""))]
+    found = [*check_site(profile, site), *check_exclude(profile), *check_places(profile, workspace.root, site.config.get("TmpFS", ""))]
     errors, warnings = (sum(finding.severity == severity for finding in found) for severity in ("error", "warning"))
     version, name = site.config.get("SLURM_VERSION", "?"), site.config.get("ClusterName", "?")
     if as_json:

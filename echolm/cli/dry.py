@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,41 +14,84 @@ from echolm.cli.standings import blocked, counts, hindrances, states, tell
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
-    from cluster.forecast import Forecast, Planned
+    from cluster import forecast as costs
+    from cluster.forecast import Forecast
     from cluster.profile import Profile
+    from cluster.slurm.arrays import Array
+    from cluster.slurm.ledger import BatchView
     from cluster.slurm.planning import Submission
+    from echolm.cli.site import Seen
     from grid.definition import Grid
-    from grid.plan import Job, Resources, Standing
+    from grid.plan import Job, Resources, Standing, Unit
 
 
 def show(
-    grid_name: str, grid: Grid, standings: Sequence[Standing], plan: Submission, profile: Profile, at_once: int, forecast: Forecast, as_json: bool,
+    grid_name: str, grid: Grid, seen: Seen, profile: Profile, at_once: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Print what a launch would submit."""
-    texts = [(job, *_array(job, profile, at_once, plan.exclude)) for job in plan.jobs]
+    standings, plan, forecast = seen.standings, seen.plan, seen.forecast
+    found = _plans(plan, seen.views, profile, at_once)
     if as_json:
         return print_json({
             "grid": grid.name, "states": states(standings), "covered": sorted(plan.covered), "given_up": plan.given_up,
             "stopped": plan.stop or None, "forecast": forecast.plain(),
-            "arrays": [{"units": [list(unit.cells) for unit in job.units], "jobs": count, "sbatch": text} for job, count, text in texts],
+            "arrays": [
+                {
+                    "units": [list(unit.cells) for unit in one.job.units], "jobs": sum(array.count for array in one.arrays),
+                    "arrays": [array.count for array in one.arrays], "waiting": [list(unit.cells) for unit in one.waiting], "sbatch": one.text,
+                }
+                for one in found
+            ],
         })  # fmt: skip
-    for job, count, text in texts:
-        click.echo(f"# {counted(count, 'job')} for {counted(len(job.units), 'unit')} of {counted(sum(len(u.cells) for u in job.units), 'cell')}")
-        click.echo(text + "\n")
+    for one in found:
+        click.echo(f"# {one.line}")
+        click.echo(one.text + "\n")
     for line in forecast.lines(datetime.now()):
         click.echo(line)
-    click.echo(f"{grid.name}: {counts(standings)}; would submit {counted(plan.cells, 'cell')}" + (f"; {len(plan.covered)} in jobs" if plan.covered else ""))
+    click.echo(f"{grid.name}: {counts(standings)}; would submit {counted(plan.cells - sum(_cells(one.waiting) for one in found), 'cell')}" + (f"; {len(plan.covered)} in jobs" if plan.covered else ""))
     tell([*blocked(standings), *hindrances(grid_name, plan.stop, plan.given_up, on="slurm")])
 
 
-def _array(job: Job, profile: Profile, at_once: int, exclude: tuple[str, ...]) -> tuple[int, str]:
-    """How many jobs a shape gets, and the sbatch text of its (first) array."""
-    from cluster.slurm.arrays import Array, Room, cut
-    from cluster.slurm.executor import SlurmExecutor, max_array_size
+@dataclass(frozen=True)
+class Planned:
+    """What a launch would make of one resource shape: the arrays that have room now, the sbatch text of the first, and the
+    units that wait."""
 
-    per_job = profile.units_per_job or -(-len(job.units) // max(1, min(len(job.units), at_once)))
-    arrays = cut(len(job.units), per_job, Room(max_array_size(), profile.submit_limit, at_once)) or [Array(1, 1)]
-    return sum(array.count for array in arrays), SlurmExecutor(profile, "CODE", exclude).text(job, arrays[0])
+    job: Job
+    arrays: list[Array]
+    text: str
+    waiting: tuple[Unit, ...]
+
+    @property
+    def line(self) -> str:
+        """In words."""
+        jobs = [array.count for array in self.arrays]
+        placed = self.job.units[: len(self.job.units) - len(self.waiting)]
+        said = f"{counted(sum(jobs), 'job')} for {counted(len(placed), 'unit')} of {counted(_cells(placed), 'cell')}"
+        said += f" in {len(jobs)} arrays of {', '.join(map(str, jobs))}, the first so" if len(jobs) > 1 else ""
+        return said + (f"; {counted(len(self.waiting), 'unit')} must wait for room" if self.waiting else "")
+
+
+def _plans(plan: Submission, views: Sequence[BatchView], profile: Profile, at_once: int) -> list[Planned]:
+    """As ``SlurmExecutor.launch`` does it, one shape after another."""
+    from cluster.slurm.arrays import Array, cut, share
+    from cluster.slurm.executor import SlurmExecutor
+    from grid.plan import Limits
+
+    executor = SlurmExecutor(profile, "CODE", plan.exclude, views=views)
+    room, found = executor.room(views, Limits(at_once)) if plan.jobs else None, []
+    for job in plan.jobs:
+        assert room
+        per_job = share(len(job.units), profile.units_per_job, at_once)
+        arrays = cut(len(job.units), per_job, room)
+        room = room.after(arrays)
+        placed = sum(array.count for array in arrays) * per_job
+        found.append(Planned(job, arrays, executor.text(job, (arrays or [Array(1, 1)])[0]), job.units[placed:]))
+    return found
+
+
+def _cells(units: Sequence[Unit]) -> int:
+    return sum(len(unit.cells) for unit in units)
 
 
 def forecast_of(workspace: Workspace, standings: Sequence[Standing], plan: Submission, needs: Resources, at_once: int) -> Forecast:
@@ -60,7 +104,7 @@ def forecast_of(workspace: Workspace, standings: Sequence[Standing], plan: Submi
     return forecast(units, lambda: finished_runs(workspace.runs), at_once, needs.gpus, needs.ranks, needs.minutes)
 
 
-def _planned(standing: Standing) -> Planned:
+def _planned(standing: Standing) -> costs.Planned:
     from cluster.forecast import Planned
     from echolm.data.store import peek
 

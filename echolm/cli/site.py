@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cluster.failures import Failure
     from cluster.forecast import Forecast
     from cluster.profile import Profile
+    from cluster.slurm.ledger import BatchView
     from cluster.slurm.planning import Submission
     from grid.definition import Cell
     from grid.plan import Resources, Standing
@@ -40,6 +41,16 @@ class Step:
     def over(self) -> bool:
         """Whether nothing runs, waits or can be submitted any more."""
         return bool(self.plan.stop) or not (self.ids or self.plan.covered or self.plan.jobs)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a look finds: where the cells stand, their jobs, what a launch would do, what that would cost."""
+
+    standings: list[Standing]
+    views: list[BatchView]
+    plan: Submission
+    forecast: Forecast
 
 
 class Site:
@@ -75,7 +86,7 @@ class Site:
                 click.echo(said.getvalue(), nl=False, err=True)
         return Step(standings, planned, new, ids)
 
-    def forecast(self, cells: Sequence[Cell]) -> tuple[list[Standing], Submission, Forecast]:
+    def forecast(self, cells: Sequence[Cell]) -> Seen:
         """Where the cells stand, the plan, and what it will cost. Only looks."""
         from cluster.slurm.ledger import look
         from cluster.slurm.planning import plan
@@ -84,8 +95,9 @@ class Site:
         from grid.plan import survey
 
         ask, standings = cache(ask_squeue), survey(cells, self.workspace)
-        planned = plan(self.workspace, self.grid, standings, look(self.workspace, self.grid, ask=ask), self.needs, ask)
-        return standings, planned, forecast_of(self.workspace, standings, planned, self.needs, self.at_once)
+        views = look(self.workspace, self.grid, ask=ask)
+        planned = plan(self.workspace, self.grid, standings, views, self.needs, ask)
+        return Seen(standings, views, planned, forecast_of(self.workspace, standings, planned, self.needs, self.at_once))
 
     def _tell_unasked(self, why: str) -> None:
         """Once for each reason: how jobs ended may be told less exactly."""

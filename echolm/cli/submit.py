@@ -47,7 +47,7 @@ def submit_cells(workspace: Workspace, grid_name: str, grid: Grid, cells: Sequen
     profile, needs = prepare(request)
     site = Site(workspace, grid.name, profile, needs, request.at_once or profile.jobs_at_once)
     if request.budget_gpu_hours is not None:
-        site.forecast(cells)[2].refuse(request.budget_gpu_hours)
+        site.forecast(cells).forecast.refuse(request.budget_gpu_hours)
     save_cells(grid, workspace)
     show = Shown(grid.name, site) if facts is None else lambda step: None
     stopped = ""
@@ -77,10 +77,10 @@ def dry_run(workspace: Workspace, grid_name: str, grid: Grid, cells: Sequence[Ce
 
     profile, needs = prepare(request)
     site = Site(workspace, grid.name, profile, needs, request.at_once or profile.jobs_at_once)
-    standings, planned, forecast = site.forecast(cells)
-    dry.show(grid_name, grid, standings, planned, profile, site.at_once, forecast, as_json)
+    seen = site.forecast(cells)
+    dry.show(grid_name, grid, seen, profile, site.at_once, as_json)
     if request.budget_gpu_hours is not None:
-        forecast.refuse(request.budget_gpu_hours)
+        seen.forecast.refuse(request.budget_gpu_hours)
 
 
 def prepare(request: Request) -> tuple[Profile, Resources]:

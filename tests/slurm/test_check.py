@@ -56,6 +56,9 @@ def test_what_sbatch_would_refuse_is_an_error(slurm: Slurm, folder: Path) -> Non
     assert found["partition mian"][0][0] == "warning" and "did you mean 'main'" in found["partition mian"][0][1]
     assert found["work_dir"][0][0] == "error"
     assert check(slurm, folder, constraint="a100")[1]["constraint"][0][0] == "error"
+    [(severity, words)] = check(slurm, folder, exclude=["n[1-2]", "n[4-5]"])[1]["exclude"]
+    assert severity == "error" and "no node 'n5' of n[4-5]" in words and "n4" in words
+    assert check(slurm, folder, exclude=["n[1-2]"])[1]["exclude"] == [("ok", "2 of 4 nodes of the cluster; ")]
 
 
 def test_preemption_as_the_site_is_configured(slurm: Slurm, folder: Path) -> None:
