@@ -24,6 +24,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -131,13 +132,14 @@ class Batch:
 
 
 def new_batch_path(workspace: Workspace, grid: str) -> Path:
-    """``grids/<grid>/jobs/<date>-<random>``."""
+    """``grids/<grid>/jobs/<name>``."""
     return workspace.grids / grid / "jobs" / new_batch_name()
 
 
 def new_batch_name() -> str:
-    """``<date>-<random>``: names sort by time."""
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    """``<date>-<time>-<microseconds and a random digit>``, so that names sort by time."""
+    now = datetime.now()
+    return f"{now:%Y%m%d-%H%M%S}-{now.microsecond:05x}{secrets.randbelow(16):x}"
 
 
 def batches(workspace: Workspace, grid: str) -> list[Batch]:

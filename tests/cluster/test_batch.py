@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from cluster.batch import Batch, Claim, batches, new_batch_path
+from cluster.batch import Batch, Claim, batches, new_batch_name, new_batch_path
 from echolm.errors import EchoLMError
 from echolm.workspace import Workspace
 from grid.plan import Resources, Unit
@@ -96,3 +97,9 @@ def test_a_full_or_read_only_folder_is_one_error(batch: Batch, monkeypatch: pyte
     (batch.path / "claims").write_text("not a folder")
     with pytest.raises(EchoLMError, match="claims"):
         Claim.take(batch, UNITS[0])
+
+
+def test_names_of_batches_sort_by_time() -> None:
+    names = [new_batch_name() for _ in range(200)]
+    assert all(re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{6}", name) for name in names)
+    assert [name[:-1] for name in names] == sorted(name[:-1] for name in names)

@@ -63,7 +63,6 @@ def test_jobs_that_never_begin_stop_the_grid_until_one_does(site: BatchSite) -> 
     assert site.settle() == ["launch"] * 3
     views = look(site.workspace, "toy")
     assert "3 jobs ended before they took a unit" in plan(site.workspace, "toy", [], views, Resources()).stop
-    time.sleep(1.1)  # names of batches sort by the second
     later = site.made()
     later.note_submitted("200", 1, 1)
     site.claim(0, "0", batch=later)
