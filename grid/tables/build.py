@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ def build(
     if name not in grid.tables:
         raise EchoLMError(f"grid {grid.name} has no table {name!r}; {suggest(name, grid.tables)}")
     if results is not None and not (results / RUNS_FILE).exists():
-        raise EchoLMError(f"{results / RUNS_FILE}: is not there; type: echolm collect {grid.name}")
+        raise EchoLMError(f"{results / RUNS_FILE}: is not there; type: echolm collect {shlex.quote(grid.typed)}")
     definition, rows = grid.tables[name], group(grid, name)
     used = kind(spread or definition.spread)
     numbers = _published(grid, name)

@@ -201,7 +201,7 @@ def _found(grid: TableGrid, chosen: Selected, value: Value) -> Compared:
     if value.resampled is None:
         reason = value.refused or "no complete run was collected"
         where = " ".join(f"--where {axis}={label}" for axis, label in chosen.conditions.items())
-        raise EchoLMError(f"{chosen.text!r}: {reason}; type: echolm launch {grid.typed} --on local {where}, then: echolm collect {grid.name}")
+        raise EchoLMError(f"{chosen.text!r}: {reason}; type: echolm launch {grid.typed} --on local {where}, then: echolm collect {grid.typed}")
     found = Compared(value.resampled, cells, value.diverged, value.notes, value.synthetic)
     if found.undefined:
         raise EchoLMError(f"{chosen.text!r}: {found.failed}; its mean over seeds is not defined; {REMEDY} and compare those")

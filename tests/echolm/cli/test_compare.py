@@ -7,11 +7,13 @@ import shlex
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from launch_support import Shell
 
 from grid.definition import load_grid
+from grid.plan import save_cells
 
 TABLES = """
 tables:
@@ -89,14 +91,62 @@ def test_the_commands_that_are_told_run_the_missing_seeds(two: Shell) -> None:
     for line in commands:
         done = two(*shlex.split(line)[1:])
         assert done.status == 0, done
-    cells = load_grid(str(two.root / "two-more.yaml")).cells
+    cells = load_grid(str(two.root / "two-seeds-0-2.yaml")).cells
     assert sorted(cell.coordinates["seed"] for cell in cells) == ["0", "0", "1", "1", "2", "2"]
     assert [two.record(cell).attempts() for cell in cells] == [[1]] * 6
-    table = json.loads(two.inside("tables", "two-more", "--json").out)
-    assert "3 seeds" in two.inside("compare", "two-more", "head=gcn", "head=mlp").out, table
+    table = json.loads(two.inside("tables", "two-seeds-0-2", "--json").out)
+    assert "3 seeds" in two.inside("compare", "two-seeds-0-2", "head=gcn", "head=mlp").out, table
     asked = two(*shlex.split(again)[1:])
     answered = asked.status == 0 and "is not known" not in asked.out and "seeds" in asked.out
     assert answered or "seed 2 diverged" in asked.err, asked  # a network of one epoch may stand far behind the others
+
+
+@pytest.fixture
+def three(tiny: Path, tmp_path: Path) -> Shell:
+    """Three heads with three seeds each, whose collected predictions are made: of means 90, 91 and 91.5 and std 1 over seeds."""
+    shell = Shell(tmp_path, tiny / "store")
+    path = shell.grid({"head": ["mlp", "gcn", "gcnconv"], "seed": [0, 1, 2]}, name="three", epochs=1)
+    path.write_text(path.read_text() + TABLES)
+    grid, results = load_grid(str(path)), shell.workspace.results("three")
+    save_cells(grid, shell.workspace)
+    (results / "predictions").mkdir(parents=True)
+    patients = np.random.default_rng(0).normal(0, 5, 40)
+    ids, runs = [f"p{at}" for at in range(40)] * 2, []
+    for cell in grid.cells:
+        mean = {"mlp": 90.0, "gcn": 91.0, "gcnconv": 91.5}[cell.coordinates["head"]] + int(cell.coordinates["seed"]) - 1
+        same = {"split": ["test"] * 80, "target": ["landmarks"] * 80, "slot": ["ED"] * 40 + ["ES"] * 40}
+        table = pa.table({"sample": ids, "patient": ids, **same, "dice": np.tile(mean + patients, 2), "mke": np.ones(80)})
+        pq.write_table(table, results / "predictions" / f"{cell.id[:16]}.parquet")
+        runs.append({"run_id": cell.id, "fingerprint": cell.id, "cell": cell.id, "commit": "c", "problem": "", "synthetic": True, "end": None})
+    pq.write_table(pa.Table.from_pylist(runs), results / "runs.parquet")
+    return shell
+
+
+def told_commands(shell: Shell, *words: str) -> list[list[str]]:
+    """The commands that ``seeds-needed`` prints, as words; the last asks again."""
+    told = shell.inside("seeds-needed", "three", *words)
+    assert told.status == 0, told
+    return [shlex.split(line)[1:] for line in told.out.splitlines() if line.strip().startswith("echolm ")]
+
+
+def test_the_commands_of_two_questions_can_both_be_typed(three: Shell) -> None:
+    """A copy is named by its seeds; the same question again prints no second copy, unless another file has its name."""
+    names = []
+    for other in ("gcn", "gcnconv"):
+        copy, *launches, again = told_commands(three, "head=mlp", f"head={other}")
+        assert copy[:3] == ["grid", "copy", "three.yaml"] and len(launches) == 2
+        assert {words[1] for words in (*launches, again)} == {copy[3]}
+        assert three.inside(*copy).status == 0
+        for words in launches:
+            done = three.inside(*words, "--dry-run")
+            assert done.status == 0 and "seed" not in done.err, done
+        assert told_commands(three, "head=mlp", f"head={other}") == [*launches, again]
+        names.append(copy[3])
+    assert len(set(names)) == 2 and all(name.startswith("three-seeds-0-") for name in names)
+    (three.root / names[0]).write_text("base: {}\n")
+    copy, *_ = told_commands(three, "head=mlp", "head=gcn")
+    done = three.inside(*copy)
+    assert done.status == 1 and "is there already; choose another name" in done.err
 
 
 def test_a_training_that_really_diverges_is_shown_as_such(tiny: Path, tmp_path: Path) -> None:

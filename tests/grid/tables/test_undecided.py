@@ -49,7 +49,7 @@ def test_a_grid_with_too_few_seeds_is_copied_with_more(beside: Any, results: Any
     for cell in beside.cells:
         results.run(cell.id)
     table = build(beside, "main", results.folder)
-    commands = "`echolm grid copy small small-more.yaml --seeds 0-2`; `echolm launch small-more.yaml --on local`"
+    commands = "`echolm grid copy small small-seeds-0-2.yaml --seeds 0-2`; `echolm launch small-seeds-0-2.yaml --on local`"
     assert lines(markdown(table)) == [f"- {HEAD}: run 2 more seeds; type: {commands}"]
 
 
