@@ -114,21 +114,12 @@ def _draw(grid: str, built: Sequence[Table], folder: Path) -> None:
 
 
 def open_grid(workspace: Workspace, given: str) -> tuple[TableGrid, Path | None]:
-    """A grid as it was launched, else as its definition says; and its results, None when there cannot be any.
+    """A grid (see ``grid.tables.launched.open_grid``) and its results, None when there cannot be any."""
+    from grid.tables import launched
 
-    The tables of a grid that came with EchoLM are those of this EchoLM, whenever it was launched.
-    """
-    from grid.definition import load_grid, shipped_grids
-    from grid.tables.further import with_current
-    from grid.tables.launched import launched_grids, read_launched
-
-    name = Path(given).stem if given.endswith((".yaml", ".yml")) else given
-    results = workspace.results(name)
-    if name in launched_grids(workspace.grids) or (name == given and name not in shipped_grids()):
-        grid = read_launched(workspace.grids, name)
-        shipped = None if grid.path else shipped_grids().get(name)
-        return with_current(grid, shipped) if shipped else grid, results
-    return load_grid(given), results if results.exists() else None
+    grid, known = launched.open_grid(workspace, given)
+    results = workspace.results(grid.name)
+    return grid, results if known or results.exists() else None
 
 
 def _with_tables(grid: TableGrid, definition: Path | None) -> TableGrid:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from launch_support import Shell
 
+from grid.api import Results
 from grid.definition import load_grid
 from grid.plan import save_cells
 
@@ -51,6 +52,25 @@ def means(shell: Shell, grid: str, column: str, slot: str) -> dict[str, float]:
         values = [row[column] for row in rows if row["split"] == "test" and row["slot"] == slot]
         found[cell.coordinates["head"]] = float(np.mean(values))
     return found
+
+
+def test_a_grid_that_was_never_launched_here_is_collected_as_it_is_told_and_then_known_by_its_name(two: Shell) -> None:
+    """Its file has the cells of another grid, so there are runs."""
+    assert two.inside("grid", "copy", "two.yaml", "same.yaml").status == 0
+    told = two.inside("tables", "same.yaml")
+    assert told.status == 0 and "the run was not collected; type: `echolm collect same.yaml`" in told.out, told
+    line = told.out.partition("the run was not collected; type: `")[2].partition("`")[0]
+    refused = two.inside("tables", "same")
+    assert refused.status == 1 and "'same' was never launched" in refused.err
+    assert two.inside(*shlex.split(line)[1:]).status == 0
+    for given in ("same.yaml", "same"):
+        shown = two.inside("tables", given)
+        assert shown.status == 0 and "missing" not in shown.out and shown.out == two.inside("tables", "two").out, shown
+        assert two.inside("collect", given).status == 0
+    frame = Results(two.workspace.root).tables("same")
+    assert frame["n_seeds"].tolist() == [1, 1, 1, 1]
+    grids = Results(two.workspace.root).grids().set_index("grid")
+    assert grids.loc["same", ["launched", "runs"]].tolist() == [False, 2] and grids.loc["two", "launched"]
 
 
 def test_a_difference_of_one_seed_says_what_it_cannot_claim(two: Shell) -> None:
