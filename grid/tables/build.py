@@ -34,7 +34,7 @@ def build(
     """The table ``name`` of a grid from ``results``, the folder that was collected (None: nothing was run yet).
 
     ``spread``: the kind of ±, by name; "": the table's own. Seeds without a run are missing, not an error; ``state`` tells why
-    where the records are at hand, and ``logs``, (cell id, fingerprint) -> paths, where the
+    where the records are at hand, and ``logs``, (cell id, fingerprint) -> paths in the workspace, where the
     logs are. Runs that cannot be averaged (of different test samples) make no number, and the value says why.
     EchoLMError when nothing was collected, the table is unknown, its axes do not tell its cells apart, the predictions lack
     one of its columns, or the kind of ± does not exist for one of its statistics.

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import shutil
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -186,6 +189,26 @@ def test_a_training_that_really_diverges_is_shown_as_such(tiny: Path, tmp_path: 
     assert "such as to a lower learning rate" in page and "echolm retry" not in page
 
 
+def test_tables_are_the_same_wherever_the_workspace_lies_and_however_it_was_named(two: Shell) -> None:
+    """Byte for byte; and the links of a page lead to the logs."""
+    named = [str(two.workspace.root), os.path.relpath(two.workspace.root, two.root), None]
+    moved = two.root / "moved" / "elsewhere"
+    moved.parent.mkdir()
+    shutil.copytree(two.workspace.root, moved, symlinks=True)
+    for style in ("csv", "md"):
+        found = []
+        for name in (*named, str(moved)):
+            done = two.inside("tables", "two", "--format", style, "--out", f"made.{style}", ECHOLM_WORKSPACE=name or str(two.workspace.root))
+            assert done.status == 0, done
+            found.append([(two.root / file).read_bytes() for file in (f"made.{style}", f"made.{style}.json")])
+        assert all(one == found[0] for one in found) and b'"runs/' in found[0][1] and os.fsencode(two.root) not in b"".join(found[0])
+    for out in ("page.html", "moved/page.html"):
+        assert two.inside("tables", "two", "--format", "html", "--out", out).status == 0
+        page = (two.root / out).read_text()
+        links = [unquote(part.partition('"')[0]) for part in page.split('href="')[1:] if "log.txt" in part.partition('"')[0]]
+        assert len(links) == 4 and all(((two.root / out).parent / link).resolve().is_file() for link in links), links
+
+
 def test_a_new_table_is_a_file_and_figures_go_to_a_folder(two: Shell) -> None:
     (two.root / "mine.yaml").write_text(FURTHER)
     done = two.inside("tables", "two", "--table", "medians", "--definition", "mine.yaml")
@@ -200,7 +223,12 @@ def test_a_new_table_is_a_file_and_figures_go_to_a_folder(two: Shell) -> None:
         record = two.record(cells[row["labels"]["head"]])
         (source,) = row["values"]["Dice ED (%)"]["sources"]
         assert source["seed"] == "0" and source["run"] and source["fingerprint"] == record.identity()["fingerprint"]
-        assert source["logs"] == [str(record.attempt_path(1) / "log.txt")] and np.isfinite(source["value"]), source
+        assert source["logs"] == [(record.attempt_path(1) / "log.txt").relative_to(two.workspace.root).as_posix()] and np.isfinite(source["value"]), source
+    assert two.inside("tables", "two", "--json", "--format", "parquet", "--out", "x.json").status == 2
+    assert not (two.root / "x.json").exists() and two.inside("tables", "two", "--json", "--out", "x.json").status == 0
+    for option in ("--figures", "--out"):
+        done = two.inside("tables", "two", option, "/proc/x/y")
+        assert done.status == 1 and "cannot be written: " in done.err and not done.out, done
     (two.root / "bad.yaml").write_text(FURTHER.replace("dice", "dcie"))
     done = two.inside("tables", "two", "--table", "medians", "--definition", "bad.yaml")
     assert done.status == 1 and "dcie" in done.err and not done.out
