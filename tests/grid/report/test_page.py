@@ -268,7 +268,7 @@ def test_launched_and_not_collected_is_an_error(copy: Any) -> None:
     (copy.workspace.results("small") / "runs.parquet").unlink()
     done = copy.echolm("report", "small")
     assert done.exit_code == 1 and "type: echolm collect " in done.output and "/small.yaml" in done.output
-    with pytest.raises(EchoLMError, match="collect small"):
+    with pytest.raises(EchoLMError, match="type: echolm collect .*small.yaml"):
         gather(copy.grid, copy.workspace.results("small"), copy.workspace.root)
 
 
