@@ -26,13 +26,13 @@ import numpy as np
 from echolm.errors import EchoLMError
 from echolm.registry import suggest
 from echolm.workspace import Workspace
-from grid.definition import load_grid, shipped_grids
+from grid.definition import shipped_grids
 from grid.statistics import compare, holm
 from grid.tables.build import build
 from grid.tables.data import arrow
 from grid.tables.definition import TableGrid
-from grid.tables.further import with_current, with_tables
-from grid.tables.launched import launched_grids, read_launched
+from grid.tables.further import with_tables
+from grid.tables.launched import launched_grids, open_grid
 from grid.tables.results import RUNS_FILE, read_history
 from grid.tables.table import Table
 
@@ -47,12 +47,12 @@ class Results:
         self.workspace = Workspace(Path(workspace).absolute()) if workspace else Workspace.default()
 
     def grids(self) -> pd.DataFrame:
-        """One line a grid that came with EchoLM or was launched here: cells, tables, whether it was launched, runs collected."""
+        """One line a grid that came with EchoLM, or was launched here or collected by its file: cells, tables, whether it was launched, runs collected."""
         import pandas as pd
 
-        launched = launched_grids(self.workspace.grids)
+        launched, collected = (launched_grids(self.workspace.root / folder) for folder in ("grids", "results"))
         lines = []
-        for name in dict.fromkeys([*launched, *shipped_grids()]):
+        for name in dict.fromkeys([*launched, *collected, *shipped_grids()]):
             grid = self.grid(name)
             runs = len(self.runs(name)) if (self.workspace.results(name) / RUNS_FILE).exists() else 0
             counts = {"cells": len(grid.cells), "tables": list(grid.tables), "launched": name in launched, "runs": runs}
@@ -60,12 +60,8 @@ class Results:
         return pd.DataFrame(lines)
 
     def grid(self, name: str) -> TableGrid:
-        """A grid as it was launched here, else as the file of that name or path defines it."""
-        if name in launched_grids(self.workspace.grids):
-            grid = read_launched(self.workspace.grids, name)
-            shipped = None if grid.path else shipped_grids().get(name)
-            return with_current(grid, shipped) if shipped else grid
-        return load_grid(name)
+        """A grid as it was launched here, else as the file of that name or path defines it, or did when it was collected."""
+        return open_grid(self.workspace, name)[0]
 
     def runs(self, grid: str) -> pd.DataFrame:
         """The collected runs of a grid, one line each, with their labels on the grid's axes (``axis.NAME``), ``params.NAME`` and

@@ -36,7 +36,7 @@ def copy_grid(source: Grid, target: Path, seeds: Sequence[int] | None = None) ->
     if seeds is not None:
         values = with_seeds(load_yaml(source.path), seeds, str(source.path))
         text = yaml.dump(values, Dumper=_WithoutAliases, sort_keys=False, allow_unicode=True, width=120)
-        content = f"# {source.name} with the seeds {ranges(seeds)}\n{text}".encode()
+        content = (_head(source.name, seeds) + text).encode()
         grid_of(values, target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +55,21 @@ def ranges(numbers: Iterable[int]) -> str:
         else:
             spans.append([number, number])
     return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in spans)
+
+
+def copy_name(grid: str, seeds: Iterable[int]) -> str:
+    """The file of a copy of ``grid`` with these seeds, as commands to type next name it: ``GRID-seeds-0-8.yaml``."""
+    return f"{grid}-seeds-{ranges(seeds).replace(',', '_')}.yaml"
+
+
+def is_copied(grid: str, seeds: Iterable[int]) -> bool:
+    """Whether ``copy_name`` is there already, as ``copy_grid`` writes it."""
+    path = Path(copy_name(grid, seeds))
+    return path.is_file() and path.read_text(encoding="utf-8", errors="replace").startswith(_head(grid, seeds))
+
+
+def _head(grid: str, seeds: Iterable[int]) -> str:
+    return f"# {grid} with the seeds {ranges(seeds)}\n"
 
 
 def with_seeds(values: Mapping[str, Any], seeds: Sequence[int], where: str) -> dict[str, Any]:

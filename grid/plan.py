@@ -144,6 +144,13 @@ def save_cells(grid: Grid, workspace: Workspace) -> Path:
     """Write ``grids/<grid>/cells.json``: the resolved cells that were launched, the tables they feed, and the path of the
     grid's file unless the grid came with EchoLM."""
     path = workspace.grids / grid.name / "cells.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, cells_text(grid))
+    return path
+
+
+def cells_text(grid: Grid) -> bytes:
+    """The content of ``cells.json``."""
     cells = {
         cell.id: {
             "coordinates": cell.coordinates,
@@ -154,12 +161,10 @@ def save_cells(grid: Grid, workspace: Workspace) -> Path:
         for cell in grid.cells
     }
     tables = {name: table.model_dump(mode="json") for name, table in grid.tables.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = {"grid": grid.name, "title": grid.title, "cells": cells, "tables": tables}
     if grid.typed != grid.name:
         content["path"] = str(grid.path.absolute())
-    write_atomic(path, json.dumps(content, indent=1).encode())
-    return path
+    return json.dumps(content, indent=1).encode()
 
 
 def launched_config(workspace: Workspace, grid: str, cell: str) -> FinetuneConfig | PretrainConfig:

@@ -38,7 +38,9 @@ def collect(
     MLflow alone, by its name or YAML file. Collecting twice changes nothing. The tracking database can be deleted: it is
     made again from the run records. results/ can be deleted: it is made again from MLflow.
 
-    A run whose predictions the store has lost gets them again from its run record, where that is at hand.
+    Predictions that the store has lost, or that are damaged where they are collected first, are put there again: from the run
+    record, or as they were collected earlier. In a local store a missing file is noticed by every collection, damage to
+    one that was collected already is not; of a tracking server neither is, until results/ is made again.
 
     \b
     Exit status: 0, or 1 when a run has a problem: it could not be exported, its predictions are missing or damaged, or
@@ -84,7 +86,7 @@ def print_reports(uri: str, exported: ExportReport, collected: Mapping[str, Coll
     for name, report in collected.items():
         click.echo(f"{name}: {counted(report.runs, 'run')}, {report.read} new or changed, {report.predictions} new predictions -> {report.path}")
         if report.repaired:
-            click.echo(f"{name}: the store's predictions of {counted(report.repaired, 'run')} were missing or damaged: put there again from the records")
+            click.echo(f"{name}: the store's predictions of {counted(report.repaired, 'run')} were missing or damaged: put there again from the records, or as they were collected")
     if sqlite_path(uri):
         click.echo(f"to look at the runs: mlflow ui --backend-store-uri {shlex.quote(uri)}")
     tell(complaints(exported, collected))

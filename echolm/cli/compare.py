@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from grid.tables.selection import Compared, Selected
 
 C = TypeVar("C", bound=Callable[..., Any])
+Launches = list[tuple[list[str], list[str]]]
+"""Of each value with seeds to run: the conditions of their cells, and the seeds that the grid lacks."""
 
 
 def values(command: C) -> C:
@@ -75,8 +77,11 @@ def seeds_needed(workspace: Workspace, grid_name: str, first: str, second: str, 
     plannable(sides)
     pairs = [(one, side.resampled) for one, side in zip(chosen, sides, strict=True)]
     found = needed(pairs[0][1], pairs[1][1], power)
-    commands = _commands(grid, launches(grid, pairs, found))
-    again = _again(grid, found.outcome, first, second, heading, copied=len(commands) > sum(map(bool, found.more)))
+    runs = launches(grid, pairs, found)
+    name = _name(grid, runs)
+    commands = _commands(grid, name, runs)
+    command = "seeds-needed" if found.outcome == "unknown" else "compare"
+    again = typed(command, name, first, second, *(["--column", heading] if heading else []))
     if as_json:
         plain = {"outcome": found.outcome, "more": list(found.more), "total": list(found.total), "text": found.text}
         told = {"commands": commands, "again": again if commands else None}
@@ -88,26 +93,26 @@ def seeds_needed(workspace: Workspace, grid_name: str, first: str, second: str, 
         click.echo(f"and then, to ask again\n  {again}")
 
 
-def _again(grid: TableGrid, outcome: str, first: str, second: str, heading: str, copied: bool) -> str:
-    """The command that asks the same of the grid with more seeds: of its copy, where one is made."""
-    command = "seeds-needed" if outcome == "unknown" else "compare"
-    return typed(command, _copy(grid) if copied else grid.typed, first, second, *(["--column", heading] if heading else []))
-
-
-def _copy(grid: TableGrid) -> str:
-    return f"{grid.name}-more.yaml"
-
-
-def _commands(grid: TableGrid, launches: list[tuple[list[str], list[str]]]) -> list[str]:
-    """What runs the seeds; first, when the grid does not have them, what makes a copy of it that does."""
-    from grid.copy import ranges
-
+def _seeds(grid: TableGrid, launches: Launches) -> set[int]:
+    """The seeds that a copy of the grid needs; none where the grid has all of them."""
     new = {int(seed) for _, seeds in launches for seed in seeds}
-    name, first = grid.typed, []
-    if new:
-        name = _copy(grid)
-        old = {int(cell.coordinates["seed"]) for cell in grid.cells if cell.coordinates.get("seed", "").isdecimal()}
-        first = [typed("grid", "copy", grid.typed, name, "--seeds", ranges(old | new))]
+    return new and new | {int(cell.coordinates["seed"]) for cell in grid.cells if cell.coordinates.get("seed", "").isdecimal()}
+
+
+def _name(grid: TableGrid, launches: Launches) -> str:
+    """What has all the seeds: the grid, or its copy."""
+    from grid.copy import copy_name
+
+    seeds = _seeds(grid, launches)
+    return copy_name(grid.name, seeds) if seeds else grid.typed
+
+
+def _commands(grid: TableGrid, name: str, launches: Launches) -> list[str]:
+    """What runs the seeds; first, when the grid does not have them, what makes a copy of it that does, unless that is there."""
+    from grid.copy import is_copied, ranges
+
+    seeds = _seeds(grid, launches)
+    first = [typed("grid", "copy", grid.typed, name, "--seeds", ranges(seeds))] if seeds and not is_copied(grid.name, seeds) else []
     return [*first, *(typed("launch", name, "--on", "local", *(word for text in where for word in ("--where", text))) for where, _ in launches)]
 
 

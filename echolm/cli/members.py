@@ -13,11 +13,10 @@ import click
 from echolm.cli.options import typed
 from echolm.cli.standings import labels
 from echolm.errors import EchoLMError
-from echolm.record import FINGERPRINT_DIGITS, RunRecord, find_records
+from echolm.record import FINGERPRINT_DIGITS, RunRecord, find_records, write_atomic
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
-    from grid.tables.definition import TableGrid
     from grid.tracking.collect import CollectReport
     from grid.tracking.export import ExportReport
 
@@ -27,7 +26,8 @@ class Member:
     """A grid, or the runs that belong to none.
 
     ``given``: what names it in a command. ``cells``: records by cell, newest first. ``labels``: axis=label by cell.
-    ``known``: whether it was launched here.
+    ``known``: whether it was launched here. ``definition``: what its results need to be found by its name, where only its file
+    has it.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Member:
     cells: dict[str, list[RunRecord]]
     labels: dict[str, str]
     known: bool = True
+    definition: bytes = b""
 
     def predictions(self, fingerprint: str) -> Path | None:
         """Those in the record of a complete run; None where it is not at hand."""
@@ -54,7 +55,7 @@ def members(workspace: Workspace, grids: Sequence[str]) -> list[Member]:
     from grid.tracking.rows import SINGLE_RUNS
 
     launched = launched_grids(workspace.grids)
-    found = [_member(workspace, name, launched) for name in dict.fromkeys(grids or launched) if name != SINGLE_RUNS]
+    found = [_member(workspace, name) for name in dict.fromkeys(grids or launched) if name != SINGLE_RUNS]
     if not grids or SINGLE_RUNS in grids:
         single = _single_runs(workspace, launched)
         found += [Member(SINGLE_RUNS, SINGLE_RUNS, single, dict.fromkeys(single, ""))] if single else []
@@ -84,6 +85,7 @@ def export_all(workspace: Workspace, found: Sequence[Member], uri: str, quiet: b
 
 def collect_one(workspace: Workspace, uri: str, member: Member) -> CollectReport:
     """MLflow -> Parquet. EchoLMError for a grid that was never launched here and has no run there."""
+    from grid.tables.launched import CELLS_FILE
     from grid.tracking.collect import collect
     from grid.tracking.rows import SINGLE_RUNS
     from grid.tracking.store import shown
@@ -95,27 +97,21 @@ def collect_one(workspace: Workspace, uri: str, member: Member) -> CollectReport
             f"grid {member.name} was never launched in {workspace.root}, and {shown(uri)} has no finished run of it; "
             f"type: {typed('launch', member.given, '--on', 'local')}"
         )
+    if member.definition:
+        write_atomic(workspace.results(member.name) / CELLS_FILE, member.definition)
     return report
 
 
-def _member(workspace: Workspace, given: str, launched: Sequence[str]) -> Member:
+def _member(workspace: Workspace, given: str) -> Member:
     """A launched grid; else one by its definition: its runs may have been made elsewhere."""
-    grid, known = _grid(workspace, given, launched)
+    from grid.definition import Grid
+    from grid.plan import cells_text
+    from grid.tables.launched import open_grid
+
+    grid, known = open_grid(workspace, given)
     cells = {cell.id: find_records(workspace.runs, cell.id) for cell in grid.cells}
-    return Member(grid.name, given, cells, {cell.id: labels(cell) for cell in grid.cells}, known)
-
-
-def _grid(workspace: Workspace, given: str, launched: Sequence[str]) -> tuple[TableGrid, bool]:
-    from grid.tables.launched import read_launched
-
-    by_path = given.endswith((".yaml", ".yml"))
-    name = Path(given).stem if by_path else given
-    if name not in launched:
-        from grid.definition import load_grid, shipped_grids
-
-        if by_path or name in shipped_grids():
-            return load_grid(given), False
-    return read_launched(workspace.grids, name), True
+    definition = cells_text(grid) if isinstance(grid, Grid) and grid.typed != grid.name else b""
+    return Member(grid.name, given, cells, {cell.id: labels(cell) for cell in grid.cells}, known, definition)
 
 
 def _single_runs(workspace: Workspace, launched: Sequence[str]) -> dict[str, list[RunRecord]]:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from echolm.cli.options import as_json, program
-from echolm.errors import EchoLMError, StorageError
-from echolm.record import RunRecord, cell_standing, write_atomic
+from echolm.errors import EchoLMError
+from echolm.record import RunRecord, cell_standing, write_atomic, writing
 from echolm.registry import suggest
 from echolm.workspace import Workspace
 
@@ -47,10 +48,12 @@ def tables(
 
     Numbers with their ±, what is missing and how to fill it. GRID is a name from 'echolm grid list', the name of a
     launched grid, or the path of a YAML file. Published numbers stand below those of the runs where the grid names them,
-    with a verdict on each.
+    with a verdict on each. Paths of logs are relative to the workspace; links of HTML to the page.
     """
     from grid.tables.data import json_text
 
+    if as_json and click.get_current_context().get_parameter_source("style") == ParameterSource.COMMANDLINE:
+        raise click.UsageError("--json prints one JSON document, and --format another layout; choose one of them")
     grid, results = open_grid(workspace, grid_name)
     grid = _with_tables(grid, definition)
     built = built_tables(workspace, grid, results, _wanted(grid, name), spread)
@@ -72,15 +75,15 @@ def built_tables(
     from grid.tables.build import build
 
     kind = SHORT.get(spread, spread)
-    state, logs = partial(cell_standing, workspace.runs), partial(_logs, workspace.runs) if with_logs else None
-    return [replace(build(grid, table, results, kind, state, logs), program=program()) for table in wanted]
+    state, logs = partial(cell_standing, workspace.runs), partial(_logs, workspace) if with_logs else None
+    return [replace(build(grid, table, results, kind, state, logs), program=program(), root=workspace.root) for table in wanted]
 
 
-def _logs(runs: Path, cell: str, fingerprint: str) -> list[str]:
-    """The log files of a run, by attempt."""
-    record = RunRecord.at(runs, cell, fingerprint)
+def _logs(workspace: Workspace, cell: str, fingerprint: str) -> list[str]:
+    """The log files of a run, by attempt, relative to the workspace: tables are the same wherever it lies."""
+    record = RunRecord.at(workspace.runs, cell, fingerprint)
     found = [record.attempt_path(attempt) / "log.txt" for attempt in record.attempts()]
-    return [str(path) for path in found if path.is_file()]
+    return [path.relative_to(workspace.root).as_posix() for path in found if path.is_file()]
 
 
 def _rendered(style: str, grid: TableGrid, built: Sequence[Table], out: Path | None) -> bytes:
@@ -106,7 +109,8 @@ def _draw(grid: str, built: Sequence[Table], folder: Path) -> None:
     drawn = [table for table in built if table.figure]
     if not drawn:
         raise EchoLMError(f"--figures: no table of {', '.join(table.name for table in built)} has a section 'figure'")
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     for table in drawn:
         for path in save(table, folder):
             click.echo(f"wrote {path}", err=True)
@@ -114,21 +118,12 @@ def _draw(grid: str, built: Sequence[Table], folder: Path) -> None:
 
 
 def open_grid(workspace: Workspace, given: str) -> tuple[TableGrid, Path | None]:
-    """A grid as it was launched, else as its definition says; and its results, None when there cannot be any.
+    """A grid (see ``grid.tables.launched.open_grid``) and its results, None when there cannot be any."""
+    from grid.tables import launched
 
-    The tables of a grid that came with EchoLM are those of this EchoLM, whenever it was launched.
-    """
-    from grid.definition import load_grid, shipped_grids
-    from grid.tables.further import with_current
-    from grid.tables.launched import launched_grids, read_launched
-
-    name = Path(given).stem if given.endswith((".yaml", ".yml")) else given
-    results = workspace.results(name)
-    if name in launched_grids(workspace.grids) or (name == given and name not in shipped_grids()):
-        grid = read_launched(workspace.grids, name)
-        shipped = None if grid.path else shipped_grids().get(name)
-        return with_current(grid, shipped) if shipped else grid, results
-    return load_grid(given), results if results.exists() else None
+    grid, known = launched.open_grid(workspace, given)
+    results = workspace.results(grid.name)
+    return grid, results if known or results.exists() else None
 
 
 def _with_tables(grid: TableGrid, definition: Path | None) -> TableGrid:
@@ -151,11 +146,7 @@ def _print_or_write(content: bytes, out: Path | None) -> None:
     if out is None:
         click.echo(content, nl=False)
         return
-    try:
+    with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(out, content)
-    except StorageError:
-        raise
-    except OSError as error:
-        raise EchoLMError(f"{out}: cannot be written: {error.strerror or error}") from error
     click.echo(f"wrote {out}", err=True)

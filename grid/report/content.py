@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -108,7 +109,7 @@ def gather(grid: TableGrid, results: Path | None, root: Path, jobs: Sequence[Fai
     """All that is known of a grid's cells. ``results``: the collected folder (None: nothing was run yet); ``root``: the
     workspace, whose ``runs`` may be gone; ``jobs``: failures of jobs. EchoLMError when nothing was collected."""
     if results is not None and not (results / RUNS_FILE).exists():
-        raise EchoLMError(f"{results / RUNS_FILE}: is not there; type: echolm collect {grid.name}")
+        raise EchoLMError(f"{results / RUNS_FILE}: is not there; type: echolm collect {shlex.quote(grid.typed)}")
     stored = _stored(results) if results else {}
     records = root / "runs"
     at_hand = any((records / cell.id).is_dir() for cell in grid.cells)

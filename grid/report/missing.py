@@ -20,8 +20,8 @@ def missing_cells(content: Content, typed: str, program: Sequence[str]) -> Marku
                 groups.setdefault((found.reason, found.remedy), []).append((setting, run))
     if not groups:
         return tag("p", f"Nothing: each of the {len(content.runs)} cells has a collected run with its predictions.")
-    items = [_item(found, reason, _command(content.name, typed, remedy, program)) for (reason, remedy), found in groups.items()]
-    then = tag("p", "and then: ", tag("code", shlex.join([*program, "collect", content.name])))
+    items = [_item(found, reason, _command(typed, remedy, program)) for (reason, remedy), found in groups.items()]
+    then = tag("p", "and then: ", tag("code", shlex.join([*program, "collect", typed])))
     return join([tag("ul", *items, class_="missing"), then])
 
 
@@ -35,8 +35,8 @@ def _item(found: Sequence[tuple[Setting, Run]], reason: str, command: str) -> Ma
     return tag("li", *lead, tag("details", tag("summary", "which"), tag("ul", *(tag("li", place) for place in places))))
 
 
-def _command(grid: str, typed: str, remedy: str, program: Sequence[str]) -> str:
+def _command(typed: str, remedy: str, program: Sequence[str]) -> str:
     if not remedy:
         return ""
-    words = [remedy, grid if remedy == "collect" else typed, *(["--on", "local"] if remedy == "launch" else [])]
+    words = [remedy, typed, *(["--on", "local"] if remedy == "launch" else [])]
     return shlex.join([*program, *words])

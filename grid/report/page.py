@@ -67,6 +67,12 @@ _DISTRIBUTIONS = tag(
 )  # fmt: skip
 
 
+_TOGETHER = (
+    "Cells that differ in the seed alone stand together. Clock seconds are those that passed while a run was trained, of a cohort as "
+    "a whole; own seconds are a run's part of them."
+)
+
+
 def _header(content: Content) -> Markup:
     runs = [run for run in content.runs if run.collected]
     counts = Counter(run.state or "not collected" for run in content.runs)
@@ -110,15 +116,16 @@ def _settings(
     history = histories(content)
     units = {measure.name: measure.unit for measure in wanted}
     ranking = wanted[0] if wanted else None
+    own = parts(content.runs)
     blocks, drawn = [], 0
     for setting in content.settings:
         pictures = drawing.contours(setting, ranking, frames) if frames else None
         drawn += pictures is not None
         blocks.append(_setting(setting, [
-            tag("div", *curves(setting, history, units), *histograms(setting, wanted, found), class_="charts"), pictures, runs_table(setting, root, folder), _remarks(setting),
+            tag("div", *curves(setting, history, units), *histograms(setting, wanted, found), class_="charts"), pictures, runs_table(setting, root, folder, own), _remarks(setting),
         ]))  # fmt: skip
     seeds = max(([run.seed for run in setting.runs] for setting in content.settings), key=len, default=[])
-    lead = [tag("p", "Cells that differ in the seed alone stand together."), curves_legend(seeds)]
+    lead = [tag("p", _TOGETHER), curves_legend(seeds)]
     problems = list(frames.problems) if frames else [CLOSED_FRAMES]
     if drawn:
         lead.append(drawing.legend())

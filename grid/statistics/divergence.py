@@ -5,7 +5,11 @@ A run is *diverged* when, in this order,
 1. its value is not a finite number (a training with a non-finite loss ends so);
 2. it is worse than the best seed of its value by more than two standard deviations over patients of that seed. A typical
    spread between trainings is a small part of that; PanEcho k = 16, MLP, augmentation of NLDL 2026 (77.42 Dice
-   beside 87.80 and 92.91, std over patients about 5) is what the rule is for.
+   beside 87.80 and 92.91, std over patients about 5) is what the rule is for. A statistic without a value a patient (R2, AUC,
+   pooled Dice) takes sqrt(P) times the std of its bootstrap draws over P patients, which for a mean is the same quantity.
+
+So with one seed only a run that is not finite can be recognised. A run that diverged in one column of a table is diverged in
+all of them (``grid.tables.judge``): it is one network.
 
 It is shown as such and never silently averaged: whoever prints the number says which runs are flagged, and why; it is not
 bold, nor reproduced.
@@ -58,7 +62,7 @@ def _together(rule: str, runs: Sequence[Diverged]) -> str:
 
 
 def diverged(value: Resampled, better: Literal["higher", "lower"], digits: int = 2) -> list[Diverged]:
-    """The diverged runs of a table value. The second part of the rule needs a statistic with a value a patient, and two seeds."""
+    """The diverged runs of a table value. The second part of the rule needs two seeds."""
     sign = 1 if better == "higher" else -1
     found = []
     limit = _limit(value, sign)
@@ -77,8 +81,16 @@ def not_better(value: Resampled, better: Literal["higher", "lower"], baseline: f
 
 
 def _limit(value: Resampled, sign: int) -> float | None:
-    """The value of the best seed, less two of its standard deviations over patients."""
-    if value.per_patient is None or value.patients < 2 or not np.isfinite(value.full).any():
+    """The value of the best seed, less two of its standard deviations over patients; None where these do not differ."""
+    if value.patients < 2 or not np.isfinite(value.full).any():
         return None
     best = int(np.nanargmax(np.where(np.isfinite(value.full), sign * value.full, np.nan)))
-    return float(value.full[best] - 2 * sign * value.per_patient[best].std(ddof=1))
+    spread = _over_patients(value, best)
+    return float(value.full[best] - 2 * sign * spread) if not np.isclose(spread, 0) else None
+
+
+def _over_patients(value: Resampled, seed: int) -> float:
+    if value.per_patient is not None:
+        return float(value.per_patient[seed].std(ddof=1))
+    draws = value.draws[seed][np.isfinite(value.draws[seed])]
+    return float(np.sqrt(value.patients) * draws.std(ddof=1)) if len(draws) > 1 else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ def build(
     """The table ``name`` of a grid from ``results``, the folder that was collected (None: nothing was run yet).
 
     ``spread``: the kind of ±, by name; "": the table's own. Seeds without a run are missing, not an error; ``state`` tells why
-    where the records are at hand, and ``logs``, (cell id, fingerprint) -> paths, where the
+    where the records are at hand, and ``logs``, (cell id, fingerprint) -> paths in the workspace, where the
     logs are. Runs that cannot be averaged (of different test samples) make no number, and the value says why.
     EchoLMError when nothing was collected, the table is unknown, its axes do not tell its cells apart, the predictions lack
     one of its columns, or the kind of ± does not exist for one of its statistics.
@@ -41,7 +42,7 @@ def build(
     if name not in grid.tables:
         raise EchoLMError(f"grid {grid.name} has no table {name!r}; {suggest(name, grid.tables)}")
     if results is not None and not (results / RUNS_FILE).exists():
-        raise EchoLMError(f"{results / RUNS_FILE}: is not there; type: echolm collect {grid.name}")
+        raise EchoLMError(f"{results / RUNS_FILE}: is not there; type: echolm collect {shlex.quote(grid.typed)}")
     definition, rows = grid.tables[name], group(grid, name)
     used = kind(spread or definition.spread)
     numbers = _published(grid, name)

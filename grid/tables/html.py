@@ -122,7 +122,7 @@ def _card(
     """What stands behind a number."""
     yield f"<b>{escape(', '.join([*row.labels, column.heading]))}</b>"
     if value.sources:
-        lines = [_source(source, column.digits, folder, anchors) for source in value.sources]
+        lines = [_source(source, column.digits, table.root, folder, anchors) for source in value.sources]
         yield "<table><tr><th>seed</th><th>value</th><th>run</th><th>commit</th><th>logs</th></tr>" + "".join(lines) + "</table>"
     if value.standing and value.standing.best:
         yield "<p>The best of its column.</p>"
@@ -143,19 +143,19 @@ def _adjusted(standing: Standing) -> str:
     return f"These p are of this comparison alone; adjusted by Holm over all of the table: bootstrap {p_text(standing.adjusted or 0)}{ranked}."
 
 
-def _source(source: Source, digits: int, folder: Path | None, anchors: Mapping[str, str]) -> str:
+def _source(source: Source, digits: int, root: Path, folder: Path | None, anchors: Mapping[str, str]) -> str:
     value = "" if source.value is None else f"{source.value:.{digits}f}"
-    logs = " ".join(f'<a href="{escape(_link(log, folder))}">{escape(Path(log).parent.name)}</a>' for log in source.logs)
+    logs = " ".join(f'<a href="{escape(_link(root / log, folder))}">{escape(Path(log).parent.name)}</a>' for log in source.logs)
     run = f'<code title="cell {escape(source.cell)}">{escape(source.run)}</code>'
     if source.cell in anchors:
         run = f'<a href="#{escape(anchors[source.cell])}">{run}</a>'
     return f"<tr><td>{escape(source.seed)}</td><td>{value}</td><td>{run}</td><td><code>{escape(source.commit[:COMMIT_DIGITS])}</code></td><td>{logs}</td></tr>"
 
 
-def _link(path: str, folder: Path | None) -> str:
+def _link(path: Path, folder: Path | None) -> str:
     from urllib.parse import quote
 
-    return Path(path).absolute().as_uri() if folder is None else quote(Path(os.path.relpath(path, folder)).as_posix())
+    return path.absolute().as_uri() if folder is None else quote(Path(os.path.relpath(path, folder)).as_posix())
 
 
 def _paper(table: Table, row: Row, labels: Sequence[str], further: int) -> str:

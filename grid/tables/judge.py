@@ -59,9 +59,7 @@ def judged(definition: TableDefinition, labels: Sequence[tuple[str, ...]], draft
     """The values of all rows; EchoLMError when the kind of ± does not exist for a statistic."""
     resampled = _resampled(definition.columns, drafts)
     columns = definition.columns
-    failed: dict[Place, tuple[Diverged, ...]] = {(row, at): _lost(draft) for row, own in enumerate(drafts) for at, draft in enumerate(own)}
-    for (row, at), value in resampled.items():
-        failed[row, at] = (*_diverged(value, columns[at]), *failed[row, at])
+    failed = _failed(columns, drafts, resampled)
     stand = _standings(columns, len(labels), {place: value for place, value in resampled.items() if not failed[place]})
     found = []
     for row, own in enumerate(labels):
@@ -131,6 +129,30 @@ def _value(
 
 def _number(value: Resampled, used: Kind) -> Number:
     return used.of(value) if isinstance(used, Interval) else used.number(value.runs, value.statistic)
+
+
+def _failed(
+    columns: Sequence[ColumnDefinition], drafts: Sequence[Sequence[Draft]], resampled: Mapping[Place, Resampled]
+) -> dict[Place, tuple[Diverged, ...]]:
+    """The diverged runs of every place. A run that diverged in one column is diverged wherever the table has it."""
+    own = {place: _diverged(value, columns[place[1]]) for place, value in sorted(resampled.items(), key=lambda pair: pair[0])}
+    elsewhere: dict[str, str] = {}
+    for (row, at), runs in own.items():
+        cells = {source.seed: source.cell for source in drafts[row][at].sources}
+        for run in runs if _tells_of_runs(resampled[row, at]) else ():
+            elsewhere.setdefault(cells[run.seed], f"in {columns[at].heading}: {run.reason}")
+    found = {(row, at): _lost(draft) for row, places in enumerate(drafts) for at, draft in enumerate(places)}
+    for (row, at), runs in own.items():
+        flagged = {run.seed for run in runs}
+        values = zip(drafts[row][at].sources, resampled[row, at].full.tolist(), strict=True)
+        others = [Diverged(one.seed, value, elsewhere[one.cell]) for one, value in values if one.cell in elsewhere and one.seed not in flagged]
+        found[row, at] = (*runs, *others, *found[row, at])
+    return found
+
+
+def _tells_of_runs(value: Resampled) -> bool:
+    """Not where a statistic is undefined for all of them: the AUC of one class says nothing about a training."""
+    return value.per_patient is not None or bool(np.isfinite(value.full).any())
 
 
 def _diverged(value: Resampled, column: ColumnDefinition) -> tuple[Diverged, ...]:

@@ -1,4 +1,5 @@
-"""The grids of a workspace as they were launched: ``<workspace>/grids/<grid>/cells.json``."""
+"""The grids of a workspace as they were launched: ``<workspace>/grids/<grid>/cells.json``; and those that were never launched
+there and collected by their file, in the same form: ``<workspace>/results/<grid>/cells.json``."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ from echolm.config import explain_validation
 from echolm.errors import EchoLMError
 from echolm.record import read_json
 from echolm.registry import suggest
-from grid.tables.definition import TableDefinition
+from echolm.workspace import Workspace
+from grid.tables.definition import TableDefinition, TableGrid
+from grid.tables.further import with_current
 
 CELLS_FILE = "cells.json"
 
@@ -55,8 +58,29 @@ class LaunchedGrid(BaseModel):
 
 
 def launched_grids(folder: Path) -> list[str]:
-    """Names of the grids that were launched, sorted. ``folder``: the workspace's ``grids``."""
+    """Names of the grids that were launched, sorted. ``folder``: the workspace's ``grids``; its ``results`` for those that were
+    collected by their file."""
     return sorted(path.parent.name for path in folder.glob(f"*/{CELLS_FILE}"))
+
+
+def open_grid(workspace: Workspace, given: str) -> tuple[TableGrid, bool]:
+    """A grid by its name or the path of its file, and whether it was launched here.
+
+    It is as it was launched, else as its file says; by its name alone also as its file said when it was collected. The tables of
+    a grid that came with EchoLM are those of this EchoLM, whenever it was launched.
+    """
+    from grid.definition import load_grid, shipped_grids
+
+    name = Path(given).stem if given.endswith((".yaml", ".yml")) else given
+    if name in launched_grids(workspace.grids):
+        grid = read_launched(workspace.grids, name)
+        shipped = None if grid.path else shipped_grids().get(name)
+        return with_current(grid, shipped) if shipped else grid, True
+    if name != given or name in shipped_grids():
+        return load_grid(given), False
+    if name in launched_grids(workspace.root / "results"):
+        return read_launched(workspace.root / "results", name), False
+    return read_launched(workspace.grids, name), True
 
 
 def _instead(folder: Path, name: str, known: list[str]) -> str:

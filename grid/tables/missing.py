@@ -81,7 +81,7 @@ def command(table: Table, places: Mapping[str, Sequence[str]], remedy: str = "la
     if not remedy:
         return ""
     if remedy == "collect":
-        return shlex.join([*table.program, "collect", table.grid])
+        return shlex.join([*table.program, "collect", table.typed or table.grid])
     return _in_grid(table, list(table.where), places, remedy)
 
 

@@ -102,7 +102,8 @@ def column_of(grid: TableGrid, values: Sequence[Selected], heading: str = "") ->
 def pair(
     grid: TableGrid, results: Path | None, first: Selected, second: Selected, column: ColumnDefinition, state: State | None = None
 ) -> tuple[Compared, Compared]:
-    """Both values in the same resamples, with what a table would say about them; ``state`` as for ``build``.
+    """Both values in the same resamples, with what a table would say about them; ``state`` as for ``build``. The other columns of
+    the column's tables are read as well: a run that diverged in one of them is diverged.
 
     EchoLMError when one has no complete run, runs that cannot be averaged, or a seed whose value is not a number.
     """
@@ -114,8 +115,8 @@ def pair(
     chosen = {cell.id for cell in cells}
     baselines = [grid.tables[name].baseline for cell in (*first.cells, *second.cells) for name in cell.tables if name in grid.tables]
     cells += [FurtherCell(cell.id, cell.coordinates, ()) for cell in grid.cells if cell.id not in chosen]
-    own = column.model_copy(update={"where": {}})
-    definition = TableDefinition(title=TABLE, rows=(VALUE,), columns=(own,), baseline=next(filter(None, baselines), {}))
+    columns = _beside(grid, (*first.cells, *second.cells), column.model_copy(update={"where": {}}))
+    definition = TableDefinition(title=TABLE, rows=(VALUE,), columns=columns, baseline=next(filter(None, baselines), {}))
     table = build(FurtherGrid(grid.name, grid.title, cells, {TABLE: definition}, grid.typed), TABLE, results, state=state)
     return _found(grid, first, table.rows[0].values[0]), _found(grid, second, table.rows[1].values[0])
 
@@ -179,6 +180,15 @@ def _plain(column: ColumnDefinition) -> str:
     return column.model_copy(update={"label": "", "where": {}}).heading
 
 
+def _beside(grid: TableGrid, cells: Sequence[TableCell], own: ColumnDefinition) -> tuple[ColumnDefinition, ...]:
+    """``own``, and what else the tables of the cells that have it show."""
+    tables = [grid.tables[name] for name in dict.fromkeys(name for cell in cells for name in cell.tables) if name in grid.tables]
+    shown = [[column.model_copy(update={"where": {}, "label": ""}) for column in table.columns] for table in tables]
+    own_plain = own.model_copy(update={"label": ""})
+    found = {column.heading: column for columns in shown if own_plain in columns for column in columns if column != own_plain}
+    return own, *(column for heading, column in found.items() if heading != own.heading)
+
+
 def _failed(diverged: Sequence[Diverged], cells: Mapping[str, str]) -> str:
     which = ", ".join(cells.get(run.seed, "") for run in diverged)
     return f"{'cell' if len(diverged) == 1 else 'cells'} {which}: {told(diverged)}"
@@ -191,7 +201,7 @@ def _found(grid: TableGrid, chosen: Selected, value: Value) -> Compared:
     if value.resampled is None:
         reason = value.refused or "no complete run was collected"
         where = " ".join(f"--where {axis}={label}" for axis, label in chosen.conditions.items())
-        raise EchoLMError(f"{chosen.text!r}: {reason}; type: echolm launch {grid.typed} --on local {where}, then: echolm collect {grid.name}")
+        raise EchoLMError(f"{chosen.text!r}: {reason}; type: echolm launch {grid.typed} --on local {where}, then: echolm collect {grid.typed}")
     found = Compared(value.resampled, cells, value.diverged, value.notes, value.synthetic)
     if found.undefined:
         raise EchoLMError(f"{chosen.text!r}: {found.failed}; its mean over seeds is not defined; {REMEDY} and compare those")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from grid.statistics import Diverged, Number, Resampled, Standing, Verdict
 from grid.tables.definition import ColumnDefinition, FigureDefinition, PublishedSource
@@ -32,7 +33,7 @@ class Missing:
 class Source:
     """The run behind a number, of one seed: its cell, its run in MLflow, its fingerprint and the commit of its code.
 
-    ``logs`` are the paths of its log files, the newest attempt last; none where its record is not at hand. ``value``: what
+    ``logs`` are the paths of its log files, relative to the workspace, the newest attempt last; none where its record is not at hand. ``value``: what
     the column's statistic is for this run alone.
     """
 
@@ -114,7 +115,7 @@ class Table:
     """``kind`` is the name of the kind of ± of its own numbers (see ``grid.statistics.KINDS``).
 
     ``where``: the conditions (``axis=label``) by which a command selects the table's cells in its grid. ``typed``: the grid
-    as commands name it, by its name or the path of its file; ``program``: the words that commands begin with. ``quoted``: rows of the paper without
+    as commands name it, by its name or the path of its file; ``program``: the words that commands begin with, ``root``: the workspace, to which paths of logs are relative. ``quoted``: rows of the paper without
     cells of the grid, whose values are published ones alone. ``unheld``: axis
     -> labels of the baselines that values would be held against, and that have no run.
     """
@@ -131,6 +132,7 @@ class Table:
     where: tuple[str, ...] = ()
     typed: str = ""
     program: tuple[str, ...] = ("echolm",)
+    root: Path = Path()
     quoted: tuple[Row, ...] = ()
     unheld: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 

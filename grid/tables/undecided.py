@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from grid.copy import ranges
+from grid.copy import copy_name, is_copied, ranges
 from grid.statistics import FEWEST_SEEDS
 from grid.tables.missing import Gap, command, together
 from grid.tables.table import Table, Value
@@ -74,11 +74,11 @@ def _commands(table: Table, gaps: list[Gap]) -> str:
 
 
 def _copied(table: Table, places: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """A copy of the grid that has enough seeds, and its launch."""
+    """A copy of the grid that has enough seeds, unless it is there, and its launch."""
     names = [name for value in table.values for name in (*value.seeds, *(item.seed for item in value.missing))]
     seeds = {int(name) for name in names if name.isdecimal()}
     following = (number for number in range(len(seeds) + FEWEST_SEEDS) if number not in seeds)
     seeds |= {next(following) for _ in range(FEWEST_SEEDS - len(seeds))}
-    more = f"{table.grid}-more.yaml"
+    more = copy_name(table.grid, seeds)
     copied = shlex.join([*table.program, "grid", "copy", table.typed or table.grid, more, "--seeds", ranges(seeds)])
-    return [copied, command(replace(table, typed=more), places)]
+    return [*([] if is_copied(table.grid, seeds) else [copied]), command(replace(table, typed=more), places)]

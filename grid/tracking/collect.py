@@ -31,7 +31,7 @@ class CollectReport:
     """What was collected. ``runs``: all that are there now. ``read``: those of them that were new or had changed.
 
     ``predictions``: files added. ``repaired``: runs whose predictions in the store were missing or damaged, and were put
-    there again from their records. ``problems``: one sentence a run that is there but not sound; its row in runs.parquet
+    there again from their records, or from what was collected before. ``problems``: one sentence a run that is there but not sound; its row in runs.parquet
     says the same. ``unfinished``: runs left out, with the reason.
     """
 
@@ -52,7 +52,7 @@ def collect(
 
     ``readers``: ``sql`` for a SQLite store and ``search`` for any other, unless given. ``curves``: also the history.
     ``empty``: write files without a row too, where there is no run. ``own``: the predictions in the records that are at hand,
-    for those that the store has lost. EchoLMError, with nothing changed, when the store
+    for those that the store has lost; without a record, the collected file will do. EchoLMError, with nothing changed, when the store
     has no run and ``out`` has some, or when a newer EchoLM wrote ``out``.
     """
     report = CollectReport(path=out / RUNS_FILE)

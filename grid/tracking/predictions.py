@@ -37,7 +37,10 @@ Samples = frozenset[str]
 
 
 def bring(rows: Sequence[Row], earlier: Earlier, uri: str, out: Path, own: Own) -> int:
-    """Make sure that the predictions of all rows are there, and set their samples or their problem; the files added."""
+    """Make sure that the predictions of all rows are there, and set their samples or their problem; the files added.
+
+    Of what was collected before, a local store is asked for the file alone, not for its content.
+    """
     with writing(out / PREDICTIONS_FOLDER) as folder:
         folder.mkdir(parents=True, exist_ok=True)
         there = {path.name for path in os.scandir(folder)}
@@ -51,6 +54,8 @@ def bring(rows: Sequence[Row], earlier: Earlier, uri: str, out: Path, own: Own) 
         sha256, samples = sound.get(row.run.fingerprint, (None, ""))
         if row.predictions and sha256 == row.predictions and predictions_name(row.run.fingerprint) in there:
             row.samples = samples
+            if store.lost(row.run):
+                _give_back(row, predictions_path(out, row.run.fingerprint), store)
         elif row.predictions:
             added += _bring_one(row, predictions_path(out, row.run.fingerprint), store)
     return added
@@ -118,12 +123,45 @@ def _bring_one(row: Row, target: Path, store: _Artifacts) -> bool:
     return added
 
 
+def _give_back(row: Row, collected: Path, store: _Artifacts) -> None:
+    """Put predictions that the store has lost there again: from the run's record, else from the collected file."""
+    try:
+        row.repaired = store.give(row.run, row.predictions or "", collected)
+    except EchoLMError as error:
+        row.problem = f"the store has lost its {PREDICTIONS_FILE}, and it cannot be put there again: {error}"
+        return
+    if not row.repaired:
+        row.problem = (
+            f"the store has lost its {PREDICTIONS_FILE}; neither a run record at hand nor {collected} has what it was exported with; to remove "
+            f"the run, type: {delete_command(store.uri, row.run.run_id)}, and then launch the grid, which runs the cell again"
+        )
+
+
 class _Artifacts:
     """The artifacts of a store."""
 
     def __init__(self, uri: str, own: Own) -> None:
         self.uri = uri
         self._own = own
+        self._folders: dict[str, Path | None] = {}
+
+    def lost(self, run: ListedRun) -> bool:
+        """Whether the artifact of a run of a local store is not there. One look at the disk; of a server it cannot be told so cheaply."""
+        folder, run_id, artifacts = run.artifact_uri.rsplit("/", 2) if run.artifact_uri.count("/") > 1 else ("", "", "")
+        if folder not in self._folders:
+            local = _local(run, self.uri)
+            self._folders[folder] = local.parents[2] if local else None
+        place = self._folders[folder]
+        return place is not None and not os.path.exists(f"{place}/{run_id}/{artifacts}/{PREDICTIONS_FILE}")
+
+    def give(self, run: ListedRun, sha256: str, collected: Path) -> bool:
+        """Put the predictions of ``run`` into the store, from its record or from ``collected``; False when neither is the file that
+        was exported. EchoLMError when they cannot be written."""
+        for path in (self._own(run.fingerprint), collected):
+            if path and _is(path, sha256):
+                self._put(run, path)
+                return True
+        return False
 
     def fetch(self, run: ListedRun, sha256: str, target: Path) -> bool:
         """Copy the predictions of ``run`` to ``target`` by copy and rename; True when the store's were not sound, and those
@@ -156,13 +194,9 @@ class _Artifacts:
     def _repair(self, run: ListedRun, sha256: str, temporary: Path) -> bool:
         """Take the file of the run's record, if it is the one that was exported, and put it into the store again."""
         own = self._own(run.fingerprint)
-        try:
-            content = own.read_bytes() if own else b""
-        except OSError:
+        if own is None or not _is(own, sha256):
             return False
-        if own is None or hashlib.sha256(content).hexdigest() != sha256:
-            return False
-        temporary.write_bytes(content)
+        temporary.write_bytes(own.read_bytes())
         self._put(run, own)
         return True
 
@@ -225,6 +259,13 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def _is(path: Path, sha256: str) -> bool:
+    try:
+        return _sha256(path) == sha256
+    except OSError:
+        return False
+
+
 def _local(run: ListedRun, uri: str) -> Path | None:
     """The artifact of a run of a SQLite store, also when the folder of database and artifacts was moved together."""
     database, parsed = sqlite_path(uri), urlparse(run.artifact_uri)
@@ -232,4 +273,4 @@ def _local(run: ListedRun, uri: str) -> Path | None:
         return None
     stored = Path(unquote(parsed.path) if parsed.scheme else run.artifact_uri) / PREDICTIONS_FILE
     moved = database.parent.joinpath(*stored.parts[-5:])
-    return moved if moved.parent.exists() else stored
+    return stored if stored.parents[2].exists() and not moved.parents[2].exists() else moved

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import shutil
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from launch_support import Shell
 
+from grid.api import Results
 from grid.definition import load_grid
+from grid.plan import save_cells
 
 TABLES = """
 tables:
@@ -49,6 +55,25 @@ def means(shell: Shell, grid: str, column: str, slot: str) -> dict[str, float]:
         values = [row[column] for row in rows if row["split"] == "test" and row["slot"] == slot]
         found[cell.coordinates["head"]] = float(np.mean(values))
     return found
+
+
+def test_a_grid_that_was_never_launched_here_is_collected_as_it_is_told_and_then_known_by_its_name(two: Shell) -> None:
+    """Its file has the cells of another grid, so there are runs."""
+    assert two.inside("grid", "copy", "two.yaml", "same.yaml").status == 0
+    told = two.inside("tables", "same.yaml")
+    assert told.status == 0 and "the run was not collected; type: `echolm collect same.yaml`" in told.out, told
+    line = told.out.partition("the run was not collected; type: `")[2].partition("`")[0]
+    refused = two.inside("tables", "same")
+    assert refused.status == 1 and "'same' was never launched" in refused.err
+    assert two.inside(*shlex.split(line)[1:]).status == 0
+    for given in ("same.yaml", "same"):
+        shown = two.inside("tables", given)
+        assert shown.status == 0 and "missing" not in shown.out and shown.out == two.inside("tables", "two").out, shown
+        assert two.inside("collect", given).status == 0
+    frame = Results(two.workspace.root).tables("same")
+    assert frame["n_seeds"].tolist() == [1, 1, 1, 1]
+    grids = Results(two.workspace.root).grids().set_index("grid")
+    assert grids.loc["same", ["launched", "runs"]].tolist() == [False, 2] and grids.loc["two", "launched"]
 
 
 def test_a_difference_of_one_seed_says_what_it_cannot_claim(two: Shell) -> None:
@@ -89,14 +114,62 @@ def test_the_commands_that_are_told_run_the_missing_seeds(two: Shell) -> None:
     for line in commands:
         done = two(*shlex.split(line)[1:])
         assert done.status == 0, done
-    cells = load_grid(str(two.root / "two-more.yaml")).cells
+    cells = load_grid(str(two.root / "two-seeds-0-2.yaml")).cells
     assert sorted(cell.coordinates["seed"] for cell in cells) == ["0", "0", "1", "1", "2", "2"]
     assert [two.record(cell).attempts() for cell in cells] == [[1]] * 6
-    table = json.loads(two.inside("tables", "two-more", "--json").out)
-    assert "3 seeds" in two.inside("compare", "two-more", "head=gcn", "head=mlp").out, table
+    table = json.loads(two.inside("tables", "two-seeds-0-2", "--json").out)
+    assert "3 seeds" in two.inside("compare", "two-seeds-0-2", "head=gcn", "head=mlp").out, table
     asked = two(*shlex.split(again)[1:])
     answered = asked.status == 0 and "is not known" not in asked.out and "seeds" in asked.out
     assert answered or "seed 2 diverged" in asked.err, asked  # a network of one epoch may stand far behind the others
+
+
+@pytest.fixture
+def three(tiny: Path, tmp_path: Path) -> Shell:
+    """Three heads with three seeds each, whose collected predictions are made: of means 90, 91 and 91.5 and std 1 over seeds."""
+    shell = Shell(tmp_path, tiny / "store")
+    path = shell.grid({"head": ["mlp", "gcn", "gcnconv"], "seed": [0, 1, 2]}, name="three", epochs=1)
+    path.write_text(path.read_text() + TABLES)
+    grid, results = load_grid(str(path)), shell.workspace.results("three")
+    save_cells(grid, shell.workspace)
+    (results / "predictions").mkdir(parents=True)
+    patients = np.random.default_rng(0).normal(0, 5, 40)
+    ids, runs = [f"p{at}" for at in range(40)] * 2, []
+    for cell in grid.cells:
+        mean = {"mlp": 90.0, "gcn": 91.0, "gcnconv": 91.5}[cell.coordinates["head"]] + int(cell.coordinates["seed"]) - 1
+        same = {"split": ["test"] * 80, "target": ["landmarks"] * 80, "slot": ["ED"] * 40 + ["ES"] * 40}
+        table = pa.table({"sample": ids, "patient": ids, **same, "dice": np.tile(mean + patients, 2), "mke": np.ones(80)})
+        pq.write_table(table, results / "predictions" / f"{cell.id[:16]}.parquet")
+        runs.append({"run_id": cell.id, "fingerprint": cell.id, "cell": cell.id, "commit": "c", "problem": "", "synthetic": True, "end": None})
+    pq.write_table(pa.Table.from_pylist(runs), results / "runs.parquet")
+    return shell
+
+
+def told_commands(shell: Shell, *words: str) -> list[list[str]]:
+    """The commands that ``seeds-needed`` prints, as words; the last asks again."""
+    told = shell.inside("seeds-needed", "three", *words)
+    assert told.status == 0, told
+    return [shlex.split(line)[1:] for line in told.out.splitlines() if line.strip().startswith("echolm ")]
+
+
+def test_the_commands_of_two_questions_can_both_be_typed(three: Shell) -> None:
+    """A copy is named by its seeds; the same question again prints no second copy, unless another file has its name."""
+    names = []
+    for other in ("gcn", "gcnconv"):
+        copy, *launches, again = told_commands(three, "head=mlp", f"head={other}")
+        assert copy[:3] == ["grid", "copy", "three.yaml"] and len(launches) == 2
+        assert {words[1] for words in (*launches, again)} == {copy[3]}
+        assert three.inside(*copy).status == 0
+        for words in launches:
+            done = three.inside(*words, "--dry-run")
+            assert done.status == 0 and "seed" not in done.err, done
+        assert told_commands(three, "head=mlp", f"head={other}") == [*launches, again]
+        names.append(copy[3])
+    assert len(set(names)) == 2 and all(name.startswith("three-seeds-0-") for name in names)
+    (three.root / names[0]).write_text("base: {}\n")
+    copy, *_ = told_commands(three, "head=mlp", "head=gcn")
+    done = three.inside(*copy)
+    assert done.status == 1 and "is there already; choose another name" in done.err
 
 
 def test_a_training_that_really_diverges_is_shown_as_such(tiny: Path, tmp_path: Path) -> None:
@@ -116,6 +189,26 @@ def test_a_training_that_really_diverges_is_shown_as_such(tiny: Path, tmp_path: 
     assert "such as to a lower learning rate" in page and "echolm retry" not in page
 
 
+def test_tables_are_the_same_wherever_the_workspace_lies_and_however_it_was_named(two: Shell) -> None:
+    """Byte for byte; and the links of a page lead to the logs."""
+    named = [str(two.workspace.root), os.path.relpath(two.workspace.root, two.root), None]
+    moved = two.root / "moved" / "elsewhere"
+    moved.parent.mkdir()
+    shutil.copytree(two.workspace.root, moved, symlinks=True)
+    for style in ("csv", "md"):
+        found = []
+        for name in (*named, str(moved)):
+            done = two.inside("tables", "two", "--format", style, "--out", f"made.{style}", ECHOLM_WORKSPACE=name or str(two.workspace.root))
+            assert done.status == 0, done
+            found.append([(two.root / file).read_bytes() for file in (f"made.{style}", f"made.{style}.json")])
+        assert all(one == found[0] for one in found) and b'"runs/' in found[0][1] and os.fsencode(two.root) not in b"".join(found[0])
+    for out in ("page.html", "moved/page.html"):
+        assert two.inside("tables", "two", "--format", "html", "--out", out).status == 0
+        page = (two.root / out).read_text()
+        links = [unquote(part.partition('"')[0]) for part in page.split('href="')[1:] if "log.txt" in part.partition('"')[0]]
+        assert len(links) == 4 and all(((two.root / out).parent / link).resolve().is_file() for link in links), links
+
+
 def test_a_new_table_is_a_file_and_figures_go_to_a_folder(two: Shell) -> None:
     (two.root / "mine.yaml").write_text(FURTHER)
     done = two.inside("tables", "two", "--table", "medians", "--definition", "mine.yaml")
@@ -130,7 +223,12 @@ def test_a_new_table_is_a_file_and_figures_go_to_a_folder(two: Shell) -> None:
         record = two.record(cells[row["labels"]["head"]])
         (source,) = row["values"]["Dice ED (%)"]["sources"]
         assert source["seed"] == "0" and source["run"] and source["fingerprint"] == record.identity()["fingerprint"]
-        assert source["logs"] == [str(record.attempt_path(1) / "log.txt")] and np.isfinite(source["value"]), source
+        assert source["logs"] == [(record.attempt_path(1) / "log.txt").relative_to(two.workspace.root).as_posix()] and np.isfinite(source["value"]), source
+    assert two.inside("tables", "two", "--json", "--format", "parquet", "--out", "x.json").status == 2
+    assert not (two.root / "x.json").exists() and two.inside("tables", "two", "--json", "--out", "x.json").status == 0
+    for option in ("--figures", "--out"):
+        done = two.inside("tables", "two", option, "/proc/x/y")
+        assert done.status == 1 and "cannot be written: " in done.err and not done.out, done
     (two.root / "bad.yaml").write_text(FURTHER.replace("dice", "dcie"))
     done = two.inside("tables", "two", "--table", "medians", "--definition", "bad.yaml")
     assert done.status == 1 and "dcie" in done.err and not done.out

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
 import re
 import shutil
+import subprocess
+import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +76,29 @@ def warned(out: str) -> str:
     with open(Path(out, "predictions.csv"), newline="") as file:
         number = sum(bool(row["warning"]) for row in csv.DictReader(file))
     return f"; {number} with a warning (column 'warning')" if number else ""
+
+
+def test_a_folder_shows_its_progress_on_a_terminal(record: RunRecord, workspace: Workspace, clips: Path, tmp_path: Path) -> None:
+    """A bar that counts clips; lines about files and the summary are whole lines beside it."""
+    number = len(os.listdir(clips))
+    (clips / "broken.avi").write_bytes(b"no video")
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    words = ["-w", str(workspace.root), "predict", record.path.parent.name, str(clips), "--out", str(tmp_path / "out")]
+    process = subprocess.Popen([sys.executable, "-m", "echolm.cli", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    with contextlib.suppress(OSError):  # EIO: the other end is closed
+        while part := os.read(ours, 65536):
+            seen += part
+    os.close(ours)
+    out, _ = process.communicate()
+    shown = seen.decode()
+    assert process.returncode == 1 and b"predictions.csv" in out and b"\r" not in out, shown
+    counts = [int(done) for done in re.findall(rf"(\d+)/{number + 1} \[", shown)]
+    assert counts and counts[0] == 0 and counts[-1] == number + 1 and counts == sorted(counts), shown
+    assert "100%|" in shown and "clip" in shown
+    assert any("broken.avi" in line and "%|" not in line for line in re.split(r"[\r\n]+", shown)), shown
 
 
 def test_a_folder(predict: Type, clips: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from grid.report.content import Content, Run, Setting
 from grid.report.cost import cost, duration, parts
+from grid.report.runs import runs_table
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -38,6 +40,15 @@ def test_runs_without_seconds_are_left_out_and_the_sentence_adds_the_parts() -> 
     text = cost(Content("g", "", settings, Path(), records=False))
     assert "2 runs took 60 min on cpu" in text and "trained together" in text
     assert text.count(">1800.0<") == 2 and text.count(">3600.0<") == 2
+
+
+def test_a_cell_shows_its_own_part_beside_the_clock_of_its_cohort() -> None:
+    runs = (run("a", 90.0), run("b", 90.0, 0.2), run("c", 30.0), run("d", None))
+    shown = runs_table(Setting("x", {"head": "a"}, runs), Path(), None, parts(runs))
+    heads = re.findall(r"<th[^>]*>(.*?)</th>", shown)
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", line) for line in shown.split("<tr>")[2:]]
+    clock, own = heads.index("clock seconds"), heads.index("own seconds")
+    assert [(row[clock], row[own]) for row in rows] == [("90.0", "45.0"), ("90.0", "45.0"), ("30.0", "30.0"), ("", "")]
 
 
 def test_durations_are_read_easily() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from statistics_support import runs, value
+import pytest
+from statistics_support import rows, runs, value
 
-from grid.statistics import R2, Mean, Resampled, diverged, not_better, resample, told
+from grid.statistics import R2, Auc, Mean, Median, PooledDice, Resampled, Rmse, Rows, Statistic, align, diverged, not_better, resample, told
 
 
 def seeds(*means: float, spread: float = 4.0) -> Resampled:
@@ -47,6 +48,33 @@ def test_a_value_that_is_no_number() -> None:
     assert len(diverged(seeds(np.nan, np.nan), "higher")) == 2
 
 
-def test_statistics_without_a_value_a_patient_are_held_against_the_baseline() -> None:
-    two = resample([runs(2, 60)], R2(), 10)[0]
-    assert not diverged(two, "higher") and not not_better(two, "higher", 0.0) and not_better(two, "higher", 2.0)
+def found_in(statistic: Statistic, changed: dict[str, np.ndarray]) -> list[str]:
+    """The seeds that diverged of three sound ones and of ``bad``, whose columns are ``changed``."""
+    first = rows(np.random.default_rng(0), 60)
+    by_seed = {}
+    for seed in ("0", "1", "2", "bad"):
+        noise = np.random.default_rng(len(by_seed)).normal(0, 1, 60)
+        own = {"prediction": first.columns["prediction"] + noise, "score": first.columns["score"] - noise, "dice": first.columns["dice"] + noise}
+        by_seed[seed] = Rows(first.patient, {**first.columns, **own, **(changed if seed == "bad" else {})}, first.sample)
+    found = resample([align(by_seed, "value")], statistic, 500)[0]
+    return [one.seed for one in diverged(found, "lower" if statistic.label == "rmse" else "higher")]
+
+
+@pytest.mark.parametrize("statistic", [R2(), Auc(truth="label"), Rmse(), Median("dice"), PooledDice()], ids=lambda one: one.label)
+def test_statistics_without_a_value_a_patient_take_the_spread_of_their_draws(statistic: Statistic) -> None:
+    """For a mean both are the same quantity."""
+    noise = np.random.default_rng(5).normal(0, 1, 60)
+    area = np.full(60, 1000.0)
+    bad = {"prediction": 200 + 90 * noise, "score": noise, "dice": 40 + noise, "intersection": area / 20, "area_truth": area, "area_prediction": area}
+    assert found_in(statistic, {}) == [] and found_in(statistic, bad) == ["bad"]
+    mean = resample([runs(2, 60)], Mean("dice"))[0]
+    of_draws = np.sqrt(mean.patients) * mean.draws[0].std()
+    assert of_draws == pytest.approx(mean.per_patient[0].std(), rel=0.03)  # type: ignore[index]
+    assert not not_better(resample([runs(2, 60)], R2(), 10)[0], "higher", 0.0)
+
+
+def test_what_does_not_differ_between_patients_sets_no_limit() -> None:
+    """All right but one of a hundred is not two times nothing behind all right."""
+    table = np.ones((2, 100))
+    table[1, 0] = 0
+    assert not diverged(resample([value(table)], Mean("dice"), 10)[0], "higher")

@@ -98,6 +98,32 @@ def test_a_diverged_run_is_marked_and_told_with_the_number_without_it(table: Any
     assert "†" in text.splitlines()[4] and "a run among its seeds diverged, so it is never bold; see the notes." in text
 
 
+def test_a_run_that_diverged_in_one_column_is_diverged_in_all(grid: Any, results: Any) -> None:
+    """Also where the statistic has no better direction, or its own spread hides it; what is undefined for all seeds tells nothing."""
+    columns = [
+        {"metric": "dice", "label": "Dice"}, {"metric": "dice", "statistic": "std", "label": "Std"}, {"metric": "mke", "label": "MKE"},
+        {"statistic": "auc", "label": "AUC", "options": {"truth": "mke", "score": "dice"}},
+    ]  # fmt: skip
+    grid.tables["main"] = TableDefinition.model_validate({"title": "T", "rows": ["encoder", "head"], "columns": columns})
+    for cell in grid.cells:
+        seed = int(cell.coordinates["seed"])
+        wrecked = cell.id == "tiny-r3d.mlp.1"
+        random = np.random.default_rng(seed)
+        ids = [f"p{at}" for at in range(40)]
+        same = {name: [text] * 40 for name, text in (("split", "test"), ("target", "landmarks"), ("slot", "ED"))}
+        dice = np.linspace(80, 99, 40) + random.normal(0, 0.1, 40) - 50 * wrecked
+        results.run(cell.id, table=pa.table({"sample": ids, "patient": ids, **same, "dice": dice, "mke": np.ones(40)}))
+    made = build(grid, "main", results.folder)
+    dice, std, mke, auc = made.rows[0].values
+    assert [[run.seed for run in value.diverged] for value in (dice, std, mke)] == [["1"]] * 3
+    assert dice.diverged[0].reason in mke.diverged[0].reason and mke.diverged[0].reason.startswith("in Dice: ")
+    assert std.diverged[0].value == pytest.approx(std.sources[1].value) and "counted in the number; without" in std.notes[0]
+    assert not any(value.bold for value in (dice, std, mke, auc))
+    assert np.isnan(auc.number.estimate) and [run.seed for run in auc.diverged] == ["0", "1", "2"]
+    assert [len(value.diverged) for value in made.rows[1].values] == [0, 0, 0, 3]
+    assert markdown(made).splitlines()[4].count("†") == 4
+
+
 def test_a_value_with_a_diverged_run_is_never_bold(table: Any) -> None:
     """Its failed seed widens its interval so far that nothing is significantly better."""
     shifts = {"tiny-r3d.mlp": (0, -30, 0.1), "tiny-r3d.gcn": (0, 0.1, -0.1), "tiny-mvit.mlp": (0.05, 0.0, -0.05)}

@@ -106,7 +106,7 @@ def test_commands_name_the_file_of_a_grid_and_begin_as_they_were_typed(grid: Any
     assert typed == {
         "launch": "echolm --workspace /w launch 'my grids/small.yaml' --on local --where head=mlp",
         "retry": "echolm --workspace /w retry 'my grids/small.yaml' --where head=mlp",
-        "collect": "echolm --workspace /w collect small",
+        "collect": "echolm --workspace /w collect 'my grids/small.yaml'",
     }
 
 

@@ -64,11 +64,18 @@ def test_a_value_without_runs_says_how_to_get_them(grid: Any, results: Any) -> N
         pair(grid, results.folder, chosen[0], chosen[0], column_of(grid, chosen))
 
 
+def one_column(grid: Any) -> None:
+    """Dice at ED alone: all that ``sides`` has predictions of."""
+    main = grid.tables["main"]
+    grid.tables["main"] = main.model_copy(update={"columns": main.columns[:1]})
+
+
 @pytest.fixture
 def sides(grid: Any, results: Any) -> Any:
     """``sides(values)``: both values when the runs of the first have these means over 40 patients, those of the second 90."""
 
     def make(*values: float, synthetic: bool = False) -> Any:
+        one_column(grid)
         random, results.runs = np.random.default_rng(1), []
         for encoder, means in (("tiny-r3d", values), ("tiny-mvit", (90.0, 90.1, 89.9))):
             for seed, mean in enumerate(means):
@@ -90,6 +97,17 @@ def test_a_diverged_run_does_not_hide_in_a_comparison(sides: Any) -> None:
     assert "not adjusted for others" in text and "phantom" not in text
     with pytest.raises(EchoLMError, match="cell tiny-r3d.mlp.1: seed 1 diverged .* lower learning rate"):
         plannable(found)
+
+
+def test_a_run_that_diverged_in_another_column_of_the_table_is_diverged(grid: Any, results: Any, complete: Any) -> None:
+    table = complete["tiny-r3d.mlp.1"]
+    worse = pa.array([value - 60 if slot == "ED" else value for value, slot in zip(table["dice"].to_pylist(), table["slot"].to_pylist(), strict=True)])
+    results.run("tiny-r3d.mlp.1", end=1, table=table.set_column(table.column_names.index("dice"), "dice", worse))
+    chosen = selected(grid, A), selected(grid, B)
+    for heading in ("Dice ED (%)", "Dice ES (%)", "mke ED"):
+        found = pair(grid, results.folder, *chosen, column_of(grid, chosen, heading))
+        assert [run.seed for run in found[0].diverged] == ["1"] and not found[1].diverged
+    assert "seed 1 diverged (in dice ED: " in found[0].failed
 
 
 def test_both_are_held_against_the_baseline_of_their_table(grid: Any, results: Any, sides: Any, cell: Any) -> None:
@@ -133,6 +151,7 @@ def test_a_training_that_ended_without_predictions_is_told_of(grid: Any, results
 
 
 def test_seeds_to_run_are_first_those_that_the_grid_has(grid: Any, results: Any) -> None:
+    one_column(grid)
     random = np.random.default_rng(0)
     for number, encoder in enumerate(("tiny-r3d", "tiny-mvit")):
         for seed in range(2):

@@ -49,7 +49,7 @@ def test_a_grid_with_too_few_seeds_is_copied_with_more(beside: Any, results: Any
     for cell in beside.cells:
         results.run(cell.id)
     table = build(beside, "main", results.folder)
-    commands = "`echolm grid copy small small-more.yaml --seeds 0-2`; `echolm launch small-more.yaml --on local`"
+    commands = "`echolm grid copy small small-seeds-0-2.yaml --seeds 0-2`; `echolm launch small-seeds-0-2.yaml --on local`"
     assert lines(markdown(table)) == [f"- {HEAD}: run 2 more seeds; type: {commands}"]
 
 
@@ -69,18 +69,26 @@ def test_other_reasons_keep_their_words(beside: Any, results: Any) -> None:
     assert [line.rpartition(HEAD)[2] for line in found] == [": another test set (1,264 patients, ours 24), and the paper gives no spread over patients", ": a run diverged"]
 
 
-def test_a_reason_of_some_columns_names_them(beside: Any, results: Any) -> None:
-    """As they are headed; where columns are labels of an axis, by that label and by what is shown."""
+def test_a_diverged_run_decides_no_column_of_its_row(beside: Any, results: Any) -> None:
+    """It is one network: what is NaN at ED is not sound at ES."""
     for cell in beside.cells:
         table = results.run(cell.id)
         if cell.id == "tiny-r3d.mlp.1":
             rows = [{**row, "dice": float("nan") if row["slot"] == "ED" else row["dice"]} for row in table.to_pylist()]
             pq.write_table(pa.Table.from_pylist(rows), results.folder / "predictions" / "tiny-r3d.mlp.1-0.parquet")
-    assert [line.partition(f": {HEAD}")[0] for line in lines(markdown(build(beside, "main", results.folder)))] == ["- r3d-18, mlp, Dice ED (%)"]
+    assert lines(markdown(build(beside, "main", results.folder))) == [f"- r3d-18, mlp: {HEAD}: a run diverged"]
+
+
+def test_a_reason_of_some_columns_names_them(beside: Any, results: Any) -> None:
+    """Where columns are labels of an axis, by that label and by what is shown."""
     columns = [{"metric": "dice", "slot": slot, "where": {"encoder": encoder}, "label": f"{encoder}, {slot}"} for encoder in ("r3d-18", "mvit-v2-s") for slot in ("ED", "ES")]
-    source = {"paper": "bhoodoo2026", "table": "2"}
+    source = {"paper": "bhoodoo2026", "table": "figure 2"}
     beside.tables["main"] = TableDefinition.model_validate({"title": "T", "rows": ["head"], "columns": columns, "published": source})
-    assert [line.partition(f": {HEAD}")[0] for line in lines(markdown(build(beside, "main", results.folder)))] == ["- mlp, r3d-18, dice ED"]
+    for cell in beside.cells:
+        cell.coordinates.update(fraction="10%", augmentation="bhoodoo2026")
+        results.run(cell.id, patients=20 if cell.coordinates["encoder"] == "r3d-18" else 24)
+    found = [line.partition(f": {HEAD}")[0] for line in lines(markdown(build(beside, "main", results.folder)))]
+    assert found == ["- gcn, r3d-18, dice ED", "- gcn, mvit-v2-s, dice ED"]
 
 
 def test_a_table_that_is_decided_or_not_comparable_says_nothing_of_it(beside: Any, results: Any) -> None:

@@ -180,6 +180,45 @@ def test_a_record_at_hand_gives_lost_predictions_back(records: Any, uri: str, ou
     assert (again.repaired, again.predictions, again.problems) == (0, 3, [])
 
 
+@pytest.mark.parametrize("lost", ["file", "folder", "experiment"])
+@pytest.mark.parametrize("moved", [False, True])
+def test_predictions_that_the_store_loses_later_come_back_as_they_were_collected(records: Any, uri: str, out: Path, tmp_path: Path, lost: str, moved: bool) -> None:
+    """So results can still be deleted and made again from the store. Without the collected file it is a problem, told every time."""
+    three(records, uri)
+    if moved:
+        shutil.move(tmp_path / "mlflow", tmp_path / "another place")
+    store = tmp_path / ("another place" if moved else "mlflow")
+    uri = f"sqlite:///{store}/mlflow.db"
+    collect(uri, "smoke", None, out)
+    paths = sorted(store.glob("artifacts/*/*/artifacts/predictions.parquet"))
+    before = {path: path.read_bytes() for path in paths}
+    assert len(paths) == 3 and collect(uri, "smoke", None, out).repaired == 0
+    if lost == "file":
+        paths[0].unlink()
+    else:
+        shutil.rmtree(paths[0].parent if lost == "folder" else paths[0].parents[2])
+    report = collect(uri, "smoke", None, out)
+    assert (report.repaired, report.predictions, report.problems) == (3 if lost == "experiment" else 1, 0, [])
+    assert {path: path.read_bytes() for path in paths} == before
+    assert (tmp_path / "mlflow").exists() is not moved, "nothing is written where the store was"
+    shutil.rmtree(out)
+    again = collect(uri, "smoke", None, out)
+    assert (again.repaired, again.predictions, again.problems) == (0, 3, [])
+
+
+def test_predictions_that_nobody_has_any_more_are_told_of_every_time(records: Any, uri: str, out: Path) -> None:
+    three(records, uri)
+    collect(uri, "smoke", None, out)
+    artifact(uri, "1").unlink()
+    kept = out / "predictions" / f"{rows(out)['1']['fingerprint'][:16]}.parquet"
+    kept.write_bytes(kept.read_bytes()[:-9])
+    for _ in range(2):
+        report = collect(uri, "smoke", None, out)
+        assert (report.runs, report.repaired, len(report.problems)) == (3, 0, 1)
+        assert "has lost its predictions.parquet" in report.problems[0] and "mlflow runs delete" in report.problems[0]
+        assert rows(out)["1"]["problem"] in report.problems[0]
+
+
 def test_other_test_samples_are_a_problem(records: Any, uri: str, out: Path) -> None:
     made = three(records, uri)
     export([(made[0], "smoke"), (records(seed=7, patients=5), "smoke")], uri)
