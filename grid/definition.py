@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -290,9 +291,8 @@ def axis_values(axis: str, values: list[Any], where: str) -> list[AxisValue]:
     if axis in TAGS:
         raise EchoLMError(f"{where}: --where {axis}=... chooses by {axis}; give the axis another name")
     parsed = [_axis_value(axis, value, where) for value in values]
-    labels = [value.label for value in parsed]
-    for label in labels:
-        if labels.count(label) > 1:
+    for label, times in Counter(value.label for value in parsed).items():
+        if times > 1:
             raise EchoLMError(f"{where}: two values are labelled {label!r}; give each its own: {{label: ..., set: {{{axis}: ...}}}}")
     return parsed
 
