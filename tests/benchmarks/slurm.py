@@ -26,7 +26,6 @@ from tests.slurm.settings import directory  # noqa: E402
 from tests.slurm.site import BLANK, Site  # noqa: E402
 from tests.slurm.soak import tiny_store  # noqa: E402
 
-
 TARGET_S = 2
 """Of the status of 10,000 cells."""
 
