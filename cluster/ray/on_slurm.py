@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.profile import Profile
+from cluster.slurm.commands import environment
 from cluster.slurm.queue import ask_squeue
 from echolm.errors import EchoLMError
 from echolm.record import write_atomic, writing
@@ -82,7 +83,8 @@ def submit(folder: Path, profile: Profile, wanted: Allocation) -> str:
         os.close(token)
     write_atomic(folder / "job.sh", script(folder, profile, wanted).encode())
     try:
-        done = subprocess.run(["sbatch", "--parsable", str(folder / "job.sh")], capture_output=True, text=True, timeout=120)
+        command = ["sbatch", "--parsable", str(folder / "job.sh")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment())
     except FileNotFoundError:
         raise EchoLMError("sbatch is not there: this is not a login node of a SLURM cluster, or its module is not loaded") from None
     except subprocess.TimeoutExpired:
