@@ -75,15 +75,22 @@ class Job:
                 return self.ranks.share(self._why)
             began, left, stood = time.monotonic(), Left(), self._place(cells)
             stopped = train_unit(self.workspace, self.batch.grid, cells, self.compute, self.ranks, left)
-            if claim:
-                claim.end(stopped or "done", left.cells)
             self.moved = self.moved or not stopped or self._place(cells) > stood
+            if claim and self._gives_back(stopped):
+                claim.end(stopped or "done", left.cells)
             if stopped:
                 self.interrupted = True
                 return stopped
             if self.ranks.first:
                 note_failures(self.workspace, self.batch.grid, cells)
             self._longest = max(self._longest, time.monotonic() - began)
+
+    def _gives_back(self, stopped: str) -> bool:
+        """Whether a job beside may take the unit now. Else it stays with this one: when SLURM ends a job (preempted, it starts it
+        again; cancelled or out of time, not), the next launch is to find out what became of the unit."""
+        if "signal" in stopped or stopped.startswith("SIG"):
+            return stopped in WARNINGS and self.moved
+        return True
 
     def _place(self, cells: Sequence[str]) -> list[tuple[int, int]]:
         """How far the newest run of each cell is."""

@@ -239,14 +239,14 @@ def _failure(workspace: Workspace, view: BatchView, place: Place, own: Sequence[
     """What a job that ended left, or None: it ended well, or this was noted before. ``own``: its claims."""
     job, name = view.jobs.get(place), "_".join(place)
     state = job.state if job else ""
-    if place in view.cancelled:
+    if place in view.cancelled and state in ("", "CANCELLED", "COMPLETING"):
         return None
     cells = tuple(cell for held in own if held.last and held.claim["over"] != "done" for cell in held.unit.cells)
     if not cells and (state == "COMPLETED" or (not state and name in view.batch.ended())):
         return None
     log = _tail(view.batch.path / "logs", place)
     kind = "launch" if job and job.held else classify(state, bool(own), log)
-    if (name, cells) in known or (not cells and (own or kind not in ("launch", "cancelled") or not (state or log))):
+    if (name, cells) in known or (not cells and ((own and kind != "cancelled") or kind not in ("launch", "cancelled") or not (state or log))):
         return None
     state = f"held by SLURM: {job.reason}" if job and job.held else state
     node = job.node if job else ""

@@ -67,10 +67,11 @@ def teardown(batch: Batch) -> list[str]:
     note = shlex.quote(str(Path(batch.path) / "again")) + "/$SLURM_JOB_ID"
     return [
         "status=$?",
+        "job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}  # one task has the id of all",
         "again() {",
-        '  scontrol show job -o "$SLURM_JOB_ID" | grep -q "JobState=RUNNING" || return',
+        '  scontrol show job -o "${job:-$SLURM_JOB_ID}" | grep -q "JobState=RUNNING" || return',
         '  echo "$1: this job starts again" >&2',
-        '  scontrol requeue "$SLURM_JOB_ID" && sleep 60',
+        '  scontrol requeue "${job:-$SLURM_JOB_ID}" && sleep 60',
         "}",
         f"if [ -e {note} ]; then",
         f"  rm -f {note}",

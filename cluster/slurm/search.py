@@ -26,6 +26,7 @@ from cluster.slurm.script import parameters
 from cluster.slurm.search_ends import Dead, Sent, note_end
 from cluster.slurm.work import LINGER_S, start_again
 from echolm.errors import EchoLMError
+from echolm.record import RunRecord
 from grid.plan import Resources
 
 
@@ -64,9 +65,11 @@ class SearchWork:
         return DelayedSubmission(self, number)
 
 
-def _stood(folder: Path) -> list[str]:
-    """How far the trials are: changes with every checkpoint and with every trial that ends."""
-    return sorted(str(path) for path in folder.glob("runs/*/*/attempts/*/checkpoint-*.pt"))
+def _stood(folder: Path) -> list[tuple[str, str]]:
+    """How far each trial is: changes with every step that was kept, and with every trial that ends."""
+    records = [RunRecord(path) for path in sorted((folder / "runs").glob("*/*")) if path.is_dir()]
+    found = [(str(record.path), "complete" if (record.path / "summary.json").exists() else str(record.place())) for record in records]
+    return [where for where in found if where[1] != "(0, 0)"]
 
 
 def run_slurm(workers: Workers) -> str:

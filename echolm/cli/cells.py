@@ -97,7 +97,8 @@ def retry(workspace: Workspace, grid_name: str, where: tuple[str, ...], no_launc
     again = [s for s in standings if s.cell.id in wanted]
     left = [s.cell.id for s in standings if s.state.name != "complete"]
     forgive(workspace, grid.name, left)
-    note(workspace, grid.name, [f for f in new if f.kind != "cancelled" and {*left} & {*f.cells}])  # their remedies are still to be taken
+    over = {"cancelled"} | {f.kind for f in new if given_up(new).keys() & {*f.cells}}  # again, this would give them up at once
+    note(workspace, grid.name, [f for f in new if f.kind not in over and {*left} & {*f.cells}])  # their remedies are still to be taken
     forget(workspace, grid.name, left)
     facts = {"retried": [s.cell.id for s in again]}
     click.echo(f"{grid.name}: {counted(len(again), 'cell')} may run again", err=as_json)

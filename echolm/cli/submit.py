@@ -133,7 +133,7 @@ def tell_failures(failures: Sequence[Failure]) -> None:
     from cluster.failures import CLASSES
 
     for failure in failures:
-        what = f"{counted(len(failure.cells), 'cell')} {CLASSES[failure.kind].remedy}" if failure.cells else "it had taken no unit"
+        what = f"{counted(len(failure.cells), 'cell')} {CLASSES[failure.kind].remedy}" if failure.cells else "it had no unit"
         tell([f"job {failure.job}{' on ' + failure.node if failure.node else ''}: {failure.kind}; {what}"])
 
 

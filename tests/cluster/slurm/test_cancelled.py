@@ -75,7 +75,7 @@ def test_what_somebody_cancelled_before_the_retry_is_retried_by_it(login: LoginN
     login.submit(grid)
     login.queue("CANCELLED")
     again = login.submit(grid, command="retry")
-    assert "job 41_0: cancelled; it had taken no unit" in again.err and "submitted 2 cells: 1 array 42" in again.out, again
+    assert "job 41_0: cancelled; it had no unit" in again.err and "submitted 2 cells: 1 array 42" in again.out, again
     assert login.states(grid) == ["pending", "pending"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from batch_site import UNITS, BatchSite
 
 from cluster.batch import Batch, end_claim, new_batch_path
-from cluster.failures import failures, never_began
+from cluster.failures import Failure, failures, never_began, note
 from cluster.slurm import alone as lock
 from cluster.slurm.alone import alone
 from cluster.slurm.arrays import Array
@@ -181,3 +181,21 @@ def test_accounting_that_does_not_answer_is_told_and_no_accounting_is_not(site: 
     for said, told in (("Slurm accounting storage is disabled", ""), ("Connection refused", "sacct: Connection refused")):
         (site.root / "sacct").write_text(f"#!/bin/sh\necho {said} >&2\nexit 1\n")
         assert [view.unasked for view in look(site.workspace, "toy")] == [told]
+
+
+def test_a_cancelled_job_that_was_between_units_is_noted_once(site: BatchSite) -> None:
+    """What is retried after that stays so."""
+    site.claim(0, "0").end("done")
+    site.says("squeue", site.queued("100_0", "CANCELLED"), *(site.queued(f"100_{task}", "COMPLETED") for task in (1, 2, 3)))
+    assert site.settle() == ["cancelled"] and site.cancelled() == {"cell1", "cell2", "cell3"}
+    for path in site.workspace.runs.glob("*/cancelled"):
+        path.unlink()
+    assert site.settle() == [] and site.cancelled() == set()
+
+
+def test_what_ended_a_job_before_its_array_was_cancelled_counts(site: BatchSite) -> None:
+    site.claim(0, "0")
+    note(site.workspace, "toy", [Failure("cancelled", "100", site.batch.name, (), "", "echolm cancel")])
+    site.says("squeue", site.queued("100_0", "OUT_OF_MEMORY"), *(site.queued(f"100_{task}", "CANCELLED") for task in (1, 2, 3)))
+    assert site.settle() == ["out-of-memory"] and site.settle() == []
+    assert site.cancelled() == set(), "the command itself marks cells"
