@@ -55,7 +55,7 @@ class Chaos:
 
     def __init__(self, site: Site, seed: int, count: int, cells: int, say: Callable[[str], None]) -> None:
         self.site, self.rng, self.say = site, random.Random(seed), say
-        site.profile(partition="low", jobs_at_once=3, units_per_job=None, time_minutes=MINUTES)
+        site.profile(partition="low", jobs_at_once=3, units_per_job=None, time_minutes=MINUTES, warning_seconds=60)
         quick = {"label": "quick", "set": {"head": "mean", "seed": cells}}
         slow = [{"label": f"slow {number}", "set": {"head": "slow", "seed": number}} for number in range(cells)]
         self.grid = site.grid({"kind of cell": [quick, *slow]}, name="chaos", epochs=EPOCHS, **BLANK)

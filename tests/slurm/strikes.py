@@ -43,9 +43,10 @@ def requeue(chaos: Chaos, victim: Victim) -> None:
 
 
 def time_limit(chaos: Chaos, victim: Victim) -> None:
-    """The job's time limit is cut to a minute from now at most: the job is warned, and starts again."""
+    """The job's time limit is cut to 40 to 100 seconds from now: the job is warned, and starts again. (SLURM looks every 30 s:
+    with less, the limit may come before the warning.)"""
     hours, minutes, seconds = map(int, chaos.fields(victim.job)["RunTime"].split(":"))
-    soon = 60 * hours + minutes + (2 if seconds > 50 else 1)
+    soon = 60 * hours + minutes + (2 if seconds > 20 else 1)
     before = chaos.fields(victim.job)["TimeLimit"]
     chaos.site.slurm("scontrol", "update", f"JobId={victim.job}", f"TimeLimit={soon}")
     chaos.starts_again(victim)
