@@ -136,10 +136,10 @@ def owners(views: Sequence[BatchView]) -> dict[str, str]:
             found.update((cell, words) for unit in view.batch.waiting(claims) for cell in unit.cells)
         for unit in view.batch.units:
             own = claims.get(unit.id)
-            if own and own[-1]["over"] is None:
-                holder = own[-1]["holder"]
-                job = "_".join(filter(None, (holder.get("array") or holder.get("slurm_job"), holder.get("task"))))
-                found.update(dict.fromkeys(unit.cells, f"job {job} on {holder.get('node') or holder.get('host')}"))
+            holder = own[-1]["holder"] if own and own[-1]["over"] is None else {}
+            held_by = view.jobs.get((holder.get("array") or holder.get("slurm_job", ""), holder.get("task", "0")))
+            if held_by and held_by.alive and held_by.state != "PENDING":
+                found.update(dict.fromkeys(unit.cells, f"job {held_by.id} on {holder.get('node') or holder.get('host')}"))
     return found
 
 
