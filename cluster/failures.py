@@ -14,8 +14,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from echolm.record import read_lines, writing
+from echolm.config import RunConfig, needs_whole_batch
+from echolm.record import find_records, read_lines, writing
 from echolm.workspace import Workspace
+from grid.plan import Resources
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,18 @@ def micro_batches(found: Iterable[Failure], batch_size: int, cell: str, chosen: 
     """The micro-batch after the out-of-memory failures of a cell: half, for each of them."""
     times = counted(found).get(cell, {}).get("out-of-memory", 0)
     return chosen if not times else max(1, (chosen or batch_size) // 2**times)
+
+
+def micro_batch_of(found: Iterable[Failure], cell: str, config: RunConfig, needs: Resources) -> int | None:
+    """The micro-batch of a cell's next try with these resources; an encoder that needs its whole batch keeps what was asked for."""
+    if needs_whole_batch(config):
+        return needs.micro_batch
+    return micro_batches(found, -(-config.batch_size // needs.ranks), cell, needs.micro_batch)
+
+
+def stood(workspace: Workspace, cells: Iterable[str]) -> tuple[int, int]:
+    """(epoch, step) of the newest checkpoint of these cells; of several, the earliest."""
+    return min((record.place() for cell in cells for record in find_records(workspace.runs, cell)[:1]), default=(0, 0))
 
 
 def bad_nodes(found: Iterable[Failure], now: float, seconds: float = 86400.0) -> tuple[str, ...]:

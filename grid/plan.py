@@ -117,7 +117,8 @@ def _standing(cell: Cell, workspace: Workspace, inputs: Inputs, begun: bool) -> 
         run = prepare_run(cell.config, workspace, inputs)
     except EchoLMError as error:
         records = find_records(workspace.runs, cell.id) if begun else []
-        state = records[0].state() if records else RunState("pending")
+        marked = begun and (workspace.runs / cell.id / "cancelled").exists()
+        state = records[0].state() if records else RunState("cancelled" if marked else "pending")
         return Standing(cell, state, records[0] if records else None, None, str(error))
     return Standing(cell, run.record.state() if begun else RunState("pending"), run.record, run)
 

@@ -8,10 +8,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from cluster.failures import Failure, bad_nodes, counted, failures, given_up, micro_batches, note
+from cluster.failures import Failure, bad_nodes, counted, failures, given_up, micro_batch_of, note, stood
 from cluster.ray.deaths import Death
-from echolm.config import needs_whole_batch
-from echolm.record import find_records
 from echolm.workspace import Workspace
 from grid.plan import Job, launched_config
 
@@ -27,9 +25,8 @@ class Ledger:
 
     def note(self, death: Death, cells: Sequence[str] = ()) -> None:
         """Write down a death. ``cells``: what its unit had left; none for a process that did not start."""
-        place = min((record.place() for cell in cells for record in find_records(self._workspace.runs, cell)[:1]), default=(0, 0))
         words = f"{death.evidence[:WORDS]}\n{_end(death.log)}"
-        note(self._workspace, self._grid, [Failure(death.kind, death.log.stem, "", tuple(cells), death.host, words, place)])
+        note(self._workspace, self._grid, [Failure(death.kind, death.log.stem, "", tuple(cells), death.host, words, stood(self._workspace, cells))])
 
     def times(self, cells: Sequence[str], kind: str) -> int:
         """How often the worst of the cells has met a class."""
@@ -46,12 +43,8 @@ class Ledger:
 
     def micro_batch(self, cells: Sequence[str]) -> int | None:
         """The micro-batch of a unit: what was asked for, halved for each time that a node's memory ran out with it."""
-        found, asked = failures(self._workspace, self._grid), self._needs.micro_batch
-        sizes = []
-        for cell in cells:
-            config = launched_config(self._workspace, self._grid, cell)
-            share = -(-config.batch_size // self._needs.ranks)
-            sizes.append(asked if needs_whole_batch(config) else micro_batches(found, share, cell, asked))
+        found = failures(self._workspace, self._grid)
+        sizes = [micro_batch_of(found, cell, launched_config(self._workspace, self._grid, cell), self._needs) for cell in cells]
         return min((size for size in sizes if size is not None), default=None)
 
 

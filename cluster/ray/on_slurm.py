@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import shlex
+import shutil
 import subprocess
 import time
 from dataclasses import dataclass
@@ -92,7 +93,8 @@ def submit(folder: Path, profile: Profile, wanted: Allocation) -> str:
     job = done.stdout.strip().partition(";")[0]
     if done.returncode or not job.isdecimal():
         said = re.sub(r"\s+", " ", done.stderr or done.stdout).strip()
-        raise EchoLMError(f"sbatch refused {folder / 'job.sh'}: {said}; see: echolm cluster check PROFILE")
+        shutil.rmtree(folder)
+        raise EchoLMError(f"sbatch refused the job of the Ray cluster: {said}; see: echolm cluster check PROFILE")
     return job
 
 

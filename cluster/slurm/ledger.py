@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from cluster.batch import Batch, batches, end_claim
-from cluster.failures import Failure, cancelled, classify, failures, given_up, note, noted
+from cluster.failures import Failure, cancelled, classify, failures, given_up, note, noted, stood
 from cluster.slurm.nodes import avoid, blamed
 from cluster.slurm.queue import ALIVE, QueuedJob, ask_sacct, ask_squeue, scancel
 from echolm.attempt import mark_cancelled
-from echolm.record import find_records
 from echolm.workspace import Workspace
 from grid.plan import Unit
 
@@ -252,8 +251,7 @@ def _failure(workspace: Workspace, view: BatchView, place: Place, own: Sequence[
     node = job.node if job else ""
     words = f"{state or 'SLURM does not know the job any more'}{f' on {node}' if node else ''}\n{log}"
     node = blamed(node) if kind in ("node-failure", "launch") else node
-    stood = min((record.place() for cell in cells for record in find_records(workspace.runs, cell)[:1]), default=(0, 0))
-    return Failure(kind, name, view.batch.name, cells, node, words, stood)
+    return Failure(kind, name, view.batch.name, cells, node, words, stood(workspace, cells))
 
 
 def _never_claimed(view: BatchView) -> list[str]:

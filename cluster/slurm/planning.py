@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from cluster.failures import Failure, bad_nodes, failures, given_up, micro_batches, never_began
+from cluster.failures import Failure, bad_nodes, failures, given_up, micro_batch_of, never_began
 from cluster.slurm.ledger import Ask, BatchView
 from cluster.slurm.queue import ask_squeue
 from cluster.tracebacks import stops
@@ -72,8 +72,6 @@ def _shapes(found: Sequence[Failure], todo: Sequence[Standing], resources: Resou
     """Cells by what they need: after out-of-memory failures, a smaller micro-batch."""
     shapes: dict[Resources, list[Standing]] = {}
     for standing in todo:
-        share = -(-standing.cell.config.batch_size // resources.ranks)
-        whole = needs_whole_batch(standing.cell.config)
-        size = resources.micro_batch if whole else micro_batches(found, share, standing.cell.id, resources.micro_batch)
+        size = micro_batch_of(found, standing.cell.id, standing.cell.config, resources)
         shapes.setdefault(replace(resources, micro_batch=size), []).append(standing)
     return shapes

@@ -30,11 +30,26 @@ def logs(workspace: Workspace, what: str, where: tuple[str, ...], attempt: int |
 
     if where:
         return _print_many(workspace, what, where, as_json)
-    id, _ = find_cell(what, workspace)
+    try:
+        id, _ = find_cell(what, workspace)
+    except EchoLMError:
+        _refuse_grid(what)
+        raise
     found = _log(workspace, id, attempt)
     if as_json:
         return print_json(found)
     _print(found)
+
+
+def _refuse_grid(what: str) -> None:
+    """EchoLMError when that is a grid, of which somebody wants a log."""
+    from grid.definition import load_grid
+
+    try:
+        axes = [*load_grid(what).cells[0].coordinates]
+    except EchoLMError:
+        return
+    raise EchoLMError(f"{what} is a grid: choose among its cells with --where AXIS=LABEL (axes: {', '.join(axes)}), or name one that {typed('status', what)} shows")
 
 
 def _print_many(workspace: Workspace, grid_name: str, where: tuple[str, ...], as_json: bool) -> None:

@@ -66,7 +66,7 @@ def submit_cells(workspace: Workspace, grid_name: str, grid: Grid, cells: Sequen
     tell([*blocked(last.standings), *_remedies(grid_name, last, request.watch is not None, stopped)])
     if stopped:
         return 128 + Signals[stopped]
-    if last.plan.stop or last.plan.given_up:
+    if last.plan.stop or last.plan.given_up or any(s.problem for s in last.standings if s.state.name != "complete"):
         return 1
     return 0 if request.watch is None or all(s.state.name == "complete" for s in last.standings) else 1
 
@@ -146,4 +146,6 @@ def _remedies(grid: str, last: Step, watching: bool, stopped: str) -> list[str]:
     if watching:
         but = {s.cell.id for s in last.standings if plan.stop or s.cell.id in plan.covered or s.cell.id in plan.given_up}
         return [*lines, *remedies(grid, last.standings, on="slurm", but=but, retry_said=bool(lines))]
+    if not (last.ids or plan.covered):
+        return lines
     return lines or [f"to follow them: {typed('status', grid)}; to submit what is left, run launch again"]

@@ -103,3 +103,18 @@ def test_variables_do_not_override_what_the_profile_says(login: LoginNode) -> No
     assert "submitted 1 cell" in done.out, done
     got = (login.slurm / "environment").read_text().splitlines()
     assert not [line for line in got if line.startswith("SBATCH_")] and "SLURM_CONF=kept" in got
+
+
+def test_cells_without_data_are_a_status_of_their_own_and_keep_their_marks(login: LoginNode) -> None:
+    grid = login.grid({"head": ["mlp"]}, data="elsewhere", **BLANK)
+    done = login.submit(grid)
+    assert done.status == 1 and "no clip store here" in done.err and "to follow them" not in done.err, done
+    assert "1 cell cancelled" in login.inside("cancel", grid).out and login.states(grid) == ["cancelled"]
+    assert "1 cell may run again" in login.inside("retry", grid, "--no-launch").out and login.states(grid) == ["pending"]
+
+
+def test_a_refused_ray_cluster_leaves_nothing(login: LoginNode) -> None:
+    (login.slurm / "refusing").touch()
+    done = login.inside("cluster", "ray-on-slurm", login.root / "site.yaml")
+    assert done.status == 1 and "Invalid account; see: echolm cluster check" in done.err, done
+    assert not list((login.workspace.root / "ray").glob("*"))

@@ -94,6 +94,10 @@ def test_unknown_cells(words: list[str], bare: Shell) -> None:
     refused(bare.inside(*words, "../etc"), 1, "is not a cell")
 
 
+def test_a_grid_where_a_cell_is_meant(bare: Shell) -> None:
+    refused(bare.inside("logs", "demo"), 1, "demo is a grid", "--where AXIS=LABEL", "axes: encoder, ", "echolm status demo")
+
+
 class TestRuns:
     """Runs that are not there, and clips that are none."""
 
