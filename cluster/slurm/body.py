@@ -25,7 +25,7 @@ import torch
 
 from cluster.batch import Batch, Claim
 from cluster.rendezvous import slurm_ranks
-from cluster.slurm.work import LINGER_S, LOST, start_again
+from cluster.slurm.again import LINGER_S, LOST, start_again
 from cluster.tracebacks import note_failures, stops
 from cluster.unit import train_unit
 from echolm.record import find_records

@@ -10,8 +10,8 @@ from typing import Any
 
 from cluster.batch import Batch
 from cluster.profile import Profile
+from cluster.slurm.again import LOST
 from cluster.slurm.arrays import Array
-from cluster.slurm.work import LOST
 
 RESTARTS = 3
 """How often a job whose tasks are killed, by nobody that SLURM knows of, starts itself again."""

@@ -19,12 +19,12 @@ from cluster.code import pin
 from cluster.failures import CLASSES
 from cluster.profile import Profile, load_profile
 from cluster.search import Workers
+from cluster.slurm.again import LINGER_S, start_again
 from cluster.slurm.arrays import Array, Room, cut
 from cluster.slurm.executor import SlurmExecutor, max_array_size
 from cluster.slurm.queue import ask_squeue
 from cluster.slurm.script import parameters
 from cluster.slurm.search_ends import Dead, Sent, note_end
-from cluster.slurm.work import LINGER_S, start_again
 from echolm.errors import EchoLMError
 from echolm.record import RunRecord
 from grid.plan import Resources

@@ -9,7 +9,7 @@ import pytest
 from batch_site import BatchSite
 from login_node import BLANK, LoginNode
 
-from cluster.batch import Claim, batches
+from cluster.batch import Claim, batches, end_claim
 from cluster.failures import failures
 from cluster.slurm.cancel import cancel_jobs
 from echolm.attempt import Attempt, mark_cancelled
@@ -100,6 +100,27 @@ def test_a_retry_where_slurm_does_not_answer_changes_nothing_there_and_goes_on_h
     assert login.submit(grid, command="retry").status == 1 and login.states(grid) == ["cancelled"]
     done = login.inside("retry", grid, "--no-launch")
     assert "SLURM is not asked: squeue: " in done.err and login.states(grid) == ["pending"], done
+
+
+def test_a_retry_does_not_give_up_again_what_it_has_just_released(login: LoginNode) -> None:
+    """Six nodes were lost while nobody looked: one more than the budget."""
+    grid = login.grid({"head": ["mlp"]}, **BLANK)
+    login.submit(grid)
+    [batch] = batches(login.workspace, "toy")
+    for start in range(6):
+        claim = Claim.take(batch, batch.units[0])
+        assert claim
+        holder = {**describe_self(), "boot": "another", "slurm_job": "41", "task": "0", "slurm_restart": start}
+        (claim.path / "holder.json").write_text(json.dumps(holder))
+        if start < 5:
+            end_claim(claim.path, "interrupted")
+    login.queue("PENDING")
+    submitted = login.queue()[0][7]
+    lines = "\n".join(f"41|NODE_FAIL|n{start}|{batch.name}|echolm-toy|{submitted}" for start in range(6))
+    (login.slurm / "sacct").write_text(f"#!/bin/sh\ncat <<'END'\n{lines}\nEND\n")
+    done = login.inside("retry", grid, "--no-launch")
+    assert done.err.count("node-failure") == 6 and failures(login.workspace, "toy") == [], done
+    assert "given up" not in login.submit(grid).err
 
 
 def held_by(login: LoginNode, cell: Cell, job: str) -> Path:

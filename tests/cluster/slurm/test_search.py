@@ -10,6 +10,7 @@ from login_node import LoginNode
 from search_shell import space_file
 
 from cluster.batch import Batch
+from cluster.slurm.search import _stood
 from cluster.slurm.search_ends import note_end
 
 LOST = "Traceback (most recent call last):\n  File ...\nModuleNotFoundError: No module named 'torch'\nsrun: error: n{}: task 0: Exited with exit code 1\n"
@@ -95,3 +96,17 @@ def test_options_of_slurm_are_refused_elsewhere(login: LoginNode, on: str, optio
     words = [option, *(["1"] if option == "--gpus" else [])]
     done = login.inside("search", space_file(login), "--trials", 1, "--on", on, *words)
     assert done.status == 2 and f"{option} goes with --on slurm; not with --on {on}" in done.err, done
+
+
+def test_a_search_has_moved_with_a_step_that_was_kept_or_a_trial_that_ended(tmp_path: Path) -> None:
+    """Not with a new attempt, or a trial that has just begun."""
+    record = tmp_path / "runs" / "cell" / "fingerprint"
+    (record / "attempts" / "1").mkdir(parents=True)
+    assert _stood(tmp_path) == []
+    (record / "attempts" / "1" / "checkpoint-00001-00003-0123abcd.pt").touch()
+    begun = _stood(tmp_path)
+    (record / "attempts" / "2").mkdir()
+    (record / "attempts" / "2" / "checkpoint-00001-00003-4567abcd.pt").touch()
+    assert begun != [] and _stood(tmp_path) == begun
+    (record / "summary.json").touch()
+    assert _stood(tmp_path) != begun
