@@ -34,12 +34,17 @@ STOPS: list[tuple[str, Callable[[subprocess.Popen[str]], None], int]] = [
 ]
 
 
+def hangups_count() -> None:
+    """In the launch: also when the tests themselves run under nohup, which is inherited."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def test_a_launch_that_is_stopped_again_and_again_ends_as_if_undisturbed(shell: Shell, reference: Reference) -> None:
     grid = shell.grid({"head": ["slow"], "seed": [0, 1, 2]}, epochs=6, encoder="none", trainable="k0")
     first, second, third = shell.cells(grid)
     shell.slow(0.7)
     for number, (name, stop, status) in enumerate(STOPS):
-        process = shell.start("launch", grid, "--slots", 2, "--no-collect")
+        process = shell.start("launch", grid, "--slots", 2, "--no-collect", preexec_fn=hangups_count)
         until(lambda number=number: all(shell.trains(cell, number) for cell in (first, second)), f"both train before {name}")
         stop(process)
         done = ended(process)
