@@ -127,7 +127,10 @@ def read_site() -> Site:
     missing = [command for command in COMMANDS if shutil.which(command) is None]
     if missing:
         raise EchoLMError(f"{', '.join(missing)}: not found here; run this on a login node of the cluster, with SLURM's commands in PATH")
-    config = parse_config(_ask("scontrol", "show", "config"))
+    try:
+        config = parse_config(_ask("scontrol", "show", "config"))
+    except EchoLMError as error:
+        raise EchoLMError(f"{error}; run this on a login node of the cluster, while its controller answers (scontrol ping)") from None
     partitions = parse_partitions(_ask("scontrol", "--all", "show", "partition"))
     nodes = parse_nodes(_ask("sinfo", "--all", "--noheader", "--exact", "-o", NODE_FORMAT))
     user = getpass.getuser()
