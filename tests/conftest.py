@@ -64,5 +64,7 @@ def ray_cluster() -> Iterator[str]:
 
     from cluster.ray.connection import connected
 
+    first = {name: os.environ.pop(name) for name in [*os.environ] if name.startswith("TEST_")}  # of the test that asks first
     with connected(None, num_cpus=4, num_gpus=0, _system_config={"health_check_period_ms": 1000}):
+        os.environ.update(first)
         yield ray.get_runtime_context().gcs_address

@@ -200,6 +200,11 @@ class Chaos:
         """For messages."""
         return f"{victim} ended as {self.ending(victim)!r}"
 
+    def evidence(self, victim: Victim) -> str:
+        """For failures: what the struck attempt wrote, and what the controller says of jobs and nodes in the end."""
+        lines = self.site.settings.log("slurmctld").read_text(errors="replace").splitlines()
+        return "\n".join([self.told(victim), *map(str, self.events(victim)), *lines[-60:]])
+
     def tracked(self) -> list[str]:
         """The fingerprints of all runs in MLflow's database, deleted and unfinished ones too, as its tables say."""
         database = self.site.workspace.root / "mlflow" / "mlflow.db"

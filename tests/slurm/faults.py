@@ -20,9 +20,7 @@ class Faults:
 
     def node_kill(self, name: str) -> None:
         """A node loses power: slurmd, step daemons and tasks die at one moment. SLURM notices after SlurmdTimeout (NODE_FAIL)."""
-        slurmd = self._slurmd(name)
-        processes.suspend(slurmd)  # it starts no further step meanwhile
-        processes.kill([*slurmd, *self._step_daemons(name), *self.tasks(node=name)])
+        processes.kill(self._stand_still(name))
 
     def node_up(self, name: str) -> None:
         """Its slurmd is started again."""
@@ -30,7 +28,7 @@ class Faults:
 
     def node_freeze(self, name: str, whole: bool = False) -> None:
         """SIGSTOP to every process of its jobs. ``whole``: to slurmd and the step daemons too, so that SLURM gives the node up."""
-        processes.suspend([*(self._slurmd(name) + self._step_daemons(name) if whole else []), *self.tasks(node=name)])
+        self._stand_still(name) if whole else processes.suspend(self.tasks(node=name))
 
     def node_thaw(self, name: str) -> None:
         """SIGCONT to all of them, whatever SLURM has decided meanwhile."""
@@ -115,6 +113,16 @@ class Faults:
     def _ctld_stop(self, kill: bool = False) -> None:
         found = [process for process in [processes.daemon(self.settings.pid_file("slurmctld"))] if process]
         processes.kill(found) if kill else processes.stop(found, 30)
+
+    def _stand_still(self, name: str) -> list[psutil.Process]:
+        """SIGSTOP to all that runs on a node, until nothing new is found: an srun that outlives its node ends its step a minute
+        later, and means the step of the same number that runs elsewhere by then."""
+        found = self._slurmd(name)
+        processes.suspend(found)
+        while more := [process for process in (*self._step_daemons(name), *self.tasks(node=name)) if process not in found]:
+            processes.suspend(more)
+            found += more
+        return found
 
     def _slurmd(self, name: str) -> list[psutil.Process]:
         found = processes.daemon(self.settings.pid_file(f"slurmd.{name}"))

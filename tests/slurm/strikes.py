@@ -32,7 +32,7 @@ def kill_rank(chaos: Chaos, victim: Victim) -> None:
     """kill -9 of the training process: its attempt has no ending."""
     chaos.site.faults.kill_rank(victim.job, 0)
     chaos.recovers(victim)
-    assert chaos.ending(victim) == "", chaos.told(victim)
+    assert chaos.ending(victim) == "", chaos.evidence(victim)
 
 
 def requeue(chaos: Chaos, victim: Victim) -> None:
@@ -52,7 +52,7 @@ def time_limit(chaos: Chaos, victim: Victim) -> None:
     chaos.starts_again(victim)
     chaos.site.slurm("scontrol", "update", f"JobId={victim.job}", f"TimeLimit={before}")  # once is enough
     chaos.recovers(victim)
-    assert chaos.ending(victim) == "interrupted SIGUSR2", chaos.told(victim)
+    assert chaos.ending(victim) == "interrupted SIGUSR2", chaos.evidence(victim)
 
 
 def node_loss(chaos: Chaos, victim: Victim) -> None:
@@ -66,7 +66,7 @@ def node_loss(chaos: Chaos, victim: Victim) -> None:
         chaos.site.faults.node_up(node)
     chaos.undrain()
     chaos.recovers(victim)
-    assert chaos.ending(victim) == "", chaos.told(victim)
+    assert chaos.ending(victim) == "", chaos.evidence(victim)
     chaos.starts_again(victim)
 
 
@@ -89,7 +89,7 @@ def freeze(chaos: Chaos, victim: Victim) -> None:
 def preempt(chaos: Chaos, victim: Victim) -> None:
     """A job of a higher partition takes all nodes; the preempted one is warned by its own signal."""
     _preempt(chaos, victim)
-    assert chaos.ending(victim) == "interrupted SIGUSR2", chaos.told(victim)
+    assert chaos.ending(victim) == "interrupted SIGUSR2", chaos.evidence(victim)
 
 
 def preempt_unwarned(chaos: Chaos, victim: Victim) -> None:
@@ -99,7 +99,7 @@ def preempt_unwarned(chaos: Chaos, victim: Victim) -> None:
         _preempt(chaos, victim)
     finally:
         chaos.site.faults.preempt_send_user_signal(True)
-    assert chaos.ending(victim) == "interrupted SIGTERM", chaos.told(victim)
+    assert chaos.ending(victim) == "interrupted SIGTERM", chaos.evidence(victim)
 
 
 def _preempt(chaos: Chaos, victim: Victim) -> None:
@@ -131,7 +131,7 @@ def controller_restart(chaos: Chaos, victim: Victim) -> None:
     after, now = processes.daemon(file), time.time()
     assert before and after and before != after and not processes.name(before)
     until(lambda: any(event["time"] > now for event in chaos.events(victim)), "the attempt goes on")
-    assert chaos.attempts(victim.cell) == victim.attempt and chaos.ending(victim) in ("", "complete"), chaos.told(victim)
+    assert chaos.attempts(victim.cell) == victim.attempt and chaos.ending(victim) in ("", "complete"), chaos.evidence(victim)
 
 
 def tracking_removed(chaos: Chaos, victim: Victim) -> None:
@@ -151,7 +151,7 @@ def disk_full(chaos: Chaos, victim: Victim) -> None:
         chaos.until(victim, lambda: fill() or chaos.no_space(victim) > before, "fails of the full disk")
     chaos.launch("retry")  # it trains again when the throttle has room
     assert chaos.site.record(victim.cell).state().name != "failed"
-    assert "No space left" in chaos.ending(victim) or chaos.ending(victim) == "", chaos.told(victim)
+    assert "No space left" in chaos.ending(victim) or chaos.ending(victim) == "", chaos.evidence(victim)
 
 
 @contextmanager

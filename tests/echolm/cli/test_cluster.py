@@ -31,7 +31,8 @@ def test_a_controller_that_does_not_answer_is_told_in_its_words(bare: Shell, tmp
         (tmp_path / name).chmod(0o755)
     done = bare.inside("cluster", "check", "site.yaml", PATH=f"{tmp_path}:/bin")
     assert (done.status, done.out) == (1, "")
-    assert done.err == "Error: scontrol show config: slurm_load_ctl_conf error: Unable to contact slurm controller\n"
+    words = "Error: scontrol show config: slurm_load_ctl_conf error: Unable to contact slurm controller; run this on a login node"
+    assert done.err.startswith(words) and done.err.count("\n") == 1, done
 
 
 def test_a_profile_with_a_mistake_is_told_before_slurm_is_asked(bare: Shell, tmp_path: Path) -> None:
