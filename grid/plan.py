@@ -212,5 +212,6 @@ def find_run(text: str, workspace: Workspace) -> RunRecord:
     cells = sorted({path.parent.parent.name for path in workspace.runs.glob(f"{text}*/*/summary.json")}) if text.isalnum() else []
     if len(cells) != 1:
         known = sorted({path.parent.parent.name for path in workspace.runs.glob("*/*/summary.json")})
-        raise EchoLMError(f"{text!r} names {len(cells)} complete runs in {workspace.runs}; {suggest(text, known[:10])}")
+        hint = suggest(text, known[:10]) if known else "there are none yet: echolm launch GRID makes them"
+        raise EchoLMError(f"{text!r} names {len(cells)} complete runs in {workspace.runs}; {hint}")
     return next(record for record in find_records(workspace.runs, cells[0]) if record.summary() is not None)

@@ -60,19 +60,18 @@ def status(workspace: Workspace, grid_name: str, where: tuple[str, ...], show_al
             break
         time.sleep(every)
     if not as_json:
-        on = "slurm" if look.slurm else ""
-        why = hindrances(grid_name, look.stop, look.given_up, on=on)
+        why = hindrances(grid_name, look.stop, look.given_up, on=look.on)
         but = {s.cell.id for s in standings if look.stop or s.cell.id in look.covered or s.cell.id in look.given_up}
-        tell([*blocked(standings), *why, *remedies(grid_name, standings, on=on, but=but, retry_said=bool(why))])
+        tell([*blocked(standings), *why, *remedies(grid_name, standings, on=look.on, but=but, retry_said=bool(why))])
 
 
 @dataclass(frozen=True)
 class Look:
-    """Where cells stand. ``slurm``: the grid has been submitted there; ``jobs``, ``covered``: its jobs that have cells, and
+    """Where cells stand. ``on``: where the grid was run, as far as that is known; ``jobs``, ``covered``: its jobs that have cells, and
     the cells that they will train; ``given_up``: cell -> why; ``stop``: why nothing more of the grid is started, or ''."""
 
     standings: list[Standing]
-    slurm: bool
+    on: str
     jobs: Jobs
     covered: frozenset[str]
     given_up: dict[str, str]
@@ -101,7 +100,8 @@ def _look(workspace: Workspace, grid: Grid, cells: Sequence[Cell]) -> Look:
     waiting = {s.cell.id for s in standings if to_run(s)} - covered
     lost = {cell: reason for cell, reason in given_up(found).items() if cell in waiting}
     stop = (stops(workspace, grid.name) or never_began(found, begun)) if any(s.state.name != "complete" for s in standings) else ""
-    return Look(standings, slurm, jobs, covered, lost, stop)
+    ray = any(failure.job.startswith("ray-") for failure in found)
+    return Look(standings, "slurm" if slurm else "ray" if ray else "", jobs, covered, lost, stop)
 
 
 def _show(grid: Grid, standings: Sequence[Standing], jobs: Jobs, show_all: bool, live: bool) -> None:

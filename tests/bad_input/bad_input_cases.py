@@ -342,7 +342,7 @@ PREDICTIONS = [
     Case("a frame before the beginning of a clip", steps(), PREDICT.replace("12", "-12"),
         ("Error: Invalid value for '--es': -12 is not in the range x>=0.",), 2),
     Case("a cell that is not complete", UNSUMMED, PREDICT,
-        ("Error: '{cell}' names 0 complete runs in {workspace}/runs",)),
+        ("Error: '{cell}' names 0 complete runs in {workspace}/runs; there are none yet: echolm launch GRID makes them",)),
     Case("a record that is not complete", UNSUMMED, PREDICT.replace("{cell}", "{record}"),
         ("Error: {record}: the run is interrupted, not complete; it has no best.safetensors",)),
     Case("a picture where none may be written", mode("{root}", 0o555), PREDICT,

@@ -108,7 +108,7 @@ class TestProcesses:
         why = f"killed 4 times, the last in job ray-0 on {last.node}"
         told = f"cell {dying.id[:8]} is given up: {why}\nwhen the cause is mended: echolm retry "
         assert f"{told}{grid} --on ray\n" in done.err
-        assert told in shell.inside("status", grid, "--where", "kind of cell=dies 9").err
+        assert f"{told}{grid} --on ray\n" in shell.inside("status", grid, "--where", "kind of cell=dies 9").err
         assert json.loads(shell.inside("status", grid, "--json").out)["given_up"] == {dying.id: why}
         assert "ray-0" in shell.inside("logs", dying.id).out
 
