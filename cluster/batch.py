@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.failures import CLASSES
-from echolm.liveness import describe_self, known_dead, read_holder
+from echolm.liveness import describe_self, earlier_start, read_holder
 from echolm.record import names, read_json, read_lines, write_atomic, writing
 from echolm.workspace import Workspace
 from grid.plan import Resources, Unit
@@ -193,7 +193,8 @@ def _claim(path: Path, holders: bool) -> dict[str, Any]:
 
 
 def _free(claim: Path) -> bool:
-    return _over(claim) is not None or known_dead(claim)
+    """A job that died keeps its unit, also before a job beside it on its node, until it starts again or a launch knows why."""
+    return _over(claim) is not None or earlier_start(read_holder(claim) or {})
 
 
 def _over(claim: Path) -> str | None:

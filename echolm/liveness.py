@@ -55,12 +55,17 @@ def presence(attempt: Path) -> Literal["dead", "here", "unseen"]:
     holder = read_holder(attempt)
     if holder is None:
         return "unseen"
-    if (job := os.environ.get("SLURM_JOB_ID", "")) and holder.get("slurm_job") == job:
-        if holder.get("slurm_restart", 0) < _restarts():
-            return "dead"
+    if earlier_start(holder):
+        return "dead"
     if not _is_here(holder):
         return "unseen"
     return "dead" if _gone(holder["pid"], holder["started"]) else "here"
+
+
+def earlier_start(holder: dict[str, Any]) -> bool:
+    """Whether a holder was an earlier start of the SLURM job that this process belongs to: SLURM has ended it, wherever it ran."""
+    job = os.environ.get("SLURM_JOB_ID", "")
+    return bool(job) and holder.get("slurm_job") == job and holder.get("slurm_restart", 0) < _restarts()
 
 
 def read_holder(attempt: Path) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Batches and claims: every unit is had by one job at a time, and comes free when that job is known to be over."""
+"""Batches and claims: every unit is had by one job at a time, and stays with it until its claim is over."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.batch import Batch, Claim, batches, new_batch_name, new_batch_path
+from cluster.batch import Batch, Claim, batches, end_claim, new_batch_name, new_batch_path
+from echolm import liveness
 from echolm.errors import EchoLMError
 from echolm.workspace import Workspace
 from grid.plan import Resources, Unit
@@ -74,10 +75,13 @@ def test_of_many_processes_one_gets_each_unit(batch: Batch) -> None:
     assert sorted(taken) == ["a1", "b1", "c1"]
 
 
-def test_a_claim_of_a_process_that_is_gone_is_free(batch: Batch) -> None:
+def test_a_claim_of_a_process_that_is_gone_stays_with_its_job(batch: Batch) -> None:
+    """SLURM may start that job again, or somebody has cancelled it: the job beside it on the node knows neither."""
     code = f"from pathlib import Path\nfrom cluster.batch import Batch, Claim\nb = Batch.read(Path({str(batch.path)!r}))\nassert Claim.take(b, b.units[0])"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
-    assert batch.claims()["a1"][0]["over"] is None
+    [claim] = batch.claims()["a1"]
+    assert claim["over"] is None and liveness.known_dead(claim["path"]) and Claim.take(batch, UNITS[0]) is None
+    end_claim(claim["path"], "cancelled")
     assert Claim.take(batch, UNITS[0])
 
 

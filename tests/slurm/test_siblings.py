@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from launch_support import until
 
+from tests.slurm import processes
 from tests.slurm.client import Slurm
 from tests.slurm.site import BLANK, Site
 
@@ -32,7 +33,9 @@ def test_the_unit_of_a_job_that_somebody_cancels_is_not_trained_by_a_sibling(sit
     assert site.submit(grid).status == 0
     first, second = site.cells(grid)
     until(lambda: site.trains(first) and site.record(first).place() >= (1, 0), "a checkpoint")
+    struck = site.faults.tasks(job=site.job_of(grid, first))
     slurm.run("scancel", site.job_of(grid, first))
+    until(lambda: not any(map(processes.name, struck)), "its processes are gone, which jobs on its node can see")
     until(lambda: site.trains(second), "the sibling trains its own unit")
     site.slow(0)
     until(lambda: site.states(grid)[1] == "complete" and not site.jobs(grid), "the sibling has ended")
