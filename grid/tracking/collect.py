@@ -159,7 +159,7 @@ class _Update:
             if touched is None or row.run.run_id in touched or seen.get(row.run.run_id, ())[:-2] != collected.seen(row.run)[:-2]
         ]  # fmt: skip
         latest = reader.latest([row.run.run_id for row in maybe])
-        return [row for row in maybe if seen.get(row.run.run_id) != collected.seen(row.run, latest)], latest
+        return [row for row in maybe if row.run.run_id in (touched or ()) or seen.get(row.run.run_id) != collected.seen(row.run, latest)], latest
 
     def _table(self) -> pa.Table:
         """All rows, in their order."""
