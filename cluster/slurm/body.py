@@ -9,6 +9,7 @@ time limit, preemption        the time limit then ends the job, and the next lau
 SIGTERM alone: preemption     checkpoint, then wait: SLURM requeues a preempted job when the grace time is over, and does
 without a warning, scancel    not requeue a cancelled one. A job that ended by itself would be neither.
 a lost rank                   exit status 75: the batch script requeues the job, a few times (``cluster.slurm.script``)
+too little time for a unit    ``scontrol requeue`` of itself: the next start has its whole time again
 SIGKILL, a dead node          nothing; SLURM or the batch script requeues, or the next launch submits again
 ============================  ==========================================================================================
 """
@@ -47,6 +48,8 @@ def run_job(folder: Path) -> str:
         why = job.run()
         if job.interrupted:
             _stop(folder, why, signals, ranks.first and job.moved)
+        elif job.wants_time:
+            _again(folder, why, ranks.first)
         elif ranks.first:
             batch.note_ended(why)
     return why
@@ -62,6 +65,8 @@ class Job:
         self.interrupted = False
         self.moved = False
         """Whether this start has brought a run forward."""
+        self.wants_time = False
+        """Whether units wait for which this start has too little time left."""
         self._longest = 0.0
         self._why = "no unit waits"
         self._deadline = float(os.environ.get("SLURM_JOB_END_TIME") or time.time() + 60 * batch.resources.minutes)
@@ -72,7 +77,8 @@ class Job:
             claim = self._claim() if self.ranks.first else None
             cells = self.ranks.share(claim.unit.cells if claim else None)
             if not cells:
-                return self.ranks.share(self._why)
+                self._why, self.wants_time = self.ranks.share((self._why, self.wants_time))
+                return self._why
             began, left, stood = time.monotonic(), Left(), self._place(cells)
             stopped = train_unit(self.workspace, self.batch.grid, cells, self.compute, self.ranks, left)
             self.moved = self.moved or not stopped or self._place(cells) > stood
@@ -103,6 +109,8 @@ class Job:
         elif reason := stops(self.workspace, self.batch.grid):
             self._why = reason
         elif self._longest and self._deadline - time.time() < self._longest:
+            claims = self.batch.claims(holders=False)
+            self.wants_time = any(unit.id not in claims for unit in self.batch.waiting(claims))
             self._why = f"{self._deadline - time.time():.0f} s are left, and the longest unit took {self._longest:.0f} s"
         else:
             return next((claim for unit in self._waiting() if (claim := Claim.take(self.batch, unit))), None)
@@ -146,5 +154,14 @@ def _stop(folder: Path, why: str, signals: Signals, requeues: bool) -> None:
     elif name not in WARNINGS and not name.startswith("SIG"):
         sys.stderr.flush()
         os._exit(LOST)  # at once: what is left of the other ranks may hold this one up
+    time.sleep(LINGER_S)
+    os._exit(LOST)
+
+
+def _again(folder: Path, why: str, first: bool) -> None:
+    """Start this job again, so that its limit counts from zero; the first rank asks for it."""
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {why}, so this job starts again for the units that wait", file=sys.stderr, flush=True)
+    if first:
+        start_again(folder)
     time.sleep(LINGER_S)
     os._exit(LOST)

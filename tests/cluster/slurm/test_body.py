@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from pathlib import Path
 
 import pytest
 from launch_support import Shell
 
-from cluster.batch import Batch, new_batch_path
+from cluster.batch import Batch, Claim, new_batch_path
+from cluster.slurm.again import LOST
 from cluster.slurm.body import run_job
 from cluster.tracebacks import LIMIT
 from grid.definition import load_grid
@@ -38,10 +40,26 @@ def test_one_job_takes_all_units_and_a_second_finds_nothing(shell: Shell) -> Non
 
 def test_no_further_unit_is_begun_when_it_would_not_end_in_time(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     grid = shell.grid({"head": ["mlp"], "seed": [0, 1, 2]}, **BLANK)
+    made = batch(shell, grid)
+    others = [Claim.take(made, unit) for unit in made.units[1:]]
     monkeypatch.setenv("SLURM_JOB_END_TIME", str(time.time() + 0.01))
-    why = run_job(batch(shell, grid).path)
-    assert "the longest unit took" in why
+    assert all(others) and "the longest unit took" in run_job(made.path)
     assert shell.states(grid) == ["complete", "pending", "pending"], "the first is always begun: it has checkpoints"
+    assert made.ended(), "units that other jobs have are theirs"
+
+
+def test_a_job_without_time_starts_again_for_the_units_that_wait(shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without scontrol here: by the note that the batch script finds."""
+    grid = shell.grid({"head": ["mlp"], "seed": [0, 1, 2]}, **BLANK)
+    made = batch(shell, grid)
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(time.time() + 0.01))
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    job = multiprocessing.get_context("fork").Process(target=run_job, args=(made.path,))
+    job.start()
+    job.join(60)
+    assert (job.exitcode, shell.states(grid), made.ended()) == (LOST, ["complete", "pending", "pending"], set())
+    assert [path.name for path in (made.path / "again").iterdir()] == ["77"]
 
 
 def test_three_cells_with_one_traceback_stop_the_job(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
