@@ -89,14 +89,25 @@ class Batch:
         if self.path.is_symlink():
             self.path.unlink(missing_ok=True)
 
-    def note_submitted(self, job: str, count: int, at_once: int, when: float | None = None) -> None:
-        """Append an array, its job id, its number of jobs, its throttle and its time (now) to ``submitted.jsonl``."""
+    def note_submitted(self, job: str, count: int, at_once: int, when: float | None = None, more: bool = False) -> None:
+        """Append an array, its job id, its number of jobs, its throttle and its time (now) to ``submitted.jsonl``. ``more``: its
+        jobs came in place of others."""
+        self._append({"job": job, "count": count, "at_once": at_once, "time": when or time.time(), "more": more})
+
+    def note_throttle(self, job: str, at_once: int) -> None:
+        """The throttle of an array is another now."""
+        self._append({"job": job, "at_once": at_once})
+
+    def _append(self, line: dict[str, Any]) -> None:
         with writing(self.path / "submitted.jsonl") as path, open(path, "a", encoding="utf-8") as file:
-            file.write("\n" + json.dumps({"job": job, "count": count, "at_once": at_once, "time": when or time.time()}) + "\n")
+            file.write("\n" + json.dumps(line) + "\n")
 
     def submitted(self) -> list[dict[str, Any]]:
-        """The arrays that were submitted, oldest first."""
-        return read_lines(self.path / "submitted.jsonl", "job")
+        """The arrays that were submitted, oldest first, with their last throttles."""
+        found: dict[str, dict[str, Any]] = {}
+        for line in read_lines(self.path / "submitted.jsonl", "job"):
+            found[line["job"]] = found.get(line["job"], {}) | line
+        return list(found.values())
 
     def claims(self, holders: bool = True) -> dict[str, list[dict[str, Any]]]:
         """Unit -> its claims in order: ``path``, ``holder``, ``over`` (how it ended, or None), ``left``. Without

@@ -34,6 +34,13 @@ def share(units: int, units_per_job: int | None, slots: int) -> int:
     return units_per_job or -(-units // max(1, min(units, slots)))
 
 
+def lacking(waiting: int, units: int, jobs: int, there: int) -> int:
+    """How many jobs are missing for the ``waiting`` ones of ``units`` units, for all of which ``jobs`` were meant: ``there``
+    are left."""
+    each = -(-units // max(1, jobs))
+    return max(0, -(-waiting // each) - there)
+
+
 def cut(units: int, units_per_job: int, room: Room) -> list[Array]:
     """Arrays for ``units`` units. All arrays together run at most ``room.at_once`` jobs; what there is no room for is
     left to a later submission."""

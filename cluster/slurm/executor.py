@@ -15,6 +15,7 @@ from cluster.profile import Profile
 from cluster.slurm import script
 from cluster.slurm.arrays import Array, Room, cut, share
 from cluster.slurm.commands import as_environment, run
+from cluster.slurm.growth import lift, missing
 from cluster.slurm.ledger import BatchView, look
 from cluster.slurm.nodes import spared
 from cluster.slurm.queue import ask_squeue
@@ -35,7 +36,8 @@ class SlurmExecutor:
     exclude: tuple[str, ...] = ()
     times: dict[str, float] = field(default_factory=dict)
     views: Sequence[BatchView] | None = None
-    _placed: list[Array] = field(default_factory=list)
+    _taken: int = 0
+    """Slots that it has given away since it looked."""
 
     def launch(self, job: Job, limits: Limits, report: Callable[[Report], None]) -> list[str]:
         """See ``grid.plan.Executor``: returns the array job ids. ``limits.slots`` is the throttle over all arrays of the
@@ -56,17 +58,40 @@ class SlurmExecutor:
         batch = Batch(new_batch_path(workspace, job.grid), job.workspace, job.grid, units, job.resources, self.code, self.times)
         script.parameters(batch, self.profile)  # an impossible request is refused before anything is written
         batch.write(self.profile.work_dir)
-        ids = [self.submit(batch, array, Work(str(batch.path))) for array in arrays]
-        self._placed += arrays
+        return [self._place(batch, array) for array in arrays]
+
+    def grow(self, limits: Limits) -> list[str]:
+        """Give batches that are there the slots that others have left: to arrays whose throttle is lower than it need be, then as
+        jobs in place of those that ended before their units were done. The ids of new arrays."""
+        views, ids = self.views or (), []
+        free = self._free(views, limits)
+        for view in views:
+            free = lift(view, free)
+        for view in views:
+            if (count := missing(view)) and self._suits(view.batch):
+                ids += [self._place(view.batch, array, more=True) for array in cut(count, 1, self.room(views, limits))]
         return ids
+
+    def _suits(self, batch: Batch) -> bool:
+        """Whether this profile has nodes for what an earlier launch asked for."""
+        try:
+            return bool(script.parameters(batch, self.profile))
+        except EchoLMError:
+            return False
+
+    def _place(self, batch: Batch, array: Array, more: bool = False) -> str:
+        id = self.submit(batch, array, Work(str(batch.path)), more)
+        self._taken += array.at_once if self.views is not None else 0
+        return id
 
     def room(self, views: Sequence[BatchView], limits: Limits) -> Room:
         """What SLURM takes now: after all jobs of this user, and, under the throttle, after those of this grid."""
-        running = sum(min(len(view.alive), sum(a.get("at_once", 1) for a in view.batch.submitted())) for view in views)
-        running += sum(array.at_once for array in self._placed) if self.views is not None else 0
         limit = self.profile.submit_limit
         queued = None if limit is None else max(0, limit - sum(job.alive for job in ask_squeue()))
-        return Room(max_array_size(), queued, max(0, limits.slots - running))
+        return Room(max_array_size(), queued, self._free(views, limits))
+
+    def _free(self, views: Sequence[BatchView], limits: Limits) -> int:
+        return max(0, limits.slots - sum(view.slots for view in views) - self._taken)
 
     def text(self, job: Job, array: Array) -> str:
         """The sbatch script of an array of this job's shape, as a dry run shows it. Nothing is written."""
@@ -77,7 +102,7 @@ class SlurmExecutor:
             executor.parameters["map_count"] = array.count
             return str(executor._make_submission_file_text(executor._submitit_command_str, ""))
 
-    def submit(self, batch: Batch, array: Array, work: Callable[[int], str]) -> str:
+    def submit(self, batch: Batch, array: Array, work: Callable[[int], str], more: bool = False) -> str:
         """Submit one array of a batch, each task calling ``work``; its job id. EchoLMError: sbatch refuses."""
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
@@ -90,7 +115,7 @@ class SlurmExecutor:
                 said = re.sub(r"\s+", " ", str(error)).strip()
                 raise EchoLMError(f"sbatch refused {array.count} jobs of {batch.path}: {said}; see: echolm cluster check PROFILE") from None
         id = str(jobs[0].job_id).partition("_")[0]
-        batch.note_submitted(id, array.count, array.at_once)
+        batch.note_submitted(id, array.count, array.at_once, more=more)
         return id
 
     def _parameters(self, batch: Batch, array: Array) -> dict[str, Any]:

@@ -50,6 +50,17 @@ class BatchView:
         """Jobs that do neither."""
         return [place for place in self.places if place not in self.jobs or not self.jobs[place].alive or self._leaves(place)]
 
+    @property
+    def arrays(self) -> list[tuple[dict[str, Any], int]]:
+        """Each array, and how many of its jobs wait or run."""
+        alive = Counter(job.array for job in self.alive)
+        return [(array, alive[array["job"]]) for array in (*self.batch.submitted(), *self.unnoted)]
+
+    @property
+    def slots(self) -> int:
+        """How many of its jobs may run at once now."""
+        return sum(min(alive, array["at_once"]) for array, alive in self.arrays)
+
     def _leaves(self, place: Place) -> bool:
         """Whether a cancelled job is about to end."""
         return place in self.cancelled and self.jobs[place].state == "COMPLETING"
@@ -95,8 +106,13 @@ def discard_refused(workspace: Workspace, grid: str, now: float, ask: Ask = ask_
 def _unnoted(batch: Batch, arrays: Sequence[dict[str, Any]], seen: Sequence[QueuedJob]) -> list[dict[str, Any]]:
     known = {array["job"] for array in arrays}
     ours = [job for job in seen if job.comment == batch.name and job.name == _name(batch) and job.array not in known]
-    counts = Counter(job.array for job in ours)
-    return [{"job": job.array, "count": counts[job.array], "at_once": counts[job.array], "time": job.submitted} for job in ours if job.task == "0"]
+    return [_counted(array, [job for job in ours if job.array == array]) for array in dict.fromkeys(job.array for job in ours)]
+
+
+def _counted(array: str, jobs: Sequence[QueuedJob]) -> dict[str, Any]:
+    """An array of which some jobs are still known."""
+    count = 1 + max(int(job.task) for job in jobs)
+    return {"job": array, "count": count, "at_once": count, "time": min(job.submitted for job in jobs)}
 
 
 def _name(batch: Batch) -> str:

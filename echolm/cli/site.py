@@ -30,12 +30,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """One look: where the cells stand, the plan, failures that were new, ids of arrays that were submitted."""
+    """One look: where the cells stand, the plan, failures that were new, ids of arrays that were submitted; ``more``: of arrays
+    with more jobs for what was submitted before."""
 
     standings: list[Standing]
     plan: Submission
     failures: list[Failure]
     ids: list[str]
+    more: list[str]
 
     @property
     def over(self) -> bool:
@@ -78,13 +80,15 @@ class Site:
             new = settle(self.workspace, self.grid, views)
             standings = survey(cells, self.workspace)
             planned = plan(self.workspace, self.grid, standings, views, self.needs, ask)
-            ids: list[str] = []
+            ids, more = list[str](), list[str]()
             executor = SlurmExecutor(self.profile, self.code() if planned.jobs else "", planned.exclude, views=views)
-            for job in planned.jobs:
-                with redirect_stderr(io.StringIO()) as said:  # submitit passes on what sbatch says; a refusal has those words itself
-                    ids += executor.launch(job, Limits(self.at_once), lambda report: None)
-                click.echo(said.getvalue(), nl=False, err=True)
-        return Step(standings, planned, new, ids)
+            limits = Limits(self.at_once)
+            with redirect_stderr(io.StringIO()) as said:  # submitit passes on what sbatch says; a refusal has those words itself
+                more += [] if planned.stop else executor.grow(limits)
+                for job in planned.jobs:
+                    ids += executor.launch(job, limits, lambda report: None)
+            click.echo(said.getvalue(), nl=False, err=True)
+        return Step(standings, planned, new, ids, more)
 
     def forecast(self, cells: Sequence[Cell]) -> Seen:
         """Where the cells stand, the plan, and what it will cost. Only looks."""

@@ -59,7 +59,7 @@ def submit_cells(workspace: Workspace, grid_name: str, grid: Grid, cells: Sequen
     last = steps[-1]
     if facts is not None:
         print_json({
-            "grid": grid.name, **facts, "states": states(last.standings), "submitted": [id for step in steps for id in step.ids],
+            "grid": grid.name, **facts, "states": states(last.standings), "submitted": [id for step in steps for id in (*step.more, *step.ids)],
             "covered": sorted(last.plan.covered), "given_up": last.plan.given_up, "stopped": stopped or last.plan.stop or None,
             "failures": [vars(failure) for step in steps for failure in step.failures],
         })  # fmt: skip
@@ -121,8 +121,9 @@ class Shown:
         plan, ids, placed = step.plan, step.ids, self._site.placed(step.ids)
         submitted = f"; submitted {counted(placed, 'cell')}: {counted(len(ids), 'array')} {', '.join(ids)}" if ids else ""
         waiting = f"; {len(plan.covered)} in jobs" if plan.covered else ""
+        more = f"; more jobs for them: {', '.join(step.more)}" if step.more else ""
         room = f"; {counted(plan.cells - placed, 'cell')} must wait for room (jobs at once, or the submit limit)" if plan.cells > placed else ""
-        line = f"{self._grid}: {counts(step.standings)}{waiting}{submitted}{room}"
+        line = f"{self._grid}: {counts(step.standings)}{waiting}{more}{submitted}{room}"
         if line != self._line:
             click.echo(line)
         self._line = line

@@ -43,3 +43,21 @@ def test_the_unit_of_a_job_that_somebody_cancels_is_not_trained_by_a_sibling(sit
     assert "cancelled" in site.submit(grid).err and site.states(grid) == ["cancelled", "complete"]
     assert "submitted 1 cell" in site.submit(grid, command="retry").out
     until(lambda: set(site.states(grid)) == {"complete"}, "complete")
+
+
+def test_an_array_gets_the_slots_that_others_have_left(site: Site, slurm: Slurm) -> None:
+    site.profile(jobs_at_once=2)
+    grid = site.grid({"head": ["slow"], "seed": [0, 1, 2, 3]}, epochs=10, **BLANK)
+    first, *others = site.cells(grid)
+    site.slow(0.5)
+    assert site.submit(grid, "--where", "seed=0").status == 0
+    until(lambda: site.trains(first), "the first trains")
+    assert site.submit(grid).status == 0
+    until(lambda: any(map(site.trains, others)) and len(site.jobs(grid, "RUNNING")) == 2, "one of the others, too")
+    slurm.run("scancel", *(job for job in site.jobs(grid, "RUNNING") if job == site.job_of(grid, first)))
+    until(lambda: len(site.jobs(grid)) == 3, "the first is cancelled")
+    assert len(site.jobs(grid, "RUNNING")) == 1, "its array may run one job at once"
+    assert site.submit(grid).status == 1
+    until(lambda: len(site.jobs(grid, "RUNNING")) == 2, "two of the others run")
+    site.slow(0)
+    until(lambda: site.states(grid) == ["cancelled", *["complete"] * 3], "complete")

@@ -12,7 +12,6 @@ from cluster.batch import Batch, end_claim, new_batch_path
 from cluster.failures import Failure, failures, never_began, note
 from cluster.slurm import alone as lock
 from cluster.slurm.alone import alone
-from cluster.slurm.arrays import Array
 from cluster.slurm.executor import SlurmExecutor
 from cluster.slurm.ledger import discard_refused, look, settle
 from cluster.slurm.planning import plan
@@ -94,6 +93,15 @@ def test_an_array_that_was_never_noted_is_found_by_its_comment(site: BatchSite) 
     assert len(view.alive) == 2 and view.unnoted == ()
 
 
+def test_it_is_found_by_what_is_left_of_it(site: BatchSite) -> None:
+    """SLURM forgets jobs that ended some minutes ago."""
+    site.batch = site.made()
+    site.says("squeue", site.queued("200_3", "RUNNING"), site.queued("200_2", "PENDING"))
+    view = next(view for view in look(site.workspace, "toy") if view.batch.name == site.batch.name)
+    assert [(array["job"], array["count"]) for array in view.unnoted] == [("200", 4)]
+    assert len(view.alive) == 2 and len(view.covered()) == 4
+
+
 def test_what_nobody_had_begun_is_cancelled_with_the_rest_of_its_array(site: BatchSite) -> None:
     site.claim(0, "0").end("done")
     site.claim(1, "1")
@@ -125,7 +133,7 @@ def test_the_submit_limit_counts_all_jobs_of_the_user(site: BatchSite) -> None:
     executor = SlurmExecutor(profile, views=look(site.workspace, "toy"))
     room = executor.room(executor.views or [], Limits(6))
     assert (room.queued, room.at_once) == (1, 5)
-    executor._placed.append(Array(3, 2))
+    executor._taken = 2
     assert executor.room(executor.views or [], Limits(6)).at_once == 3
 
 
