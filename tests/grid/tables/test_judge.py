@@ -87,6 +87,19 @@ def test_with_one_seed_the_table_says_what_cannot_be_claimed(table: Any) -> None
     assert "1 seed cannot tell what another training would give" in markdown(made)
 
 
+def test_bold_over_seeds_and_over_patients_alone_in_one_table_is_told_apart(table: Any) -> None:
+    """The value with two seeds is better than one with three that is bold: its seeds are not counted."""
+    made = table({"tiny-r3d.mlp": (0, 1, -1), "tiny-r3d.gcn": (-1.1, -0.1, -1.4), "tiny-mvit.mlp": (-0.6, -0.5)})
+    values = [row.values[0] for row in made.rows[:3]]
+    assert [value.bold for value in values] == [True, True, False] and values[1].number.estimate < values[2].number.estimate
+    assert [value.standing.comparison.crossed for value in values[1:]] == [True, False]
+    text = markdown(made)
+    assert "patients and seeds; patients only where a value or the best of its column has under 3 seeds; Holm" in text and "too few to claim" not in text
+    assert "- tiny-mvit, mlp: not bold by patients alone (under 3 seeds on one side): another training might not be worse" in text
+    sound = table({"tiny-mvit.mlp": (-0.6, -0.5, -0.5)})
+    assert "by patients alone" not in markdown(sound) and "patients only where" not in markdown(sound)
+
+
 def test_a_diverged_run_is_marked_and_told_with_the_number_without_it(table: Any) -> None:
     made = table({"tiny-r3d.mlp": (0, -30, 0.1), "tiny-r3d.gcn": (0, 0.1, -0.1)})
     value = made.rows[0].values[0]
