@@ -28,13 +28,13 @@ from echolm.registry import suggest
 from echolm.workspace import Workspace
 from grid.definition import shipped_grids
 from grid.statistics import compare, holm
-from grid.tables.build import build
 from grid.tables.data import arrow
 from grid.tables.definition import TableGrid
 from grid.tables.further import with_tables
 from grid.tables.launched import launched_grids, open_grid
 from grid.tables.results import RUNS_FILE, read_history
 from grid.tables.table import Table
+from grid.tables.workspace import built_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,13 +86,13 @@ class Results:
         return arrow(self.built(grid, table, spread, definition)).to_pandas()
 
     def built(self, grid: str, table: str = "", spread: str = "", definition: str | PathLike[str] | None = None) -> list[Table]:
-        """The tables themselves, for ``grid.tables.html.html``, ``grid.tables.figure.figure`` and the like."""
+        """The tables themselves, for ``grid.tables.html.html``, ``grid.tables.figure.figure`` and the like. Commands in them name the workspace."""
         found = self.grid(grid)
         found = with_tables(found, Path(definition)) if definition else found
         if table and table not in found.tables:
             raise EchoLMError(f"grid {found.name} has no table {table!r}; {suggest(table, found.tables)}")
         results = self._collected(grid)
-        return [build(found, name, results, spread) for name in ([table] if table else found.tables)]
+        return built_tables(self.workspace, found, results, [table] if table else list(found.tables), self._program, spread)
 
     def comparisons(self, grid: str, table: str, margin: float | None = None) -> pd.DataFrame:
         """One line for each two rows of a table and each column: difference (``first`` - ``second``) with its interval, p
@@ -121,12 +121,17 @@ class Results:
             frame["adjusted_wilcoxon"] = holm([np.nan if line["wilcoxon"] is None else line["wilcoxon"] for line in lines])
         return frame
 
+    @property
+    def _program(self) -> tuple[str, ...]:
+        """The words that a command about this workspace begins with."""
+        return "echolm", "--workspace", str(self.workspace.root)
+
     def _collected(self, grid: str) -> Path:
         found, root = self.grid(grid), self.workspace.root
         folder = self.workspace.results(found.name)
         if not (folder / RUNS_FILE).exists():
             if not (launched := launched_grids(self.workspace.grids)):
-                raise EchoLMError(f"{root}: is no workspace in which a grid was launched; name another folder, or type: echolm --workspace {shlex.quote(str(root))} launch {found.typed}")
+                raise EchoLMError(f"{root}: is no workspace in which a grid was launched; name another folder, or type: {shlex.join([*self._program, 'launch', found.typed])}")
             words = ["collect", grid] if found.name in launched else ["launch", found.typed]
-            raise EchoLMError(f"{folder / RUNS_FILE}: is not there; type: {shlex.join(['echolm', '--workspace', str(root), *words])}")
+            raise EchoLMError(f"{folder / RUNS_FILE}: is not there; type: {shlex.join([*self._program, *words])}")
         return folder

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from echolm.cli.options import as_json, print_json, program
-from echolm.cli.tables import built_tables, open_grid
+from echolm.cli.tables import open_grid
 from echolm.errors import EchoLMError
 from echolm.record import write_atomic, writing
 from echolm.workspace import Workspace
@@ -34,12 +34,13 @@ def report(workspace: Workspace, grid_name: str, out: Path | None, no_frames: bo
     from grid.report.content import gather
     from grid.report.contours import Frames
     from grid.report.page import page
+    from grid.tables.workspace import built_tables
 
     grid, results = open_grid(workspace, grid_name)
     target = out or workspace.results(grid.name) / NAME
     content = gather(grid, results, workspace.root, _jobs(workspace, grid.name))
     inside = target.absolute().is_relative_to(workspace.root)  # a page elsewhere names logs, but does not lead to them
-    tables = built_tables(workspace, grid, results, list(grid.tables), with_logs=inside)
+    tables = built_tables(workspace, grid, results, list(grid.tables), program(), with_logs=inside)
     frames = None if no_frames else Frames(workspace.store)
     text = page(content, tables, workspace.root, target.absolute().parent, frames, grid.typed, program())
     encoded = text.encode("utf-8", "backslashreplace")

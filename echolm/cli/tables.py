@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +11,7 @@ from click.core import ParameterSource
 
 from echolm.cli.options import as_json, program
 from echolm.errors import EchoLMError
-from echolm.record import RunRecord, cell_standing, write_atomic, writing
+from echolm.record import write_atomic, writing
 from echolm.registry import suggest
 from echolm.workspace import Workspace
 
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
 
 
 FORMATS = ("md", "latex", "csv", "parquet", "html")
-SHORT = {"patients": "std-over-patients", "seeds": "std-over-seeds"}
-"""Further names of two kinds of ±."""
 
 
 @click.command()
@@ -51,12 +47,13 @@ def tables(
     with a verdict on each. Paths of logs are relative to the workspace; links of HTML to the page.
     """
     from grid.tables.data import json_text
+    from grid.tables.workspace import built_tables
 
     if as_json and click.get_current_context().get_parameter_source("style") == ParameterSource.COMMANDLINE:
         raise click.UsageError("--json prints one JSON document, and --format another layout; choose one of them")
     grid, results = open_grid(workspace, grid_name)
     grid = _with_tables(grid, definition)
-    built = built_tables(workspace, grid, results, _wanted(grid, name), spread)
+    built = built_tables(workspace, grid, results, _wanted(grid, name), program(), spread)
     if figures is not None:
         _draw(grid.name, built, figures)
     text = json_text(grid.name, built)
@@ -66,24 +63,6 @@ def tables(
         _print_or_write(_rendered(style, grid, built, out), out)
         if out is not None and style != "html":
             _print_or_write(text.encode(), out.with_name(f"{out.name}.json"))
-
-
-def built_tables(
-    workspace: Workspace, grid: TableGrid, results: Path | None, wanted: Sequence[str], spread: str = "", with_logs: bool = True
-) -> list[Table]:
-    """Tables of a grid, with why runs are missing and (``with_logs``) where logs are, as far as this workspace knows."""
-    from grid.tables.build import build
-
-    kind = SHORT.get(spread, spread)
-    state, logs = partial(cell_standing, workspace.runs), partial(_logs, workspace) if with_logs else None
-    return [replace(build(grid, table, results, kind, state, logs), program=program(), root=workspace.root) for table in wanted]
-
-
-def _logs(workspace: Workspace, cell: str, fingerprint: str) -> list[str]:
-    """The log files of a run, by attempt, relative to the workspace: tables are the same wherever it lies."""
-    record = RunRecord.at(workspace.runs, cell, fingerprint)
-    found = [record.attempt_path(attempt) / "log.txt" for attempt in record.attempts()]
-    return [path.relative_to(workspace.root).as_posix() for path in found if path.is_file()]
 
 
 def _rendered(style: str, grid: TableGrid, built: Sequence[Table], out: Path | None) -> bytes:

@@ -9,7 +9,8 @@ A run is *diverged* when, in this order,
    pooled Dice) takes sqrt(P) times the std of its bootstrap draws over P patients, which for a mean is the same quantity.
 
 So with one seed only a run that is not finite can be recognised. A run that diverged in one column of a table is diverged in
-all of them (``grid.tables.judge``): it is one network.
+all of them (``grid.tables.judge``), and in all tables of the grid that have its cell (``grid.tables.elsewhere``): it is one
+network.
 
 It is shown as such and never silently averaged: whoever prints the number says which runs are flagged, and why; it is not
 bold, nor reproduced.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from grid.statistics.comparison import Comparison, compare
+from grid.statistics.crossing import FEWEST_SEEDS
 from grid.statistics.resampling import Resampled
 
 Better = Literal["higher", "lower"]
@@ -58,9 +59,12 @@ def standings(columns: Sequence[tuple[Sequence[Resampled | None], Better]], alph
     return [[_decided(standing, *next(adjusted), alpha) if standing.comparison else standing for standing in column] for column in found]
 
 
-def bold_caption(crossed: bool) -> str:
-    """The sentence under a table with bold values."""
-    over = "patients and seeds" if crossed else "patients, networks as trained: seeds are too few to claim more"
+def bold_caption(crossed: Collection[bool]) -> str:
+    """The sentence under a table with bold values; ``crossed`` says of each comparison whether it counts seeds."""
+    over = "patients and seeds"
+    if not all(crossed):
+        alone = f"patients only where a value or the best of its column has under {FEWEST_SEEDS} seeds"
+        over = f"{over}; {alone}" if any(crossed) else "patients, networks as trained: seeds are too few to claim more"
     return (
         f"Bold: the best of its column, and what is not significantly worse (paired bootstrap over {over};"
         f" Holm over all comparisons of the table, {100 * ALPHA:g} %)."

@@ -12,14 +12,16 @@ import numpy as np
 
 from echolm.errors import EchoLMError
 from echolm.registry import suggest
-from grid.statistics import Runs, align, kind
+from grid.statistics import Runs, kind
 from grid.tables.definition import SEED, ColumnDefinition, TableCell, TableDefinition, TableGrid
+from grid.tables.elsewhere import diverged_elsewhere
 from grid.tables.group import baseline_cells, group, members, telling_axes
 from grid.tables.judge import Draft, judged
 from grid.tables.missing import missing
 from grid.tables.published import Published, alone, find, published_numbers
-from grid.tables.results import RUNS_FILE, newest_runs, predictions_path
+from grid.tables.results import RUNS_FILE
 from grid.tables.select import Predictions, data_names
+from grid.tables.stored import Stored
 from grid.tables.table import Missing, Row, Source, Table, Value
 
 State = Callable[[str], str]
@@ -46,11 +48,12 @@ def build(
     definition, rows = grid.tables[name], group(grid, name)
     used = kind(spread or definition.spread)
     numbers = _published(grid, name)
-    drafts = _Drafts(definition, results, numbers, baseline_cells(grid, name), state, logs)
+    stored = Stored(results)
+    drafts = _Drafts(definition, results, stored, numbers, baseline_cells(grid, name), state, logs)
     pending = [[drafts.draft(labels, *pair) for pair in zip(definition.columns, cells, strict=True)] for labels, cells in rows.items()]
     try:
         drafts.check()
-        values = judged(definition, list(rows), pending, used)
+        values = judged(definition, list(rows), pending, used, diverged_elsewhere(grid, name, stored))
     except EchoLMError as error:
         raise EchoLMError(f"table {name} of grid {grid.name}: {error}") from None
     return Table(
@@ -98,13 +101,13 @@ class _Drafts:
 
     definition: TableDefinition
     results: Path | None
+    stored: Stored
     published: list[Published]
     baseline: list[TableCell]
     state: State | None
     logs: Logs | None
 
     def __post_init__(self) -> None:
-        self._runs = newest_runs(self.results) if self.results else {}
         self._data = data_names(self.results / RUNS_FILE) if self.results else {}
         self._predictions = Predictions(self.definition.columns)
         self._telling = telling_axes(self.baseline)
@@ -114,20 +117,19 @@ class _Drafts:
 
     def draft(self, labels: Sequence[str], column: ColumnDefinition, cells: Mapping[str, TableCell]) -> Draft:
         """A place from its cells by seed: what was found, and what is missing."""
-        found: dict[str, dict[str, Any]] = {}
+        found = self.stored.newest(cells)
         absent: list[Missing] = []
         notes: list[str] = []
         for seed, cell in cells.items():
-            stored = self._runs.get(cell.id, [])
-            if stored and self._path(stored[0]).exists():
-                found[seed] = stored[0]
+            stored = self.stored.runs(cell.id)
+            if seed in found:
                 if len(stored) > 1:
                     notes.append(f"seed {seed}: {len(stored)} runs with different fingerprints; the newest is used")
             else:
                 absent.append(missing(seed, cell.id, self.state(cell.id) if self.state else "", collected=bool(stored), problem=stored[0]["problem"] or "" if stored else ""))
         notes += [f"seed {seed}: {run['problem']}" for seed, run in found.items() if run["problem"]]
         name = ", ".join([*labels, *column.where.values()])
-        runs, refused = self._aligned(name, column, found)
+        runs, refused = self.stored.aligned(name, column, found, self._predictions)
         baseline, unlike = self._baseline(column, cells, runs) if runs else (None, "")
         return Draft(
             runs=runs,
@@ -166,21 +168,9 @@ class _Drafts:
     def _baseline_runs(self, column: ColumnDefinition, cells: Sequence[TableCell]) -> Runs | None:
         key = column.heading, tuple(cell.id for cell in cells)
         if key not in self._held:
-            stored = {cell.coordinates.get(SEED, ""): self._runs.get(cell.id, []) for cell in cells}
-            found = {seed: runs[0] for seed, runs in stored.items() if runs and self._path(runs[0]).exists()}
-            self._held[key] = self._aligned("baseline", column, found)[0]
+            found = self.stored.newest({cell.coordinates.get(SEED, ""): cell for cell in cells})
+            self._held[key] = self.stored.aligned("baseline", column, found, self._predictions)[0]
         return self._held[key]
-
-    def _path(self, run: Mapping[str, Any]) -> Path:
-        return predictions_path(self.results or Path(), run["fingerprint"])
-
-    def _aligned(self, name: str, column: ColumnDefinition, found: Mapping[str, Mapping[str, Any]]) -> tuple[Runs | None, str]:
-        """The runs of a place with their rows, or why they make no number."""
-        rows = {seed: self._predictions.rows(self._path(run), column) for seed, run in found.items()}
-        try:
-            return (align(rows, name) if rows else None), ""
-        except EchoLMError as error:
-            return None, str(error)
 
     def _source(self, seed: str, run: Mapping[str, Any]) -> Source:
         logs = self.logs(run["cell"], run["fingerprint"]) if self.logs else ()

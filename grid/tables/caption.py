@@ -18,6 +18,7 @@ from grid.tables.text import (
     PHANTOM,
     labels_differ,
     one_outcome,
+    seeds_counted,
 )  # fmt: skip
 
 
@@ -65,8 +66,7 @@ def _ours(table: Table, filled: list[Value]) -> list[str]:
 def _bold(filled: list[Value]) -> str:
     if not any(value.bold for value in filled):
         return ""
-    compared = [value.standing.comparison for value in filled if value.standing and value.standing.comparison]
-    return bold_caption(all(comparison.crossed for comparison in compared))
+    return bold_caption(seeds_counted(filled))
 
 
 def _marks(table: Table, filled: list[Value]) -> list[str]:

@@ -64,13 +64,13 @@ class ColumnDefinition(Frozen):
 
     @property
     def quantity(self) -> str:
-        """What published numbers call it: the metric, or the statistic where that reads truth and prediction."""
-        return self.metric or self.statistic
+        """What published numbers call it: the metric, whose mean they are. Any other statistic stands before its metric (``std dice``)."""
+        return self.metric if self.statistic == "mean" else " ".join(filter(None, (self.statistic, self.metric)))
 
     @property
     def direction(self) -> Literal["higher", "lower", ""]:
         """Which is better; "" where it is not known."""
-        name = self.quantity if self.statistic == "mean" else self.statistic
+        name = self.metric if self.statistic == "mean" else self.statistic
         return self.better or ("higher" if name in HIGHER else "lower" if name in LOWER else "")
 
     @property

@@ -55,11 +55,14 @@ class Draft:
     baseline: float | None = None
 
 
-def judged(definition: TableDefinition, labels: Sequence[tuple[str, ...]], drafts: Sequence[Sequence[Draft]], used: Kind) -> list[tuple[Value, ...]]:
-    """The values of all rows; EchoLMError when the kind of ± does not exist for a statistic."""
+def judged(
+    definition: TableDefinition, labels: Sequence[tuple[str, ...]], drafts: Sequence[Sequence[Draft]], used: Kind, elsewhere: Mapping[str, str]
+) -> list[tuple[Value, ...]]:
+    """The values of all rows; EchoLMError when the kind of ± does not exist for a statistic. ``elsewhere``: cell -> where in other
+    tables its run diverged, and why."""
     resampled = _resampled(definition.columns, drafts)
     columns = definition.columns
-    failed = _failed(columns, drafts, resampled)
+    failed = _failed(columns, drafts, resampled, elsewhere)
     stand = _standings(columns, len(labels), {place: value for place, value in resampled.items() if not failed[place]})
     found = []
     for row, own in enumerate(labels):
@@ -132,15 +135,16 @@ def _number(value: Resampled, used: Kind) -> Number:
 
 
 def _failed(
-    columns: Sequence[ColumnDefinition], drafts: Sequence[Sequence[Draft]], resampled: Mapping[Place, Resampled]
+    columns: Sequence[ColumnDefinition], drafts: Sequence[Sequence[Draft]], resampled: Mapping[Place, Resampled], known: Mapping[str, str]
 ) -> dict[Place, tuple[Diverged, ...]]:
-    """The diverged runs of every place. A run that diverged in one column is diverged wherever the table has it."""
+    """The diverged runs of every place. A run that diverged in one column, or in another table, is diverged wherever the table has it."""
     own = {place: _diverged(value, columns[place[1]]) for place, value in sorted(resampled.items(), key=lambda pair: pair[0])}
     elsewhere: dict[str, str] = {}
     for (row, at), runs in own.items():
         cells = {source.seed: source.cell for source in drafts[row][at].sources}
         for run in runs if _tells_of_runs(resampled[row, at]) else ():
             elsewhere.setdefault(cells[run.seed], f"in {columns[at].heading}: {run.reason}")
+    elsewhere = {**known, **elsewhere}
     found = {(row, at): _lost(draft) for row, places in enumerate(drafts) for at, draft in enumerate(places)}
     for (row, at), runs in own.items():
         flagged = {run.seed for run in runs}
@@ -148,6 +152,11 @@ def _failed(
         others = [Diverged(one.seed, value, elsewhere[one.cell]) for one, value in values if one.cell in elsewhere and one.seed not in flagged]
         found[row, at] = (*runs, *others, *found[row, at])
     return found
+
+
+def failures(column: ColumnDefinition, cells: Mapping[str, str], value: Resampled) -> dict[str, str]:
+    """Cell -> why its run diverged, by one value whose seeds have these ``cells``."""
+    return {cells[run.seed]: run.reason for run in _diverged(value, column)} if _tells_of_runs(value) else {}
 
 
 def _tells_of_runs(value: Resampled) -> bool:

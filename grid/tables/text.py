@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from grid.statistics import FEWEST_SEEDS
 from grid.tables.definition import ColumnDefinition
 from grid.tables.judge import NOT_BETTER
 from grid.tables.missing import baseline_command
@@ -15,6 +16,7 @@ MISSING = "missing"
 DIVERGED = "diverged"
 REFUSED = "not averaged"
 PHANTOM = "synthetic data (phantom)"
+DENIED = f"not bold by patients alone (under {FEWEST_SEEDS} seeds on one side): another training might not be worse than the best"
 PAPER = "paper"
 """What marks a line with published numbers."""
 
@@ -66,6 +68,11 @@ def labels_differ(table: Table) -> bool:
     return len({value.number.label for value in table.values if value.number}) > 1
 
 
+def seeds_counted(values: Iterable[Value]) -> set[bool]:
+    """Whether the comparisons with the best count seeds: all of them, none, or some."""
+    return {value.standing.comparison.crossed for value in values if value.standing and value.standing.comparison}
+
+
 def has_paper(row: Row) -> bool:
     """Whether the paper has a number for the row."""
     return any(value.published for value in row.values)
@@ -94,12 +101,14 @@ def one_outcome(table: Table) -> bool:
 def notes(table: Table) -> list[Note]:
     """What is unusual about values, each once for all places that it holds for."""
     mixed = not all(value.synthetic for value in table.values if value.seeds)
+    denied = {False} if len(seeds_counted(table.values)) > 1 else set()
     found: dict[str, list[tuple[int, int]]] = {}
     for row, own in enumerate(table.rows):
         for column, value in enumerate(own.values):
             texts = [*value.notes, *([value.refused] if value.refused else []), *([PHANTOM] if value.synthetic and mixed else [])]
             texts += value.number.notes if value.number else ()
             texts += [value.standing.reason] if value.number and value.standing and value.standing.reason else []
+            texts += [DENIED] if not value.bold and denied & seeds_counted([value]) else []
             for text in texts:
                 found.setdefault(text, []).append((row, column))
     placed = [note for text, places in found.items() for note in _placed(table, places, text)]

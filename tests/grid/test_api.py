@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from echolm.errors import EchoLMError
+from echolm.record import RunRecord
 from grid.api import Results
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "notebook.py"
@@ -68,6 +69,24 @@ def test_a_diverged_run_stands_beside_its_comparison(workspace: Path) -> None:
     pq.write_table(table.set_column(table.column_names.index("dice"), "dice", pa.array(np.linspace(5, 15, 20))), path)
     [pair] = Results(workspace).comparisons("mine", "main").to_dict("records")
     assert (pair["first"], pair["first_diverged"], pair["second_diverged"]) == ("tiny-r3d, mlp", [], ["1"])
+
+
+def test_records_at_hand_tell_why_runs_are_missing_and_where_logs_are(workspace: Path) -> None:
+    """A training whose loss was not finite is diverged, as the command line has it; commands name the workspace."""
+    path = workspace / "results" / "mine" / "runs.parquet"
+    runs = pq.read_table(path)
+    pq.write_table(runs.filter(pa.array([cell not in ("gcn1", "gcn2") for cell in runs["cell"].to_pylist()])), path)
+    for cell, events in {"gcn1": [{"event": "failed", "class": "diverged"}], "gcn2": [{"event": "failed", "class": "error"}], "mlp0": []}.items():
+        record = RunRecord.at(workspace / "runs", cell, cell.ljust(64, "0"))
+        record.create({"cell": cell, "fingerprint": cell.ljust(64, "0")})
+        record.attempt_path(1).mkdir()
+        (record.attempt_path(1) / "events.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in events))
+        (record.attempt_path(1) / "log.txt").write_text("begun")
+    mlp, gcn = Results(workspace).tables("mine", spread="seeds").to_dict("records")
+    assert list(mlp["logs"]) == [f"runs/mlp0/{'mlp0'.ljust(16, '0')}/attempts/1/log.txt"] and mlp["kind"] == "std-over-seeds"
+    assert (list(gcn["missing_seeds"]), list(gcn["diverged_seeds"]), gcn["bold"]) == (["1", "2"], ["1"], False)
+    typed = f"echolm --workspace {workspace}"
+    assert gcn["command"] == "; ".join(f"{typed} {word} mine.yaml --where encoder=tiny-r3d --where head=gcn" for word in ("status", "retry"))
 
 
 def test_what_is_not_there_says_what_to_type(workspace: Path) -> None:

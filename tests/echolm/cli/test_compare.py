@@ -187,6 +187,10 @@ def test_a_training_that_really_diverges_is_shown_as_such(tiny: Path, tmp_path: 
     assert shell.inside("report", "rates").status == 0
     page = (shell.workspace.results("rates") / "report.html").read_text()
     assert "such as to a lower learning rate" in page and "echolm retry" not in page
+    frame = Results(shell.workspace.root).tables("rates").set_index("optimizer")
+    assert frame.loc["hot", "diverged_seeds"].tolist() == [["0"]] * 2 and all(" status " in command for command in frame.loc["hot", "command"])
+    stored = json.loads(shell.inside("tables", "rates", "--json").out)["tables"][0]["rows"][0]["values"]["mke ES"]["sources"][0]["logs"]
+    assert [list(logs) for logs in frame.loc["usual", "logs"]] == [stored] * 2 and stored
 
 
 def test_tables_are_the_same_wherever_the_workspace_lies_and_however_it_was_named(two: Shell) -> None:

@@ -73,4 +73,6 @@ def test_missing_undefined_and_other_patients_are_not_bold_and_say_why() -> None
 
 
 def test_the_caption_says_what_bold_is() -> None:
-    assert "patients and seeds" in bold_caption(True) and "too few" in bold_caption(False)
+    assert "over patients and seeds; Holm" in bold_caption([True, True]) and "too few" in bold_caption([False])
+    both = bold_caption([True, False])
+    assert "over patients and seeds; patients only where a value or the best of its column has under 3 seeds; Holm" in both and "too few" not in both

@@ -87,6 +87,19 @@ def test_with_one_seed_the_table_says_what_cannot_be_claimed(table: Any) -> None
     assert "1 seed cannot tell what another training would give" in markdown(made)
 
 
+def test_bold_over_seeds_and_over_patients_alone_in_one_table_is_told_apart(table: Any) -> None:
+    """The value with two seeds is better than one with three that is bold: its seeds are not counted."""
+    made = table({"tiny-r3d.mlp": (0, 1, -1), "tiny-r3d.gcn": (-1.1, -0.1, -1.4), "tiny-mvit.mlp": (-0.6, -0.5)})
+    values = [row.values[0] for row in made.rows[:3]]
+    assert [value.bold for value in values] == [True, True, False] and values[1].number.estimate < values[2].number.estimate
+    assert [value.standing.comparison.crossed for value in values[1:]] == [True, False]
+    text = markdown(made)
+    assert "patients and seeds; patients only where a value or the best of its column has under 3 seeds; Holm" in text and "too few to claim" not in text
+    assert "- tiny-mvit, mlp: not bold by patients alone (under 3 seeds on one side): another training might not be worse" in text
+    sound = table({"tiny-mvit.mlp": (-0.6, -0.5, -0.5)})
+    assert "by patients alone" not in markdown(sound) and "patients only where" not in markdown(sound)
+
+
 def test_a_diverged_run_is_marked_and_told_with_the_number_without_it(table: Any) -> None:
     made = table({"tiny-r3d.mlp": (0, -30, 0.1), "tiny-r3d.gcn": (0, 0.1, -0.1)})
     value = made.rows[0].values[0]
@@ -122,6 +135,34 @@ def test_a_run_that_diverged_in_one_column_is_diverged_in_all(grid: Any, results
     assert np.isnan(auc.number.estimate) and [run.seed for run in auc.diverged] == ["0", "1", "2"]
     assert [len(value.diverged) for value in made.rows[1].values] == [0, 0, 0, 3]
     assert markdown(made).splitlines()[4].count("†") == 4
+
+
+def test_a_run_that_diverged_in_one_table_is_diverged_in_all_that_have_its_cell(grid: Any, results: Any) -> None:
+    """As in the paper: at ES a run failed, at ED it is within two std of the best; a table of ED alone has it too. Tables that cannot be
+    made, or have other cells, tell nothing."""
+    ids = [f"p{at}" for at in range(100)]
+    for cell in grid.cells:
+        ed, es = (78.5, 66.0) if cell.id == "tiny-r3d.mlp.2" else (87.8, 84.3)
+        spread = np.linspace(-1, 1, 100) + np.random.default_rng(int(cell.coordinates["seed"])).normal(0, 0.02, 100)
+        same = {"sample": ids * 2, "patient": ids * 2, "split": ["test"] * 200, "target": ["landmarks"] * 200, "slot": ["ED"] * 100 + ["ES"] * 100}
+        results.run(cell.id, table=pa.table({**same, "dice": np.concatenate([ed + 9 * spread, es + 9 * spread])}))
+    ed, es = {"metric": "dice", "slot": "ED"}, {"metric": "dice", "slot": "ES"}
+    rows = {"title": "T", "rows": ["encoder", "head"]}
+    broken = {"wrong axis": {"title": "T", "rows": ["encodre"], "columns": [es]}, "wrong column": {**rows, "columns": [{"metric": "dcie", "slot": "ES"}]}}
+    other = {"other cells": {**rows, "columns": [es], "cells": {"encoder": ["tiny-mvit"]}}}
+    apart = {"title": "T", "rows": ["encoder"], "columns": [{**es, "where": {"head": head}} for head in ("mlp", "gcn")]}
+    for tables, told in (({"both": {**rows, "columns": [ed, es]}}, "in dice ES of table both: "), ({"apart": apart}, "in mlp dice ES of table apart: ")):
+        named = {**broken, **other, **tables, "main": {**rows, "columns": [ed]}}
+        grid.tables = {name: TableDefinition.model_validate(table) for name, table in named.items()}
+        for cell in grid.cells:
+            cell.tables = tuple(named)
+        made = build(grid, "main", results.folder)
+        failed, *sound = (row.values[0] for row in made.rows)
+        assert [run.seed for run in failed.diverged] == ["2"] and not any(value.diverged for value in sound)
+        assert failed.diverged[0].reason.startswith(told) and "worse than the best seed" in failed.diverged[0].reason
+        assert not failed.bold and any(value.bold for value in sound) and markdown(made).splitlines()[4].count("†") == 1
+    grid.tables = {name: table for name, table in grid.tables.items() if name != "apart"}
+    assert not build(grid, "main", results.folder).rows[0].values[0].diverged
 
 
 def test_a_value_with_a_diverged_run_is_never_bold(table: Any) -> None:

@@ -14,7 +14,7 @@ import pytest
 from echolm.errors import EchoLMError
 from grid.tables import published
 from grid.tables.definition import ColumnDefinition, PublishedSource
-from grid.tables.published import find, published_numbers, published_papers
+from grid.tables.published import alone, find, published_numbers, published_papers
 
 PLACE = {
     "encoder": "echoprime",
@@ -121,6 +121,16 @@ def test_a_cell_without_an_axis_that_the_number_names_finds_nothing(axis: str) -
 def test_another_metric_or_slot_finds_nothing() -> None:
     assert look("4", PLACE, ColumnDefinition(metric="mke", slot="ED")) is None
     assert look("4", PLACE, ColumnDefinition(metric="dice")) is None
+
+
+def test_a_mean_stands_beside_no_other_statistic() -> None:
+    """Neither where the grid has cells nor in a row of the paper alone."""
+    columns = [ED, *(ColumnDefinition(metric="dice", slot="ED", statistic=name) for name in ("std", "median"))]
+    assert [column.quantity for column in columns] == ["dice", "std dice", "median dice"]
+    assert [look("4", PLACE, column) is not None for column in columns] == [True, False, False]
+    source = PublishedSource(paper="bhoodoo2026", table="2", alone=({"encoder": "deeplabv3-resnet50"},))
+    [(_, own)] = alone(published_numbers(source), source, ["encoder"], columns)
+    assert [number and number.value for number in own] == [92.78, None, None]
 
 
 def test_labels_that_stand_in_for_the_papers() -> None:
