@@ -90,7 +90,7 @@ def selected(grid: TableGrid, text: str) -> Selected:
 def column_of(grid: TableGrid, values: Sequence[Selected], heading: str = "") -> ColumnDefinition:
     """The column of the values' tables with this heading, the first one without; EchoLMError when there is none."""
     names = dict.fromkeys(name for value in values for cell in value.cells for name in cell.tables if name in grid.tables)
-    columns = [column.model_copy(update={"where": {}}) for name in names for column in grid.tables[name].columns]
+    columns = [_anywhere(column) for name in names for column in grid.tables[name].columns]
     if not columns:
         raise EchoLMError(f"grid {grid.name}: no table has these cells, so no column says what to compare")
     found = {text: column for column in reversed(columns) for text in (column.heading, _plain(column))}
@@ -115,7 +115,7 @@ def pair(
     chosen = {cell.id for cell in cells}
     baselines = [grid.tables[name].baseline for cell in (*first.cells, *second.cells) for name in cell.tables if name in grid.tables]
     cells += [FurtherCell(cell.id, cell.coordinates, ()) for cell in grid.cells if cell.id not in chosen]
-    columns = _beside(grid, (*first.cells, *second.cells), column.model_copy(update={"where": {}}))
+    columns = _beside(grid, (*first.cells, *second.cells), _anywhere(column))
     definition = TableDefinition(title=TABLE, rows=(VALUE,), columns=columns, baseline=next(filter(None, baselines), {}))
     table = build(FurtherGrid(grid.name, grid.title, cells, {TABLE: definition}, grid.typed), TABLE, results, state=state)
     return _found(grid, first, table.rows[0].values[0]), _found(grid, second, table.rows[1].values[0])
@@ -178,6 +178,11 @@ def _conditions(text: str) -> dict[str, str]:
 def _plain(column: ColumnDefinition) -> str:
     """``dice ED``: the heading of a column without a label."""
     return column.model_copy(update={"label": "", "where": {}}).heading
+
+
+def _anywhere(column: ColumnDefinition) -> ColumnDefinition:
+    """What a column shows, of any cells; its label goes where it may name the column's own."""
+    return column.model_copy(update={"where": {}, "label": "" if column.where else column.label})
 
 
 def _beside(grid: TableGrid, cells: Sequence[TableCell], own: ColumnDefinition) -> tuple[ColumnDefinition, ...]:

@@ -12,6 +12,7 @@ import pytest
 from echolm.errors import EchoLMError
 from grid.statistics import compare, seeds_needed
 from grid.tables.build import build
+from grid.tables.definition import TableDefinition
 from grid.tables.further import with_current, with_tables
 from grid.tables.missing import command
 from grid.tables.selection import column_of, launches, pair, plannable, remarks, selected
@@ -53,6 +54,16 @@ def test_the_pair_has_the_numbers_of_the_table(grid: Any, results: Any, complete
     assert column_of(grid, chosen).heading == "Dice ED (%)" and column_of(grid, chosen, "Dice ES (%)").slot == "ES"
     with pytest.raises(EchoLMError, match="valid: dice ED, dice ES, mke ED"):
         column_of(grid, chosen, "dice EX")
+
+
+def test_a_column_of_one_label_is_compared_by_what_it_shows(grid: Any) -> None:
+    """Its label may name the label: a comparison of other cells is not headed so."""
+    columns = [{"metric": "dice", "slot": "ED", "where": {"encoder": encoder}, "label": encoder} for encoder in ("tiny-r3d", "tiny-mvit")]
+    grid.tables["main"] = TableDefinition.model_validate({"title": "T", "rows": ["head"], "columns": columns})
+    chosen = selected(grid, B), selected(grid, "encoder=tiny-mvit,head=gcn")
+    assert column_of(grid, chosen).heading == column_of(grid, chosen, "dice ED").heading == "dice ED"
+    with pytest.raises(EchoLMError, match="--column 'tiny-r3d'"):
+        column_of(grid, chosen, "tiny-r3d")
 
 
 def test_a_value_without_runs_says_how_to_get_them(grid: Any, results: Any) -> None:
