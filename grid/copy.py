@@ -12,7 +12,7 @@ import yaml
 from echolm.config import load_yaml
 from echolm.errors import EchoLMError
 from echolm.record import write_atomic
-from grid.definition import Grid, check_name, grid_of
+from grid.definition import Grid, check_name, grid_of, load_grid
 
 SEED = "seed"
 
@@ -44,6 +44,22 @@ def copy_grid(source: Grid, target: Path, seeds: Sequence[int] | None = None) ->
     except OSError as error:
         raise EchoLMError(f"{target}: cannot be written: {error.strerror or error}") from error
     return grid_of(load_yaml(target), target)
+
+
+def copied(given: str, seeds: Iterable[int]) -> Grid:
+    """The grid that ``copy_grid`` with ``seeds`` makes of one, as commands name it; nothing is written. EchoLMError as there."""
+    source = load_grid(given)
+    return grid_of(with_seeds(load_yaml(source.path), sorted(seeds), str(source.path)), source.path)
+
+
+def seeds_of(grid: Grid, conditions: Iterable[str]) -> set[str]:
+    """The seeds of its cells that meet all ``conditions`` (see ``Grid.where``)."""
+    return {cell.coordinates.get(SEED, "") for cell in grid.where(conditions)}
+
+
+def fixed(seeds: int) -> str:
+    """Of cells of which a copy has no more seeds than the grid."""
+    return f"by the grid's definition it has {seeds} {'seed' if seeds == 1 else 'seeds'}, which a copy with more seeds keeps"
 
 
 def ranges(numbers: Iterable[int]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,11 +16,9 @@ from echolm.workspace import Workspace
 if TYPE_CHECKING:
     from grid.statistics import Comparison
     from grid.tables.definition import ColumnDefinition, TableGrid
-    from grid.tables.selection import Compared, Selected
+    from grid.tables.selection import Compared, Selected, Step
 
 C = TypeVar("C", bound=Callable[..., Any])
-Launches = list[tuple[list[str], list[str]]]
-"""Of each value with seeds to run: the conditions of their cells, and the seeds that the grid lacks."""
 
 
 def values(command: C) -> C:
@@ -71,49 +69,54 @@ def seeds_needed(workspace: Workspace, grid_name: str, first: str, second: str, 
     trainable=all (without a blank): all that differs within one is the seed.
     """
     from grid.statistics import seeds_needed as needed
-    from grid.tables.selection import launches, plannable
+    from grid.tables.selection import kept, plannable, steps
 
     grid, column, chosen, sides = _pair(workspace, grid_name, first, second, heading)
     plannable(sides)
-    pairs = [(one, side.resampled) for one, side in zip(chosen, sides, strict=True)]
-    found = needed(pairs[0][1], pairs[1][1], power)
-    runs = launches(grid, pairs, found)
-    name = _name(grid, runs)
-    commands = _commands(grid, name, runs)
+    found = needed(sides[0].resampled, sides[1].resampled, power)
+    wanted = steps(list(zip(chosen, sides, strict=True)), found)
+    seeds = _seeds(grid, wanted)
+    notes = kept(grid, wanted, seeds)
+    name = _name(grid, seeds)
+    commands = [] if notes else _commands(grid, name, wanted, seeds)
     command = "seeds-needed" if found.outcome == "unknown" else "compare"
     again = typed(command, name, first, second, *(["--column", heading] if heading else []))
     if as_json:
         plain = {"outcome": found.outcome, "more": list(found.more), "total": list(found.total), "text": found.text}
-        told = {"commands": commands, "again": again if commands else None}
+        told = {"commands": commands, "again": again if commands else None, "notes": notes}
         print_json({"grid": grid.name, "column": column.heading, **plain, **told, "comparison": _plain(found.comparison)})
         return
-    click.echo(f"{column.heading}: {found.text}.")
+    click.echo("\n".join([f"{column.heading}: {found.text}.", *(f"- {note}; so no command runs more." for note in notes)]))
     if commands:
-        click.echo("\n  ".join([f"to run these {sum(found.more):,} runs, type", *commands]))
+        click.echo("\n  ".join([f"to get these {sum(found.more):,} runs, type", *commands]))
         click.echo(f"and then, to ask again\n  {again}")
 
 
-def _seeds(grid: TableGrid, launches: Launches) -> set[int]:
+def _seeds(grid: TableGrid, wanted: Sequence[Step]) -> set[int]:
     """The seeds that a copy of the grid needs; none where the grid has all of them."""
-    new = {int(seed) for _, seeds in launches for seed in seeds}
+    new = {int(seed) for step in wanted for seed in step.new}
     return new and new | {int(cell.coordinates["seed"]) for cell in grid.cells if cell.coordinates.get("seed", "").isdecimal()}
 
 
-def _name(grid: TableGrid, launches: Launches) -> str:
-    """What has all the seeds: the grid, or its copy."""
+def _name(grid: TableGrid, seeds: set[int]) -> str:
+    """What has all the seeds: the grid, or its copy with ``seeds``."""
     from grid.copy import copy_name
 
-    seeds = _seeds(grid, launches)
     return copy_name(grid.name, seeds) if seeds else grid.typed
 
 
-def _commands(grid: TableGrid, name: str, launches: Launches) -> list[str]:
-    """What runs the seeds; first, when the grid does not have them, what makes a copy of it that does, unless that is there."""
+def _commands(grid: TableGrid, name: str, wanted: Sequence[Step], seeds: set[int]) -> list[str]:
+    """What brings the seeds. What the grid has is brought there, before what makes a copy (unless that is there) and launches it."""
     from grid.copy import is_copied, ranges
 
-    seeds = _seeds(grid, launches)
     first = [typed("grid", "copy", grid.typed, name, "--seeds", ranges(seeds))] if seeds and not is_copied(grid.name, seeds) else []
-    return [*first, *(typed("launch", name, "--on", "local", *(word for text in where for word in ("--where", text))) for where, _ in launches)]
+    launches = [typed("launch", name, "--on", "local", *_where(step)) for step in wanted if step.remedy == "launch"]
+    others = [typed(step.remedy, grid.typed, *([] if step.remedy == "collect" else _where(step))) for step in wanted if step.remedy != "launch"]
+    return [*dict.fromkeys(others), *first, *launches]
+
+
+def _where(step: Step) -> list[str]:
+    return [word for text in step.where for word in ("--where", text)]
 
 
 def _pair(

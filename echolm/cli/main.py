@@ -16,6 +16,7 @@ from echolm.cli.data import data
 from echolm.cli.grid import grid
 from echolm.cli.launch import launch
 from echolm.cli.logs import logs
+from echolm.cli.options import retyped
 from echolm.cli.predict import predict
 from echolm.cli.report import report
 from echolm.cli.search import search
@@ -35,7 +36,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except EchoLMError as error:
-            raise _shown(str(error)) from error
+            raise _shown(retyped(str(error))) from error
         except OSError as error:
             if error.errno == errno.EPIPE:  # the reader of a pipe has gone
                 raise

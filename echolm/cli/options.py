@@ -84,3 +84,8 @@ def program() -> tuple[str, ...]:
     main = click.get_current_context().find_root()
     named = main.get_parameter_source("workspace") == ParameterSource.COMMANDLINE
     return ("echolm", "--workspace", os.fspath(main.params["workspace"])) if named else ("echolm",)
+
+
+def retyped(text: str) -> str:
+    """An error's text; commands to type in it (``type: echolm ...``) get the --workspace of this command."""
+    return re.sub(r"(?<=: )echolm (?=[a-z])", lambda _: f"{typed()} ", text)

@@ -6,6 +6,7 @@ trainings differ (``std-over-seeds``), and how sure the printed value is (the in
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -120,8 +121,8 @@ class Interval(Kind):
     def _number(self, value: Resampled, found: Uncertainty, level: float, label: str = "") -> Number:
         low, high = found.interval(level)
         notes = []
-        if found.undefined:
-            notes.append(f"{value.statistic.name} is undefined in {100 * found.undefined:.2g} % of the resamples, which are left out")
+        if found.undefined and math.isfinite(value.estimate):
+            notes.append(f"{value.statistic.name} is undefined in {100 * found.undefined:.3g} % of the resamples, which are left out")
         ends: tuple[float | None, float | None] = (low, high) if value.patients > 1 else (None, None)
         return Number(value.estimate, self.name, value.patients, value.seeds, None, *ends, label, tuple(notes))
 

@@ -54,7 +54,7 @@ def seeds_needed(first: Resampled, second: Resampled, power: float = 0.8, level:
         return result("decided", 0, f"{names} is decided with {have[0]} and {have[1]} seeds ({interval})")
     spreads = first.full.var(ddof=1), second.full.var(ddof=1)
     patient_variance = comparison.uncertainty.patient_variance
-    counts = np.arange(max(have), MOST + 1)
+    counts = np.arange(max(have) + (have[0] == have[1]), MOST + 1)  # at equal numbers, those at hand did not decide it
     reach = detectable(spreads, patient_variance, counts, power, level)
     if len(enough := np.flatnonzero(abs(comparison.difference) >= reach)):
         seeds = int(counts[enough[0]])

@@ -82,16 +82,24 @@ def command(table: Table, places: Mapping[str, Sequence[str]], remedy: str = "la
         return ""
     if remedy == "collect":
         return shlex.join([*table.program, "collect", table.typed or table.grid])
-    return _in_grid(table, list(table.where), places, remedy)
+    return _in_grid(table, conditions(table, places), remedy)
 
 
 def baseline_command(table: Table) -> str:
     """The command that runs the baselines which a table lacks; they need not be among its cells."""
-    return _in_grid(table, [], table.unheld, "launch")
+    return _in_grid(table, _labelled(table.unheld), "launch")
 
 
-def _in_grid(table: Table, where: list[str], places: Mapping[str, Sequence[str]], remedy: str) -> str:
-    where += [f"{axis}={','.join(labels)}" for axis, labels in places.items() if tuple(labels) != (ABSENT,)]
+def conditions(table: Table, places: Mapping[str, Sequence[str]]) -> list[str]:
+    """What selects the table's cells at ``places`` (``--where``)."""
+    return [*table.where, *_labelled(places)]
+
+
+def _labelled(places: Mapping[str, Sequence[str]]) -> list[str]:
+    return [f"{axis}={','.join(labels)}" for axis, labels in places.items() if tuple(labels) != (ABSENT,)]
+
+
+def _in_grid(table: Table, where: Sequence[str], remedy: str) -> str:
     options = [word for text in where for word in ("--where", text)]
     on = ["--on", "local"] if remedy == "launch" else []
     return shlex.join([*table.program, remedy, table.typed or table.grid, *on, *options])

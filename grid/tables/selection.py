@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from echolm.errors import EchoLMError
@@ -13,7 +14,8 @@ from grid.statistics import Diverged, Resampled, SeedsNeeded, told
 from grid.tables.build import State, build
 from grid.tables.definition import SEED, ColumnDefinition, TableCell, TableDefinition, TableGrid
 from grid.tables.further import FurtherCell, FurtherGrid
-from grid.tables.table import ABSENT, Value
+from grid.tables.missing import command
+from grid.tables.table import ABSENT, Missing, Table, Value
 from grid.tables.text import PHANTOM
 
 TABLE, VALUE = "comparison", "value"
@@ -33,16 +35,22 @@ class Selected:
         """The seeds that the grid has for it."""
         return tuple(cell.coordinates.get(SEED, "") for cell in self.cells)
 
+    @property
+    def where(self) -> list[str]:
+        """What selects its cells (``--where``)."""
+        return [f"{axis}={label}" for axis, label in self.conditions.items()]
+
 
 @dataclass(frozen=True)
 class Compared:
-    """One side of a comparison. ``cells``: seed -> cell id. ``diverged``, ``notes`` and ``synthetic`` as in a table's ``Value``."""
+    """One side of a comparison. ``cells``: seed -> cell id. ``diverged``, ``notes``, ``synthetic`` and ``missing`` as in a table's ``Value``."""
 
     resampled: Resampled
     cells: Mapping[str, str]
     diverged: tuple[Diverged, ...] = ()
     notes: tuple[str, ...] = ()
     synthetic: bool = False
+    missing: tuple[Missing, ...] = ()
 
     @property
     def name(self) -> str:
@@ -58,6 +66,21 @@ class Compared:
     def failed(self) -> str:
         """The diverged seeds with their cells, in words; "" without any."""
         return _failed(self.diverged, self.cells)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Further seeds of a value and the command that brings them (see ``Missing``); ``new``: those that the grid must get first."""
+
+    value: Selected
+    remedy: str
+    seeds: tuple[str, ...]
+    new: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> list[str]:
+        """What selects their cells (``--where``)."""
+        return [*self.value.where, f"{SEED}={_shortened(self.seeds)}"]
 
 
 def selected(grid: TableGrid, text: str) -> Selected:
@@ -76,7 +99,7 @@ def selected(grid: TableGrid, text: str) -> Selected:
             raise EchoLMError(f"{text!r}: no cell has {axis}={label}; {suggest(label, known)}")
     cells = [cell for cell in grid.cells if all(cell.coordinates.get(axis) == label for axis, label in conditions.items())]
     if not cells:
-        raise EchoLMError(f"{text!r}: no cell of grid {grid.name} has all of these labels; type: echolm grid show {grid.typed}")
+        raise EchoLMError(f"{text!r}: no cell of grid {grid.name} has all of these labels; type: {shlex.join(['echolm', 'grid', 'show', grid.typed])}")
     found: dict[str, set[str]] = {}
     for cell in cells:
         for axis in {axis for one in cells for axis in one.coordinates} - {SEED}:
@@ -90,7 +113,7 @@ def selected(grid: TableGrid, text: str) -> Selected:
 def column_of(grid: TableGrid, values: Sequence[Selected], heading: str = "") -> ColumnDefinition:
     """The column of the values' tables with this heading, the first one without; EchoLMError when there is none."""
     names = dict.fromkeys(name for value in values for cell in value.cells for name in cell.tables if name in grid.tables)
-    columns = [column.model_copy(update={"where": {}}) for name in names for column in grid.tables[name].columns]
+    columns = [_anywhere(column) for name in names for column in grid.tables[name].columns]
     if not columns:
         raise EchoLMError(f"grid {grid.name}: no table has these cells, so no column says what to compare")
     found = {text: column for column in reversed(columns) for text in (column.heading, _plain(column))}
@@ -115,10 +138,11 @@ def pair(
     chosen = {cell.id for cell in cells}
     baselines = [grid.tables[name].baseline for cell in (*first.cells, *second.cells) for name in cell.tables if name in grid.tables]
     cells += [FurtherCell(cell.id, cell.coordinates, ()) for cell in grid.cells if cell.id not in chosen]
-    columns = _beside(grid, (*first.cells, *second.cells), column.model_copy(update={"where": {}}))
+    columns = _beside(grid, (*first.cells, *second.cells), _anywhere(column))
     definition = TableDefinition(title=TABLE, rows=(VALUE,), columns=columns, baseline=next(filter(None, baselines), {}))
     table = build(FurtherGrid(grid.name, grid.title, cells, {TABLE: definition}, grid.typed), TABLE, results, state=state)
-    return _found(grid, first, table.rows[0].values[0]), _found(grid, second, table.rows[1].values[0])
+    table = replace(table, where=())  # commands select the cells in the grid, which does not have this table
+    return _found(table, first, table.rows[0].values[0]), _found(table, second, table.rows[1].values[0])
 
 
 def remarks(sides: Sequence[Compared]) -> list[str]:
@@ -139,22 +163,34 @@ def plannable(sides: Sequence[Compared]) -> None:
             )
 
 
-def seeds_to_run(grid: TableGrid, value: Selected, have: Resampled, more: int) -> tuple[list[str], list[str]]:
-    """The next ``more`` seeds of a value: those that the grid has and that lack a run, and those that it does not have yet."""
-    waiting = [seed for seed in value.seeds if seed not in have.runs.seeds][:more]
-    numbers = [int(seed) for seed in value.seeds if seed.isdecimal()]
-    following = range(max(numbers, default=-1) + 1, max(numbers, default=-1) + 1 + more - len(waiting))
-    return waiting, [str(seed) for seed in following]
-
-
-def launches(grid: TableGrid, values: Sequence[tuple[Selected, Resampled]], needed: SeedsNeeded) -> list[tuple[list[str], list[str]]]:
-    """For each value with seeds to run: the conditions (``--where``) of their cells, and the seeds that the grid must get first."""
+def steps(values: Sequence[tuple[Selected, Compared]], needed: SeedsNeeded) -> list[Step]:
+    """What brings the seeds that are needed: of each value first those that the grid has and that lack a run, for each command
+    its own step, then those that it does not have yet."""
     found = []
-    for (value, have), more in zip(values, needed.more, strict=True):
-        waiting, new = seeds_to_run(grid, value, have, more)
-        if more:
-            found.append(([f"{axis}={label}" for axis, label in value.conditions.items()] + [f"{SEED}={_shortened([*waiting, *new])}"], new))
+    for (value, side), more in zip(values, needed.more, strict=True):
+        waiting = [item for item in side.missing if item.remedy][:more]
+        first = max((int(seed) for seed in value.seeds if seed.isdecimal()), default=-1) + 1
+        new = tuple(map(str, range(first, first + more - len(waiting))))
+        seeds: dict[str, tuple[str, ...]] = {}
+        for item in waiting:
+            seeds[item.remedy] = (*seeds.get(item.remedy, ()), item.seed)
+        found += [Step(value, remedy, own) for remedy, own in seeds.items() if remedy != "launch"]
+        if launched := (*seeds.get("launch", ()), *new):
+            found.append(Step(value, "launch", launched, new))
     return found
+
+
+def kept(grid: TableGrid, wanted: Sequence[Step], seeds: Collection[int]) -> list[str]:
+    """Why a copy of the grid with ``seeds`` would not have the new ones of some steps; nothing where it has them all."""
+    from grid.copy import copied, fixed, seeds_of
+
+    if not seeds:
+        return []
+    try:
+        copy = copied(grid.typed, seeds)
+        return [f"{one.value.text}: {fixed(len(one.value.seeds))}" for one in wanted if not {*one.new} <= seeds_of(copy, one.value.where)]
+    except EchoLMError as error:
+        return [str(error)]
 
 
 def _shortened(seeds: Sequence[str]) -> str:
@@ -180,6 +216,11 @@ def _plain(column: ColumnDefinition) -> str:
     return column.model_copy(update={"label": "", "where": {}}).heading
 
 
+def _anywhere(column: ColumnDefinition) -> ColumnDefinition:
+    """What a column shows, of any cells; its label goes where it may name the column's own."""
+    return column.model_copy(update={"where": {}, "label": "" if column.where else column.label})
+
+
 def _beside(grid: TableGrid, cells: Sequence[TableCell], own: ColumnDefinition) -> tuple[ColumnDefinition, ...]:
     """``own``, and what else the tables of the cells that have it show."""
     tables = [grid.tables[name] for name in dict.fromkeys(name for cell in cells for name in cell.tables) if name in grid.tables]
@@ -194,15 +235,23 @@ def _failed(diverged: Sequence[Diverged], cells: Mapping[str, str]) -> str:
     return f"{'cell' if len(diverged) == 1 else 'cells'} {which}: {told(diverged)}"
 
 
-def _found(grid: TableGrid, chosen: Selected, value: Value) -> Compared:
+def _found(table: Table, chosen: Selected, value: Value) -> Compared:
     cells = {cell.coordinates.get(SEED, ABSENT): cell.id for cell in chosen.cells}
     if value.resampled is None and value.diverged:
         raise EchoLMError(f"{chosen.text!r}: {_failed(value.diverged, cells)}, and no other run was collected; {REMEDY}")
     if value.resampled is None:
-        reason = value.refused or "no complete run was collected"
-        where = " ".join(f"--where {axis}={label}" for axis, label in chosen.conditions.items())
-        raise EchoLMError(f"{chosen.text!r}: {reason}; type: echolm launch {grid.typed} --on local {where}, then: echolm collect {grid.typed}")
-    found = Compared(value.resampled, cells, value.diverged, value.notes, value.synthetic)
+        raise EchoLMError(f"{chosen.text!r}: {value.refused or _absent(table, chosen, value)}")
+    found = Compared(value.resampled, cells, value.diverged, value.notes, value.synthetic, value.missing)
     if found.undefined:
         raise EchoLMError(f"{chosen.text!r}: {found.failed}; its mean over seeds is not defined; {REMEDY} and compare those")
     return found
+
+
+def _absent(table: Table, chosen: Selected, value: Value) -> str:
+    """Why a value has no run, and the commands for that."""
+    places = {axis: (label,) for axis, label in chosen.conditions.items()}
+    reasons = dict.fromkeys(item.reason for item in value.missing)
+    commands = dict.fromkeys(command(table, places, item.remedy) for item in value.missing if item.remedy)
+    if commands:
+        commands[command(table, {}, "collect")] = None
+    return "; ".join(["; ".join(reasons), *([f"type: {', then: '.join(commands)}"] if commands else [])])

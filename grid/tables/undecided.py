@@ -6,9 +6,11 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from grid.copy import copy_name, is_copied, ranges
+from echolm.errors import EchoLMError
+from grid.copy import copied, copy_name, fixed, is_copied, ranges, seeds_of
+from grid.definition import Grid
 from grid.statistics import FEWEST_SEEDS
-from grid.tables.missing import Gap, command, together
+from grid.tables.missing import Gap, command, conditions, together
 from grid.tables.table import Table, Value
 
 COPY = "copy"
@@ -34,7 +36,9 @@ class Undecided:
 def undecided(table: Table) -> list[Undecided]:
     """One for each reason, in the order of the table. A place names columns where it is not of all of them."""
     expected = [(place, value) for place, value in _with_columns(table) if value.expected]
-    found = [_gap(place, value) for place, value in expected if value.verdict and value.verdict.outcome == "not decidable"]
+    open_ones = [(place, value) for place, value in expected if value.verdict and value.verdict.outcome == "not decidable"]
+    copy = _copy(table) if any(map(_needs_copy, (value for _, value in open_ones))) else None
+    found = [gap for place, value in open_ones for gap in _gaps(table, place, value, copy)]
     groups: dict[str, list[Gap]] = {}
     for gap in together(found, [place for place, _ in expected]):
         groups.setdefault(gap.reason, []).append(gap)
@@ -48,17 +52,44 @@ def _with_columns(table: Table) -> list[tuple[dict[str, str], Value]]:
     return [({**place, **named[at % len(named)]}, value) for at, (place, value) in enumerate(table.places)]
 
 
-def _gap(place: Mapping[str, str], value: Value) -> Gap:
+def _needs_copy(value: Value) -> bool:
+    return value.expected < FEWEST_SEEDS and not value.diverged
+
+
+def _gaps(table: Table, place: Mapping[str, str], value: Value, copy: Grid | None) -> list[Gap]:
+    """One for each command that helps; one without a command where none does."""
     verdict = value.verdict.text if value.verdict else ""
     reason = "a run diverged" if value.diverged else verdict.partition(": ")[2]
     places = tuple((axis, (label,)) for axis, label in place.items())
     if value.diverged or len(value.seeds) >= FEWEST_SEEDS:
-        return Gap(places, (), reason, "")
-    return Gap(places, (), reason, value.missing[0].remedy if value.expected >= FEWEST_SEEDS else COPY)
+        return [Gap(places, (), reason, "")]
+    remedies = dict.fromkeys(item.remedy for item in value.missing)
+    if copy and _needs_copy(value) and not _has_enough(table, place, copy):
+        return [Gap(places, (), f"{reason}, but {fixed(value.expected)}", "")]
+    if _needs_copy(value):
+        remedies = {remedy: None for remedy in remedies if remedy != "launch"} | {COPY: None}
+    return [Gap(places, (), reason, remedy) for remedy in remedies]
+
+
+def _copy(table: Table) -> Grid | None:
+    """The grid with enough seeds; None where it cannot be copied so, which the command to copy it says."""
+    try:
+        return copied(table.typed or table.grid, _seeds(table))
+    except EchoLMError:
+        return None
+
+
+def _has_enough(table: Table, place: Mapping[str, str], copy: Grid) -> bool:
+    """Whether the copy has enough seeds at a place: a block of one seed keeps it."""
+    labels = {axis: (label,) for axis, label in place.items() if axis != COLUMN}
+    try:
+        return len(seeds_of(copy, conditions(table, labels))) >= FEWEST_SEEDS
+    except EchoLMError:
+        return False
 
 
 def _places(gaps: list[Gap]) -> str:
-    found = [", ".join("/".join(labels) for _, labels in gap.places) for gap in gaps]
+    found = dict.fromkeys(", ".join("/".join(labels) for _, labels in gap.places) for gap in gaps)
     return "; ".join(found) if all(found) else ""
 
 
@@ -73,12 +104,17 @@ def _commands(table: Table, gaps: list[Gap]) -> str:
     return "; ".join(f"`{line}`" for line in lines)
 
 
-def _copied(table: Table, places: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """A copy of the grid that has enough seeds, unless it is there, and its launch."""
+def _seeds(table: Table) -> set[int]:
+    """The seeds of a copy that has enough: those of the table, and the first that it lacks."""
     names = [name for value in table.values for name in (*value.seeds, *(item.seed for item in value.missing))]
     seeds = {int(name) for name in names if name.isdecimal()}
     following = (number for number in range(len(seeds) + FEWEST_SEEDS) if number not in seeds)
-    seeds |= {next(following) for _ in range(FEWEST_SEEDS - len(seeds))}
+    return seeds | {next(following) for _ in range(FEWEST_SEEDS - len(seeds))}
+
+
+def _copied(table: Table, places: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """A copy of the grid that has enough seeds, unless it is there, and its launch."""
+    seeds = _seeds(table)
     more = copy_name(table.grid, seeds)
-    copied = shlex.join([*table.program, "grid", "copy", table.typed or table.grid, more, "--seeds", ranges(seeds)])
-    return [*([] if is_copied(table.grid, seeds) else [copied]), command(replace(table, typed=more), places)]
+    made = shlex.join([*table.program, "grid", "copy", table.typed or table.grid, more, "--seeds", ranges(seeds)])
+    return [*([] if is_copied(table.grid, seeds) else [made]), command(replace(table, typed=more), places)]

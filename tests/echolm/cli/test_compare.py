@@ -108,7 +108,7 @@ def test_the_commands_that_are_told_run_the_missing_seeds(two: Shell) -> None:
     commands = [line.strip() for line in told.out.splitlines() if line.strip().startswith("echolm ")]
     *commands, again = commands
     assert [shlex.split(line)[1] for line in commands] == ["grid", "launch", "launch"], told.out
-    assert all("seed=1-2" in line for line in commands[1:]) and "to run these 4 runs" in told.out
+    assert all("seed=1-2" in line for line in commands[1:]) and "to get these 4 runs" in told.out
     found = json.loads(two.inside("seeds-needed", "two", "head=gcn", "head=mlp", "--json").out)
     assert (found["commands"], found["again"]) == (commands, again) and told.out.endswith(f"{again}\n")
     for line in commands:
@@ -122,6 +122,18 @@ def test_the_commands_that_are_told_run_the_missing_seeds(two: Shell) -> None:
     asked = two(*shlex.split(again)[1:])
     answered = asked.status == 0 and "is not known" not in asked.out and "seeds" in asked.out
     assert answered or "seed 2 diverged" in asked.err, asked  # a network of one epoch may stand far behind the others
+
+
+def test_seeds_of_a_block_that_has_one_by_its_definition_get_no_command(two: Shell) -> None:
+    """Its copy would have no more, and the launch of that would run nothing."""
+    blocks = "subgrids:\n" + "".join(f"  {head}: {{tables: [main], axes: {{head: [{head}], seed: {seeds}}}}}\n" for head, seeds in (("mlp", [0]), ("gcn", [0, 9])))
+    base = (two.root / "two.yaml").read_text().partition("axes:")[0]
+    (two.root / "fixed.yaml").write_text(base + blocks + TABLES)
+    assert two.inside("collect", "fixed.yaml").status == 0
+    told = two.inside("seeds-needed", "fixed.yaml", "head=gcn", "head=mlp")
+    assert told.status == 0 and "echolm" not in told.out and "- head=mlp: by the grid's definition it has 1 seed, which a copy with more seeds keeps" in told.out, told
+    found = json.loads(two.inside("seeds-needed", "fixed.yaml", "head=gcn", "head=mlp", "--json").out)
+    assert found["commands"] == [] and found["again"] is None and len(found["notes"]) == 1
 
 
 @pytest.fixture

@@ -208,3 +208,12 @@ def test_a_damaged_definition_of_what_was_launched_is_replaced_by_the_next_launc
     damage(CELLS, "{")(shell)
     assert shell("launch", launched.grid, "--where", "head=mean", "--no-collect").status == 0
     assert len(json.loads((shell.workspace.root / CELLS).read_text())["cells"]) == 3
+
+
+def test_commands_to_type_keep_the_workspace(bare: Shell) -> None:
+    """Also those of errors, which the library words without knowing it."""
+    folder = bare.root / "my place" / "results" / "demo"
+    folder.mkdir(parents=True)
+    for command in ("tables", "report"):
+        refused(bare.inside("-w", "my place", command, "demo"), 1, "is not there; type: echolm --workspace 'my place' collect demo")
+    refused(bare.inside(command, "demo", ECHOLM_WORKSPACE=str(bare.root / "my place")), 1, "type: echolm collect demo")

@@ -17,7 +17,9 @@ from grid.statistics import (
     Mean,
     Number,
     PatientBootstrap,
+    Uncertainty,
     kind,
+    resample,
 )
 
 TABLE = model(np.random.default_rng(5), 1, 3, 40, 0.2, 4, 1)[0] + 90
@@ -69,6 +71,15 @@ def test_undefined_resamples_are_a_note() -> None:
     found = PatientBootstrap().number(rare, Auc("label"))
     assert found.notes and "auc is undefined in 3" in found.notes[0] and "left out" in found.notes[0]
     assert KINDS["bootstrap-95"].number(value(TABLE[:, :1]), DICE).low is None
+
+
+def test_resamples_of_what_is_undefined_itself_are_no_note() -> None:
+    """And hardly any that is left is 100 %, not 1e+02 %."""
+    lost = TABLE.copy()
+    lost[1, 3] = np.nan
+    assert all(not KINDS[name].number(value(lost), DICE).notes for name in ("bootstrap-95", "crossed-95"))
+    nearly = PatientBootstrap()._number(resample([value(TABLE)], DICE, 100)[0], Uncertainty(90.0, np.zeros(1), 0, 0, 0, 0, False, 0.9996), 0.95)
+    assert "undefined in 100 % of the resamples" in nearly.notes[0]
 
 
 def test_every_kind_says_what_it_is() -> None:

@@ -65,6 +65,14 @@ def test_more_power_takes_more_seeds_and_a_larger_difference_fewer() -> None:
     assert seeds_needed(*pair(0.3, (3, 3))).total[0] < seeds_needed(*pair(0.2, (3, 3))).total[0]
 
 
+def test_seeds_that_did_not_decide_are_not_said_to_be_enough() -> None:
+    """With little power asked for, the seeds at hand have it; still they did not decide."""
+    sides = pair(0.2, (3, 3))
+    found = seeds_needed(*sides, power=0.01)
+    assert found.comparison.p > 0.05 and (found.outcome, found.more, found.total) == ("needed", (1, 1), (4, 4)), found.text
+    assert seeds_needed(*pair(0.2, (3, 4)), power=0.01).more == (1, 0), "equal numbers have not been tried"
+
+
 def test_with_seeds_alone_it_is_the_power_of_a_t_test() -> None:
     """Against the noncentral t distribution, where patients do not differ."""
     reach = detectable((1.0, 1.0), 0.0, np.array([20]), 0.8, 0.95)[0]

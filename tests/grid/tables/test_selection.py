@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import pytest
 from echolm.errors import EchoLMError
 from grid.statistics import compare, seeds_needed
 from grid.tables.build import build
+from grid.tables.definition import TableDefinition
 from grid.tables.further import with_current, with_tables
 from grid.tables.missing import command
-from grid.tables.selection import column_of, launches, pair, plannable, remarks, selected
+from grid.tables.selection import Step, column_of, kept, pair, plannable, remarks, selected, steps
 
 A, B = "encoder=tiny-r3d,head=mlp", "encoder=tiny-mvit,head=mlp"
 
@@ -55,6 +57,16 @@ def test_the_pair_has_the_numbers_of_the_table(grid: Any, results: Any, complete
         column_of(grid, chosen, "dice EX")
 
 
+def test_a_column_of_one_label_is_compared_by_what_it_shows(grid: Any) -> None:
+    """Its label may name the label: a comparison of other cells is not headed so."""
+    columns = [{"metric": "dice", "slot": "ED", "where": {"encoder": encoder}, "label": encoder} for encoder in ("tiny-r3d", "tiny-mvit")]
+    grid.tables["main"] = TableDefinition.model_validate({"title": "T", "rows": ["head"], "columns": columns})
+    chosen = selected(grid, B), selected(grid, "encoder=tiny-mvit,head=gcn")
+    assert column_of(grid, chosen).heading == column_of(grid, chosen, "dice ED").heading == "dice ED"
+    with pytest.raises(EchoLMError, match="--column 'tiny-r3d'"):
+        column_of(grid, chosen, "tiny-r3d")
+
+
 def test_a_value_without_runs_says_how_to_get_them(grid: Any, results: Any) -> None:
     results.run("tiny-r3d.mlp.0")
     chosen = selected(grid, A), selected(grid, B)
@@ -62,6 +74,37 @@ def test_a_value_without_runs_says_how_to_get_them(grid: Any, results: Any) -> N
         pair(grid, results.folder, *chosen, column_of(grid, chosen))
     with pytest.raises(EchoLMError, match="are the same cells"):
         pair(grid, results.folder, chosen[0], chosen[0], column_of(grid, chosen))
+
+
+@pytest.mark.parametrize(
+    ("states", "message"),
+    [
+        ("failed", "the run failed; type: echolm retry 'my grids/small.yaml' {}, then: echolm collect 'my grids/small.yaml'"),
+        ("running", "the run is not complete yet; type: echolm status 'my grids/small.yaml' {}, then: echolm collect 'my grids/small.yaml'"),
+        ("complete", "the run was not collected; type: echolm collect 'my grids/small.yaml'"),
+        (
+            "failed pending",
+            "the run failed; no complete run was collected; type: echolm retry 'my grids/small.yaml' {}, "
+            "then: echolm launch 'my grids/small.yaml' --on local {}, then: echolm collect 'my grids/small.yaml'",
+        ),
+    ],
+)
+def test_a_value_without_runs_gets_the_commands_that_its_states_need(grid: Any, results: Any, states: str, message: str) -> None:
+    """As a shell reads them."""
+    results.run("tiny-r3d.mlp.0")
+    grid.typed = "my grids/small.yaml"
+    chosen, own = (selected(grid, A), selected(grid, B)), dict(zip("012", (states.split() * 3)[:3], strict=True))
+    with pytest.raises(EchoLMError) as error:
+        pair(grid, results.folder, *chosen, column_of(grid, chosen), lambda cell: own[cell[-1]])
+    where = "--where encoder=tiny-mvit --where head=mlp"
+    assert str(error.value) == f"'{B}': {message.format(where, where)}"
+
+
+def test_runs_that_make_no_number_are_not_launched_again(grid: Any, results: Any, complete: Any) -> None:
+    results.run("tiny-mvit.mlp.1", end=1, patients=23)
+    chosen = selected(grid, A), selected(grid, B)
+    with pytest.raises(EchoLMError, match="average only runs of one store$"):
+        pair(grid, results.folder, *chosen, column_of(grid, chosen))
 
 
 def one_column(grid: Any) -> None:
@@ -150,25 +193,57 @@ def test_a_training_that_ended_without_predictions_is_told_of(grid: Any, results
         plannable(found)
 
 
-def test_seeds_to_run_are_first_those_that_the_grid_has(grid: Any, results: Any) -> None:
-    one_column(grid)
-    random = np.random.default_rng(0)
-    for number, encoder in enumerate(("tiny-r3d", "tiny-mvit")):
-        for seed in range(2):
-            ids = [f"p{at}" for at in range(30)]
-            same = {name: [text] * 30 for name, text in (("split", "test"), ("target", "landmarks"), ("slot", "ED"))}
-            table = pa.table({"sample": ids, "patient": ids, **same, "dice": random.normal(90 + number, 4, 30)})
-            results.run(f"{encoder}.mlp.{seed}", table=table)
-    chosen = selected(grid, A), selected(grid, B)
-    sides = pair(grid, results.folder, *chosen, column_of(grid, chosen))
-    pairs = [(one, side.resampled) for one, side in zip(chosen, sides, strict=True)]
-    needed = seeds_needed(pairs[0][1], pairs[1][1])
-    assert needed.outcome == "unknown" and needed.more == (1, 1)
+@pytest.fixture
+def two_seeds(grid: Any, results: Any) -> Any:
+    """``two_seeds(state)``: the seeds 0 and 1 of both values have runs; what is needed, and its steps."""
+
+    def make(state: Any = None, more: tuple[int, int] | None = None) -> Any:
+        one_column(grid)
+        random = np.random.default_rng(0)
+        for number, encoder in enumerate(("tiny-r3d", "tiny-mvit")):
+            for seed in range(2):
+                ids = [f"p{at}" for at in range(30)]
+                same = {name: [text] * 30 for name, text in (("split", "test"), ("target", "landmarks"), ("slot", "ED"))}
+                table = pa.table({"sample": ids, "patient": ids, **same, "dice": random.normal(90 + number, 4, 30)})
+                results.run(f"{encoder}.mlp.{seed}", table=table)
+        chosen = selected(grid, A), selected(grid, B)
+        sides = pair(grid, results.folder, *chosen, column_of(grid, chosen), state)
+        needed = seeds_needed(sides[0].resampled, sides[1].resampled)
+        assert needed.outcome == "unknown" and needed.more == (1, 1)
+        return steps(list(zip(chosen, sides, strict=True)), replace(needed, more=more or needed.more))
+
+    return make
+
+
+def plain(step: Step) -> tuple[str, list[str], tuple[str, ...]]:
+    return step.remedy, step.where, step.new
+
+
+def test_seeds_to_run_are_first_those_that_the_grid_has(grid: Any, two_seeds: Any) -> None:
     where = ["encoder=tiny-r3d", "head=mlp", "seed=2"]
-    assert launches(grid, pairs, needed)[0] == (where, [])
+    assert plain(two_seeds()[0]) == ("launch", where, ())
+    assert plain(two_seeds(more=(2, 0))[0]) == ("launch", [*where[:2], "seed=2-3"], ("3",))
     grid.cells = [cell for cell in grid.cells if not cell.id.endswith("2")]
-    pairs = [(selected(grid, text), value) for text, (_, value) in zip((A, B), pairs, strict=True)]
-    assert launches(grid, pairs, needed)[0] == (where, ["2"]), "the grid must get it first"
+    assert plain(two_seeds()[0]) == ("launch", where, ("2",)), "the grid must get it first"
+
+
+@pytest.mark.parametrize(("state", "remedy"), [("failed", "retry"), ("cancelled", "retry"), ("running", "status"), ("complete", "collect")])
+def test_a_seed_is_brought_by_the_command_that_its_state_needs(two_seeds: Any, state: str, remedy: str) -> None:
+    where = ["encoder=tiny-r3d", "head=mlp"]
+    assert list(map(plain, two_seeds(lambda cell: state, (2, 0)))) == [(remedy, [*where, "seed=2"], ()), ("launch", [*where, "seed=3"], ("3",))]
+
+
+def test_a_copy_that_keeps_the_one_seed_of_a_block_is_told(grid: Any, two_seeds: Any, tmp_path: Path) -> None:
+    grid.typed = str(tmp_path / "small.yaml")
+    wanted = two_seeds(more=(2, 0))
+    common = "base: {data: tiny, task: landmarks, trainable: k0, augmentation: none, epochs: 1}\nsubgrids:\n"
+    block = "  {name}: {{axes: {{encoder: [{encoder}], head: [mlp], seed: {seeds}}}}}\n"
+    other = block.format(name="other", encoder="tiny-mvit", seeds=[0, 1])
+    for seeds, found in (([0, 1, 2], []), ([0], [f"{A}: by the grid's definition it has 3 seeds, which a copy with more seeds keeps"])):
+        Path(grid.typed).write_text(common + other + block.format(name="own", encoder="tiny-r3d", seeds=seeds))
+        assert kept(grid, wanted, {0, 1, 2, 3}) == found
+    Path(grid.typed).write_text(common.partition("subgrids")[0] + "axes: {encoder: [tiny-r3d], head: [mlp]}\n")
+    assert "has no axis 'seed'" in kept(grid, wanted, {0, 1, 2, 3})[0] and not kept(grid, wanted, set())
 
 
 FURTHER = """

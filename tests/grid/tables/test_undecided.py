@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -42,6 +43,36 @@ def test_seeds_that_the_grid_has_are_launched(beside: Any, results: Any) -> None
         f"- mvit-v2-s: {HEAD}: run 2 more seeds; type: {at}mvit-v2-s`",
     ]
     assert f"{HEAD}: run 2 more seeds" in latex(table)
+
+
+def test_seeds_that_lack_a_run_for_different_reasons_need_different_commands(beside: Any, results: Any) -> None:
+    for cell in beside.cells:
+        if not cell.id.startswith("tiny-r3d") or cell.id.endswith("0"):
+            results.run(cell.id)
+    table = build(beside, "main", results.folder, state=lambda cell: "failed" if cell.endswith("1") else "pending")
+    commands = "`echolm retry small --where encoder=r3d-18`; `echolm launch small --on local --where encoder=r3d-18`"
+    assert lines(markdown(table)) == [f"- r3d-18: {HEAD}: run 2 more seeds; type: {commands}"]
+
+
+MIXED = """
+base: {data: tiny, task: landmarks, encoder: none, trainable: all, epochs: 1}
+subgrids:
+  seeded: {axes: {encoder: [r3d-18], head: [gcn], augmentation: [none], seed: [0, 1]}}
+  fixed: {axes: {encoder: [r3d-18], head: [mlp], augmentation: [none], seed: [0]}}
+"""
+
+
+def test_a_block_of_one_seed_gets_no_more_by_a_copy(beside: Any, results: Any, tmp_path: Path) -> None:
+    """So no command is told for it; the others are copied."""
+    beside.typed = str(tmp_path / "small.yaml")
+    Path(beside.typed).write_text(MIXED)
+    beside.cells = [cell for cell in beside.cells if cell.id in ("tiny-r3d.mlp.0", "tiny-r3d.gcn.0", "tiny-r3d.gcn.1")]
+    for cell in beside.cells:
+        results.run(cell.id)
+    fixed, more = lines(markdown(build(beside, "main", results.folder)))
+    assert fixed == f"- r3d-18, mlp: {HEAD}: run 2 more seeds, but by the grid's definition it has 1 seed, which a copy with more seeds keeps"
+    assert more.startswith(f"- r3d-18, gcn: {HEAD}: run 1 more seed; type: `echolm grid copy ")
+    assert more.endswith("small-seeds-0-2.yaml --on local --where encoder=r3d-18 --where head=gcn`")
 
 
 def test_a_grid_with_too_few_seeds_is_copied_with_more(beside: Any, results: Any) -> None:
