@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from PIL import Image
 
 from echolm.data.store import ClipStore
@@ -23,7 +22,7 @@ from echolm.tasks.landmarks import GRID
 from grid.report.content import Run, Setting
 from grid.report.markup import Markup, join, tag
 from grid.report.measures import SPLIT, Measure
-from grid.tables.results import read_columns
+from grid.tables.results import column_names, read_columns
 
 COLUMNS = ("sample", "split", "slot", "truth", "prediction")
 TRUTH, OURS = "#35d0ff", "#ffc400"
@@ -108,7 +107,7 @@ def legend() -> Markup:
 def _ranked(run: Run, measure: Measure) -> list[list[dict[str, Any]]]:
     """The rows of each test sample, best sample first; [] for predictions that are no contours."""
     assert run.predictions is not None
-    if not {*COLUMNS, measure.name} <= set(pq.read_schema(run.predictions).names):
+    if not {*COLUMNS, measure.name} <= set(column_names(run.predictions)):
         return []
     table = read_columns(run.predictions, [*COLUMNS, measure.name])
     samples: dict[str, list[dict[str, Any]]] = {}

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from echolm.errors import EchoLMError
 from echolm.tasks import TASKS
 from grid.report.content import Content, Run, Setting
-from grid.tables.results import read_columns
+from grid.tables.results import column_names, read_columns
 
 SPLIT = "test"
 
@@ -81,7 +80,7 @@ def _patients(run: Run, names: list[str]) -> dict[tuple[str, str], dict[str, flo
     """(measure, slot) -> patient -> mean over its samples."""
     if run.predictions is None:
         return {}
-    there = [name for name in names if name in pq.read_schema(run.predictions).names]
+    there = [name for name in names if name in column_names(run.predictions)]
     table = read_columns(run.predictions, ["patient", "split", "slot", *there])
     table = table.filter(pc.equal(table["split"], SPLIT))
     found: dict[tuple[str, str], dict[str, float]] = {}

@@ -6,7 +6,8 @@ are the predictions of one. ``grid.tables.schema`` describes the columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from echolm.record import FINGERPRINT_DIGITS
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 RUNS_FILE = "runs.parquet"
 PREDICTIONS_FOLDER = "predictions"
@@ -31,11 +33,9 @@ def predictions_name(fingerprint: str) -> str:
     return f"{fingerprint[:FINGERPRINT_DIGITS]}.parquet"
 
 
-def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
-    """Some columns of a Parquet file, and nothing else of it.
-
-    EchoLMError when it is not there, damaged, lacks one of them, or was collected by a newer EchoLM.
-    """
+@contextmanager
+def opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """A Parquet file. EchoLMError when it is not there, damaged (which may show only while it is read) or of a newer EchoLM."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -44,15 +44,27 @@ def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:
             stored_schema(file.metadata.metadata, path)
-            there = file.schema_arrow.names
-            if missing := [name for name in names if name not in there]:
-                raise EchoLMError(f"{path}: has no column {', '.join(missing)}; it has {', '.join(there)}")
-            return file.read(columns=list(names))
+            yield file
     except FileNotFoundError:
         raise EchoLMError(f"{path}: is not there") from None
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise EchoLMError(f"{path}: cannot be read ({reason}); delete it and type: echolm collect") from error
+
+
+def column_names(path: Path) -> list[str]:
+    """The columns of a Parquet file. EchoLMError as for ``opened``."""
+    with opened(path) as file:
+        return list(file.schema_arrow.names)
+
+
+def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
+    """Some columns of a Parquet file, and nothing else of it. EchoLMError as for ``opened``, and when it lacks one of them."""
+    with opened(path) as file:
+        there = file.schema_arrow.names
+        if missing := [name for name in names if name not in there]:
+            raise EchoLMError(f"{path}: has no column {', '.join(missing)}; it has {', '.join(there)}")
+        return file.read(columns=list(names))
 
 
 def read_history(results: Path, run_ids: Sequence[str] | None = None, keys: Sequence[str] | None = None) -> pa.Table:

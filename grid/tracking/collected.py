@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from echolm.errors import EchoLMError
 from echolm.record import writing
-from grid.tables.results import read_columns
+from grid.tables.results import opened, read_columns
 from grid.tables.schema import KEY, RUNS, SCHEMA, TIME, stored_schema
 from grid.tracking import rows
 from grid.tracking.columns import numbers, texts
@@ -81,7 +81,7 @@ class Earlier:
 
     def table(self) -> pa.Table:
         """All columns of all rows."""
-        with pq.ParquetFile(self.path) as file:
+        with opened(self.path) as file:
             return file.read()
 
     def says(self, rows: Sequence[Row]) -> bool:

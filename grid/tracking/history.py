@@ -11,15 +11,14 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from echolm.errors import EchoLMError
 from echolm.record import writing
+from grid.tables.results import opened
 from grid.tables.schema import METRICS
 from grid.tracking.collected import Earlier, Row
 from grid.tracking.rows import BATCH_ROWS, Reader
@@ -115,23 +114,13 @@ class _Writer:
 
 
 def _count(path: Path) -> int:
-    with _reading(path) as file:
+    with opened(path) as file:
         return int(file.metadata.num_rows)
 
 
 def _filtered(path: Path, runs: list[str]) -> Iterator[pa.Table]:
     wanted = pa.array(runs)
-    with _reading(path) as file:
+    with opened(path) as file:
         for batch in file.iter_batches(BATCH_ROWS):
             if len(stay := batch.filter(pc.is_in(batch["run_id"], wanted))):
                 yield pa.Table.from_batches([stay])
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[pq.ParquetFile]:
-    try:
-        with pq.ParquetFile(path) as file:
-            yield file
-    except pa.ArrowException as error:
-        reason = " ".join(str(error).split())
-        raise EchoLMError(f"{path}: cannot be read ({reason}); delete it and type: echolm collect") from error

@@ -115,6 +115,28 @@ def test_a_lost_and_a_damaged_part(records: Any, uri: str, out: Path) -> None:
     assert points(out) == stored(uri)
 
 
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("name", ["metrics/part-000000.parquet", "runs.parquet"])
+def test_bytes_that_a_disk_has_changed(records: Any, uri: str, out: Path, name: str) -> None:
+    """In a footer (pyarrow raises OSError), and in a column that only a further run makes one read."""
+    exported(records, uri, range(2))
+    collect(uri, "smoke", None, out)
+    content = bytearray((out / name).read_bytes())
+    group = pq.ParquetFile(out / name).metadata.row_group(0)
+    columns = [group.column(number) for number in range(group.num_columns)]
+    spoilt = next((column for column in columns if column.path_in_schema == "params.batch_size"), None)
+    begin = (spoilt.dictionary_page_offset or spoilt.data_page_offset) if spoilt else len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    for place in range(begin, begin + (spoilt.total_compressed_size if spoilt else 40)):
+        content[place] ^= 0xFF
+    (out / name).write_bytes(content)
+    exported(records, uri, [2])
+    with pytest.raises(EchoLMError, match=f"{name}: cannot be read .* delete it and type: echolm collect"):
+        collect(uri, "smoke", None, out)
+    (out / name).unlink()
+    collect(uri, "smoke", None, out)
+    assert points(out) == stored(uri)
+
+
 def test_a_run_without_metrics_and_one_of_very_many(records: Any, uri: str, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory holds a batch of points, not a run's: a point alone is some 250 bytes as Python objects."""
     exported(records, uri, range(1))
