@@ -267,7 +267,7 @@ def test_before_anything_ran_it_says_what_to_type(tmp_path: Path) -> None:
 def test_launched_and_not_collected_is_an_error(copy: Any) -> None:
     (copy.workspace.results("small") / "runs.parquet").unlink()
     done = copy.echolm("report", "small")
-    assert done.exit_code == 1 and "type: echolm collect " in done.output and "/small.yaml" in done.output
+    assert done.exit_code == 1 and "type: echolm --workspace " in done.output and " collect " in done.output and "/small.yaml" in done.output
     with pytest.raises(EchoLMError, match="type: echolm collect .*small.yaml"):
         gather(copy.grid, copy.workspace.results("small"), copy.workspace.root)
 
