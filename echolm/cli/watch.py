@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from signal import Signals as Signal
-from typing import TYPE_CHECKING
 
 import click
 
@@ -18,9 +17,6 @@ from echolm.errors import EchoLMError
 from echolm.record import STOPPED, RunRecord, RunState
 from echolm.training.signals import Signals
 from echolm.workspace import Workspace
-
-if TYPE_CHECKING:
-    pass
 
 ENDED = ("complete", *STOPPED)
 Place = tuple[str, str]
