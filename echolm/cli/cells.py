@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from echolm.cli.how import How, compute_options
+from echolm.cli.how import choose, compute_options
 from echolm.cli.launch import run_cells
 from echolm.cli.options import as_json, counted, grid_argument, print_json, typed, where
-from echolm.cli.standings import tell
+from echolm.cli.standings import on_words, tell, where_run
 from echolm.cli.submit import tell_failures
 from echolm.errors import EchoLMError
 from echolm.record import writing
@@ -55,7 +55,7 @@ def cancel(workspace: Workspace, grid_name: str, where: tuple[str, ...], as_json
     if as_json:
         return print_json({"grid": grid.name, "cancelled": marked, "jobs": jobs})
     click.echo(f"{grid.name}: {counted(len(marked), 'cell')} cancelled" + (f"; jobs {', '.join(jobs)} too" if jobs else ""))
-    tell([f"to let them continue: {typed('retry', grid_name)}"] if marked else [])
+    tell([f"to let them continue: {typed('retry', grid_name, *on_words(where_run(workspace, grid.name)))}"] if marked else [])
 
 
 def _scancel(workspace: Workspace, grid: str) -> list[str]:
@@ -83,8 +83,7 @@ def retry(workspace: Workspace, grid_name: str, where: tuple[str, ...], no_launc
     from cluster.tracebacks import forget
     from grid.plan import to_run
 
-    chosen = How(**how)
-    chosen.check()
+    chosen = choose(workspace, grid_name, **how)
     _settle(workspace, grid_name, chosen.on == "slurm")
     grid, standings = _survey(workspace, grid_name, where)
     lost = given_up(failures(workspace, grid.name))

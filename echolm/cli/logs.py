@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from echolm.cli.options import as_json, print_json, typed, where
-from echolm.cli.standings import labels, tell
+from echolm.cli.standings import labels, on_words, tell, where_run
 from echolm.errors import EchoLMError
 from echolm.record import RunRecord
 from echolm.workspace import Workspace
@@ -69,7 +69,7 @@ def _print_many(workspace: Workspace, grid_name: str, where: tuple[str, ...], at
         _print(log)
     if attempt and not found:
         raise EchoLMError(f"no cell of these has an attempt {attempt}; without --attempt, the newest of each is printed")
-    tell([] if found else [f"no cell of these has been run; to run them: {typed('launch', grid_name)}"])
+    tell([] if found else [f"no cell of these has been run; to run them: {typed('launch', grid_name, *on_words(where_run(workspace, grid.name)))}"])
 
 
 def _log(workspace: Workspace, cell: str, attempt: int | None) -> dict[str, Any]:
