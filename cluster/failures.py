@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ def failures(workspace: Workspace, grid: str) -> list[Failure]:
     for line in read_lines(_file(workspace, grid), "kind"):
         if line["kind"] == "retried":
             again = set(line["cells"])
-            found = [f for f in found if f.cells and not again & set(f.cells)]
+            found = [replace(f, cells=left) for f in found if (left := tuple(cell for cell in f.cells if cell not in again))]
         else:
             found.append(Failure(**{**line, "cells": tuple(line["cells"]), "place": tuple(line["place"])}))
     return found

@@ -30,6 +30,14 @@ LAUNCHER_OPTIONS = (
     "open-mode", "output", "parsable", "requeue", "wait", "wrap",
 )  # fmt: skip
 """sbatch options that the launcher sets or relies on."""
+HARMFUL_OPTIONS = {
+    "comment": "it holds the batch's name, by which jobs are found again", "quiet": "sbatch would not say the job's id",
+    **dict.fromkeys(("cluster", "clusters"), "jobs of another cluster are not seen: run echolm on a login node of that one"),
+    **dict.fromkeys(("help", "test-only", "usage", "version"), "sbatch would submit nothing"),
+    **dict.fromkeys(("gpus-per-socket", "ntasks-per-gpu", "tasks-per-node"), "how many ranks and GPUs a node has follows from --gpus and --ranks"),
+    "no-kill": "a job whose node is lost would go on without it",
+}  # fmt: skip
+"""sbatch options with which jobs would be lost sight of, or not be what was asked for, and why."""
 EARLY_S = 60
 """SLURM's clock is coarse: a job may be warned so many seconds early (man sbatch, --signal)."""
 
@@ -182,6 +190,8 @@ class Profile(Frozen):
                 raise ValueError(f"--{long} is set by the field {OWN_OPTIONS[long]}; set that")
             if long in LAUNCHER_OPTIONS:
                 raise ValueError(f"--{long} is set by the launcher and cannot be given")
+            if long in HARMFUL_OPTIONS:
+                raise ValueError(f"--{long} cannot be given: {HARMFUL_OPTIONS[long]}")
             if not long.replace("-", "").isalnum() or long != str(name) or len(long) == 1:
                 raise ValueError(f"{name!r} is not an option's long name; write it without dashes before it, e.g. nice or mail-type")
             if not isinstance(value, (str, int)) or value is False or "\n" in str(value):

@@ -16,7 +16,7 @@ from cluster.slurm.arrays import Array
 RESTARTS = 3
 """How often a job whose tasks are killed, by nobody that SLURM knows of, starts itself again."""
 PASSED_ON = ("ECHOLM_PLUGINS", "ECHOLM_WEIGHTS")
-"""Variables of the submitting shell that the jobs get."""
+"""Variables of the submitting shell that the jobs get; paths in them as seen from there."""
 
 
 def parameters(batch: Batch, profile: Profile, exclude: tuple[str, ...] = (), array: Array | None = None) -> dict[str, Any]:
@@ -50,13 +50,17 @@ def setup(batch: Batch, profile: Profile) -> list[str]:
     """Lines before the tasks start: the site's own, then the environment. Modules come from the pinned code, then from
     where this process has them; never from the folder the job runs in. srun is told the CPUs of a task: from SLURM 22.05 on
     it does not take them over from sbatch."""
-    paths = [batch.code, *(path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path)]
+    paths = [batch.code, *(os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path)]
     values = {
         "PYTHONPATH": os.pathsep.join(path for path in paths if path), "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": str(batch.resources.threads), "SRUN_CPUS_PER_TASK": str(profile.cpus_per_task),
-        **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
+        **{name: _passed(name, os.environ[name]) for name in PASSED_ON if name in os.environ},
     }  # fmt: skip
     return [*profile.setup, *(f"export {name}={shlex.quote(value)}" for name, value in values.items())]
+
+
+def _passed(name: str, value: str) -> str:
+    return os.path.abspath(value) if name == "ECHOLM_WEIGHTS" and value else value
 
 
 def teardown(batch: Batch) -> list[str]:

@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from echolm.cli.how import How, compute_options
+from echolm.cli.how import choose, compute_options
 from echolm.cli.launch import run_cells
 from echolm.cli.options import as_json, counted, grid_argument, print_json, typed, where
-from echolm.cli.standings import tell
+from echolm.cli.standings import on_words, tell, where_run
 from echolm.cli.submit import tell_failures
 from echolm.errors import EchoLMError
 from echolm.record import writing
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
-    from cluster.failures import Failure
     from grid.definition import Grid
     from grid.plan import Standing
 
@@ -56,7 +55,7 @@ def cancel(workspace: Workspace, grid_name: str, where: tuple[str, ...], as_json
     if as_json:
         return print_json({"grid": grid.name, "cancelled": marked, "jobs": jobs})
     click.echo(f"{grid.name}: {counted(len(marked), 'cell')} cancelled" + (f"; jobs {', '.join(jobs)} too" if jobs else ""))
-    tell([f"to let them continue: {typed('retry', grid_name)}"] if marked else [])
+    tell([f"to let them continue: {typed('retry', grid_name, *on_words(where_run(workspace, grid.name)))}"] if marked else [])
 
 
 def _scancel(workspace: Workspace, grid: str) -> list[str]:
@@ -78,15 +77,14 @@ def _scancel(workspace: Workspace, grid: str) -> list[str]:
 def retry(workspace: Workspace, grid_name: str, where: tuple[str, ...], no_launch: bool, as_json: bool, **how: Any) -> None:
     """Run failed, cancelled and pruned cells again.
 
-    Cells that were given up run again, too. All continue from their checkpoints. Options and exit status are those of 'echolm launch'.
+    Cells that were given up run again, too. All continue from their checkpoints; failures of their jobs do not count any more. Options and exit status are those of 'echolm launch'.
     """
-    from cluster.failures import failures, forgive, given_up, note
+    from cluster.failures import failures, forgive, given_up
     from cluster.tracebacks import forget
     from grid.plan import to_run
 
-    chosen = How(**how)
-    chosen.check()
-    new = _settle(workspace, grid_name, chosen.on == "slurm")
+    chosen = choose(workspace, grid_name, **how)
+    _settle(workspace, grid_name, chosen.on == "slurm")
     grid, standings = _survey(workspace, grid_name, where)
     lost = given_up(failures(workspace, grid.name))
     stopping = [s for s in _in_states(standings, "running") if s.record and s.record.cancelled()]
@@ -95,39 +93,34 @@ def retry(workspace: Workspace, grid_name: str, where: tuple[str, ...], no_launc
         _release(workspace, standing)
     wanted = {s.cell.id for s in ended} | {s.cell.id for s in standings if s.cell.id in lost and to_run(s)}
     again = [s for s in standings if s.cell.id in wanted]
-    left = [s.cell.id for s in standings if s.state.name != "complete"]
-    forgive(workspace, grid.name, left)
-    over = {"cancelled"} | {f.kind for f in new if given_up(new).keys() & {*f.cells}}  # again, this would give them up at once
-    note(workspace, grid.name, [f for f in new if f.kind not in over and {*left} & {*f.cells}])  # their remedies are still to be taken
-    forget(workspace, grid.name, left)
+    left = [s for s in standings if s.state.name != "complete"]
+    forgive(workspace, grid.name, wanted)
+    forget(workspace, grid.name, [s.cell.id for s in left])
     facts = {"retried": [s.cell.id for s in again]}
     click.echo(f"{grid.name}: {counted(len(again), 'cell')} may run again", err=as_json)
-    cells = [s.cell for s in standings if s.cell.id in left] if chosen.on == "slurm" else [s.cell for s in again]
+    cells = [s.cell for s in (left if chosen.on == "slurm" else again)]
     if cells and not no_launch:
         sys.exit(run_cells(workspace, grid_name, grid, cells, chosen, facts if as_json else None))
     if as_json:
         print_json({"grid": grid.name, **facts})
 
 
-def _settle(workspace: Workspace, grid_name: str, needed: bool) -> list[Failure]:
-    """Write down what became of SLURM jobs, while cells that were cancelled with them still have their marks; what is new.
-    Where SLURM does not answer, that is an error if it is ``needed``."""
+def _settle(workspace: Workspace, grid_name: str, needed: bool) -> None:
+    """Write down and tell what became of SLURM jobs, while cells that were cancelled with them still have their marks. Where
+    SLURM does not answer, that is an error if it is ``needed``."""
     from grid.definition import load_grid
 
     grid = load_grid(grid_name).name
     if not (workspace.grids / grid / "jobs").is_dir():
-        return []
+        return
     from cluster.slurm.cancel import settle_alone
 
     try:
-        found = settle_alone(workspace, grid)
+        tell_failures(settle_alone(workspace, grid))
     except EchoLMError as error:
         if needed:
             raise
         tell([f"SLURM is not asked: {error}"])
-        return []
-    tell_failures(found)
-    return found
 
 
 def _release(workspace: Workspace, standing: Standing) -> None:

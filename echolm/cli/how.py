@@ -11,8 +11,11 @@ import click
 from click.core import ParameterSource
 
 from echolm.cli import submit
+from echolm.cli.options import grid_name as name_of
+from echolm.cli.standings import tell
 from echolm.cli.submit import Request
 from echolm.errors import EchoLMError
+from echolm.workspace import Workspace
 
 PLACES = {
     "profile": ("slurm",), "minutes": ("slurm",), "watch": ("slurm",), "every": ("slurm",), "budget_gpu_hours": ("slurm",),
@@ -50,7 +53,6 @@ class How:
     def check(self) -> None:
         """Refuse what this place cannot do, before anything is written: UsageError for options that mean nothing there,
         EchoLMError for what no node of the SLURM partition has."""
-        refuse_elsewhere(self.on, PLACES)
         if was_typed("every") and not self.watch:
             raise click.UsageError("--every goes with --watch")
         if self.gpus and was_typed("ranks") and self.ranks != self.gpus:
@@ -59,6 +61,31 @@ class How:
             raise EchoLMError("--on local trains a unit in one process; for several: torchrun -m echolm.cli train CELL, or --on slurm, --on ray")
         if self.on == "slurm":
             submit.prepare(self.request())
+
+
+def choose(workspace: Workspace, grid_name: str, on: str, gpus: int | None, ranks: int | None, **others: Any) -> How:
+    """How cells of a grid are run, by the options of ``compute_options``, checked. On SLURM, without --gpus and --ranks, with
+    those of the grid's last submission, which is told: hints name commands without them."""
+    refuse_elsewhere(on, PLACES)
+    if on == "slurm" and gpus is None and ranks is None:
+        gpus, ranks = _asked_last(workspace, name_of(grid_name))
+    how = How(on=on, gpus=gpus or 0, ranks=ranks or 1, **others)
+    how.check()
+    return how
+
+
+def _asked_last(workspace: Workspace, grid: str) -> tuple[int, int]:
+    """GPUs and ranks of the grid's newest batch."""
+    from cluster.batch import batches
+    from grid.plan import Resources
+
+    found = batches(workspace, grid)
+    needs = found[-1].resources if found else Resources()
+    if needs.ranks == 1 and not needs.gpus:
+        return 0, 1
+    asked, none = (f"--gpus {needs.gpus}", "--gpus 0") if needs.gpus else (f"--ranks {needs.ranks}", "--ranks 1")
+    tell([f"as the last submission of {grid} asked: {asked} (for none: {none})"])
+    return needs.gpus, needs.ranks
 
 
 def was_typed(option: str) -> bool:
@@ -88,8 +115,8 @@ def compute_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--minutes", type=click.IntRange(1), help="slurm: time limit of a job.  [default: the profile's]"),
         click.option("--memory-gb", type=click.FloatRange(min=0, min_open=True), help="slurm: memory of a node; ray: of a unit.  [default: the profile's]"),
         click.option("--threads", type=click.IntRange(1), help="CPU threads of a worker or rank.  [default: 1; slurm: the profile's]"),
-        click.option("--ranks", type=click.IntRange(1), default=1, show_default=True, help="slurm, ray: processes that train one unit, without GPUs."),
-        click.option("--gpus", type=click.IntRange(0), default=0, show_default=True, help="slurm, ray: GPUs for one unit, one rank each, over as many nodes as it takes."),
+        click.option("--ranks", type=click.IntRange(1), help="slurm, ray: processes that train one unit, without GPUs.  [default: like --gpus, else 1]"),
+        click.option("--gpus", type=click.IntRange(0), help="slurm, ray: GPUs for one unit, one rank each, over as many nodes as it takes.  [default: slurm: as the grid's last submission asked; else 0]"),
         click.option("--slots", type=click.IntRange(1), help="Workers or jobs at once.  [default: one per GPU, else the CPUs divided by --threads; slurm: the profile's]"),
         click.option("--ray-address", metavar="ADDRESS", help="ray: a cluster, as host:port or the file that ray-on-slurm wrote.  [default: RAY_ADDRESS, else one of this machine]"),
         click.option("--profile", type=click.Path(exists=True, dir_okay=False, path_type=Path), envvar="ECHOLM_PROFILE", show_envvar=True, help="slurm: the site profile."),

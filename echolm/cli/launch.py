@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from echolm.cli import submit
-from echolm.cli.how import How, compute_options
+from echolm.cli.how import How, choose, compute_options
 from echolm.cli.options import as_json, counted, grid_argument, print_json, print_table, typed, where
 from echolm.cli.standings import blocked, counts, hindrances, labels, remedies, states, tell
 from echolm.errors import EchoLMError
@@ -48,8 +48,7 @@ def launch(workspace: Workspace, grid_name: str, where: tuple[str, ...], dry_run
     from grid.definition import load_grid
     from grid.plan import survey
 
-    chosen = How(**how)
-    chosen.check()
+    chosen = choose(workspace, grid_name, **how)
     grid = load_grid(grid_name)
     cells = grid.where(where)
     if dry_run and chosen.on == "slurm":

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from echolm.cli.options import as_json, print_json, typed, where
-from echolm.cli.standings import labels, tell
+from echolm.cli.standings import labels, on_words, tell, where_run
 from echolm.errors import EchoLMError
 from echolm.record import RunRecord
 from echolm.workspace import Workspace
@@ -29,7 +29,7 @@ def logs(workspace: Workspace, what: str, where: tuple[str, ...], attempt: int |
     from grid.plan import find_cell
 
     if where:
-        return _print_many(workspace, what, where, as_json)
+        return _print_many(workspace, what, where, attempt, as_json)
     try:
         id, _ = find_cell(what, workspace)
     except EchoLMError:
@@ -52,22 +52,24 @@ def _refuse_grid(what: str) -> None:
     raise EchoLMError(f"{what} is a grid: choose among its cells with --where AXIS=LABEL (axes: {', '.join(axes)}), or name one that {typed('status', what)} shows")
 
 
-def _print_many(workspace: Workspace, grid_name: str, where: tuple[str, ...], as_json: bool) -> None:
+def _print_many(workspace: Workspace, grid_name: str, where: tuple[str, ...], attempt: int | None, as_json: bool) -> None:
     from grid.definition import load_grid
 
     grid = load_grid(grid_name)
     found = []
     for cell in grid.where(where):
         try:
-            found.append((cell, _log(workspace, cell.id, None)))
+            found.append((cell, _log(workspace, cell.id, attempt)))
         except EchoLMError:
-            continue  # it has not been run
+            continue  # it has not been run, or not so often
     if as_json:
         return print_json({"grid": grid.name, "logs": [log for _, log in found]})
     for cell, log in found:
         click.echo(f"== {cell.id[:8]}  {labels(cell)}")
         _print(log)
-    tell([] if found else [f"no cell of these has been run; to run them: {typed('launch', grid_name)}"])
+    if attempt and not found:
+        raise EchoLMError(f"no cell of these has an attempt {attempt}; without --attempt, the newest of each is printed")
+    tell([] if found else [f"no cell of these has been run; to run them: {typed('launch', grid_name, *on_words(where_run(workspace, grid.name)))}"])
 
 
 def _log(workspace: Workspace, cell: str, attempt: int | None) -> dict[str, Any]:
@@ -75,7 +77,7 @@ def _log(workspace: Workspace, cell: str, attempt: int | None) -> dict[str, Any]
     from echolm.record import find_records
 
     records, jobs = find_records(workspace.runs, cell), _jobs(workspace, cell)
-    if jobs and not (records and records[0].attempts()):
+    if jobs and not attempt and not (records and records[0].attempts()):
         return {"cell": cell, "attempt": None, "path": None, "log": "", "events": [], "jobs": jobs}
     number = _attempt(records, cell, attempt)
     path = records[0].attempt_path(number)

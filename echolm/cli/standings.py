@@ -11,6 +11,7 @@ import click
 from echolm.cli.options import counted, typed
 
 if TYPE_CHECKING:
+    from echolm.workspace import Workspace
     from grid.plan import Standing
     from grid.tables.definition import TableCell
 
@@ -103,7 +104,7 @@ def remedies(
     for standing in standings:
         if not (standing.problem and standing.state.name == "pending"):
             ids.setdefault(standing.state.name, []).append(standing.cell.id)
-    where = _where(on)
+    there = on_words(on)
     lines = []
     if launching and "running" in ids:
         lines.append(f"{counted(len(ids['running']), 'cell')} still running elsewhere ({_some(ids['running'])}); look: {typed('status', grid)}")
@@ -111,9 +112,9 @@ def remedies(
         lines.append(f"why a cell failed: {typed('logs', ids['failed'][0][:8])}")
     again = [name for name in ("failed", "cancelled", "pruned") if name in ids]
     if again and not retry_said:
-        lines.append(f"to run {' and '.join(again)} cells again: {typed('retry', grid, *where)}")
+        lines.append(f"to run {' and '.join(again)} cells again: {typed('retry', grid, *there)}")
     if set(ids.get("interrupted", []) + ids.get("pending", [])) - set(but):
-        lines.append(f"to run the rest: {typed('launch', grid, *where)}")
+        lines.append(f"to run the rest: {typed('launch', grid, *there)}")
     return lines
 
 
@@ -124,7 +125,7 @@ def hindrances(grid: str, stop: str, given_up: Mapping[str, str], *, on: str = "
     lines += [f"cell {cell[:8]} is given up: {reason}" for cell, reason in list(given_up.items())[:GIVEN_UP]]
     if len(given_up) > GIVEN_UP:
         lines.append(f"... and {counted(len(given_up) - GIVEN_UP, 'cell')} more; --json lists them")
-    return [*lines, f"when the cause is mended: {typed('retry', grid, *_where(on))}"] if lines else []
+    return [*lines, f"when the cause is mended: {typed('retry', grid, *on_words(on))}"] if lines else []
 
 
 def tell(lines: Sequence[str]) -> None:
@@ -133,7 +134,17 @@ def tell(lines: Sequence[str]) -> None:
         click.echo(line, err=True)
 
 
-def _where(on: str) -> tuple[str, ...]:
+def where_run(workspace: Workspace, grid: str) -> str:
+    """Where a grid was run, as far as that is known: ``slurm``, ``ray``, or '' for here."""
+    from cluster.failures import failures
+
+    if (workspace.grids / grid / "jobs").is_dir():
+        return "slurm"
+    return "ray" if any(failure.job.startswith("ray-") for failure in failures(workspace, grid)) else ""
+
+
+def on_words(on: str) -> tuple[str, ...]:
+    """What a command that runs cells there has to say of that."""
     return ("--on", on) if on else ()
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from echolm.cli.options import as_json, grid_argument, print_json, print_table, where
-from echolm.cli.standings import COLUMNS, Jobs, blocked, counts, described, hindrances, remedies, row, states, tell
+from echolm.cli.standings import COLUMNS, Jobs, blocked, counts, described, hindrances, remedies, row, states, tell, where_run
 from echolm.errors import EchoLMError
 from echolm.workspace import Workspace
 
@@ -87,7 +87,7 @@ def _look(workspace: Workspace, grid: Grid, cells: Sequence[Cell]) -> Look:
     jobs: Jobs = {}
     covered: frozenset[str] = frozenset()
     begun = ""
-    if slurm := (workspace.grids / grid.name / "jobs").is_dir():
+    if (on := where_run(workspace, grid.name)) == "slurm":
         from cluster.slurm.ledger import look, owners
 
         try:
@@ -100,8 +100,7 @@ def _look(workspace: Workspace, grid: Grid, cells: Sequence[Cell]) -> Look:
     waiting = {s.cell.id for s in standings if to_run(s)} - covered
     lost = {cell: reason for cell, reason in given_up(found).items() if cell in waiting}
     stop = (stops(workspace, grid.name) or never_began(found, begun)) if any(s.state.name != "complete" for s in standings) else ""
-    ray = any(failure.job.startswith("ray-") for failure in found)
-    return Look(standings, "slurm" if slurm else "ray" if ray else "", jobs, covered, lost, stop)
+    return Look(standings, on, jobs, covered, lost, stop)
 
 
 def _show(grid: Grid, standings: Sequence[Standing], jobs: Jobs, show_all: bool, live: bool) -> None:

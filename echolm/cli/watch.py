@@ -6,21 +6,17 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from signal import Signals as Signal
-from typing import TYPE_CHECKING
 
 import click
 
 from echolm.cli.collect import complaints, print_reports
 from echolm.cli.members import Member, collect_one, export_all, members
 from echolm.cli.options import counted, typed
-from echolm.cli.standings import tell
+from echolm.cli.standings import on_words, tell, where_run
 from echolm.errors import EchoLMError
 from echolm.record import STOPPED, RunRecord, RunState
 from echolm.training.signals import Signals
 from echolm.workspace import Workspace
-
-if TYPE_CHECKING:
-    pass
 
 ENDED = ("complete", *STOPPED)
 Place = tuple[str, str]
@@ -83,7 +79,7 @@ class Watch:
     def finish(self) -> int:
         """The last lines, and the exit status."""
         stopped = {grid: None for (grid, _), state in self.states.items() if state.name in STOPPED}
-        tell([f"to run stopped cells again: {typed('retry', grid)}" for grid in stopped])
+        tell([f"to run stopped cells again: {typed('retry', grid, *on_words(where_run(self.workspace, grid)))}" for grid in stopped])
         return 0 if all(state.name == "complete" for state in self.states.values()) else 1
 
     def _again(self) -> None:

@@ -92,6 +92,21 @@ def test_what_ended_a_job_just_before_the_retry_still_has_its_remedy(login: Logi
     assert sorted((batch.resources.micro_batch or 0) for batch in batches(login.workspace, "toy")) == [0, 2], "half of a batch of 5"
 
 
+def test_a_retry_of_one_cell_leaves_what_was_learned_of_the_others(login: LoginNode) -> None:
+    grid = login.grid({"head": ["mlp"], "seed": [0, 1]}, **BLANK)
+    hungry, stopped = login.cells(grid)
+    login.failed(hungry, "out-of-memory", 1)
+    login.failed(hungry, "node-failure", 1)
+    login.failed(stopped, "killed", 2)
+    login.inside("cancel", grid, "--where", "seed=1")
+    assert "1 cell may run again" in login.submit(grid, "--no-launch", command="retry").out
+    left = [(failure.kind, failure.cells) for failure in failures(login.workspace, "toy")]
+    assert left == [("out-of-memory", (hungry.id,)), ("node-failure", (hungry.id,))]
+    assert "submitted 2 cells" in login.submit(grid).out
+    found = {batch.cells: batch.resources.micro_batch for batch in batches(login.workspace, "toy")}
+    assert found == {(hungry.id,): 2, (stopped.id,): None}, "half of a batch of 5"
+
+
 def test_a_retry_where_slurm_does_not_answer_changes_nothing_there_and_goes_on_here(login: LoginNode) -> None:
     grid = login.grid({"head": ["mlp"]}, **BLANK)
     login.submit(grid)

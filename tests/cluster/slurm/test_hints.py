@@ -7,8 +7,9 @@ import re
 from datetime import datetime, timedelta
 
 import pytest
-from login_node import BLANK, LoginNode
+from login_node import BLANK, NODE, LoginNode
 
+from cluster.batch import batches
 from cluster.tracebacks import LIMIT
 from echolm.record import write_atomic
 
@@ -46,6 +47,46 @@ def test_given_up_cells_are_told_by_status_and_dry_run_until_they_are_retried(lo
     assert login.submit(grid, "--where", "seed=0", "--no-launch", command="retry").status == 0
     assert "given up" not in login.inside("status", grid).err
     assert other.id not in status.err
+
+
+def test_a_hint_that_is_typed_asks_for_the_gpus_that_the_grid_had(login: LoginNode) -> None:
+    grid = login.grid({"head": ["mlp"]}, **BLANK)
+    login.submit(grid, "--gpus", 2)
+    said = "as the last submission of toy asked: --gpus 2 (for none: --gpus 0)\n"
+
+    def hinted(command: str) -> str:
+        """What is said when one types what status says."""
+        login.queue("COMPLETED")
+        [typed] = re.findall(f"echolm ({command} .*)", login.inside("status", "toy.yaml").err)
+        return login.inside(*typed.split(), ECHOLM_PROFILE=str(login.root / "site.yaml")).err
+
+    login.failed(login.cells(grid)[0], "killed", 4)
+    assert said in hinted("retry") and said in hinted("launch")
+    assert said in login.submit(grid, "--dry-run").err
+    login.queue("COMPLETED")
+    assert "as the last" not in login.submit(grid, "--gpus", 0).err + hinted("launch")
+    login.queue("COMPLETED")
+    login.submit(grid, "--ranks", 2)
+    assert "as the last submission of toy asked: --ranks 2 (for none: --ranks 1)\n" in hinted("launch")
+    asked = [(batch.resources.gpus, batch.resources.ranks) for batch in batches(login.workspace, "toy")]
+    assert asked == [(2, 2)] * 3 + [(0, 1)] * 2 + [(0, 2)] * 2
+
+
+def test_gpus_of_the_last_submission_that_the_partition_has_not_are_an_error_that_can_be_understood(login: LoginNode) -> None:
+    grid = login.grid({"head": ["mlp"]}, **BLANK)
+    login.submit(grid, "--gpus", 2)
+    login.queue("COMPLETED")
+    login.profile(partitions={"main": {**NODE, "gpus_per_node": 0}})
+    done = login.submit(grid)
+    assert done.status == 1 and "asked: --gpus 2 (for none: --gpus 0)\nError: gpus: nodes of partition main have none" in done.err, done
+    assert "submitted 1 cell" in login.submit(grid, "--gpus", 0).out
+
+
+def test_cancel_and_logs_name_slurm_where_the_grid_is_there(login: LoginNode) -> None:
+    grid = login.grid({"head": ["mlp"]}, **BLANK)
+    login.submit(grid)
+    assert login.inside("logs", "toy.yaml", "--where", "head=mlp").err == "no cell of these has been run; to run them: echolm launch toy.yaml --on slurm\n"
+    assert login.inside("cancel", "toy.yaml").err == "to let them continue: echolm retry toy.yaml --on slurm\n"
 
 
 def test_what_stops_a_grid_is_told_by_status_and_dry_run(login: LoginNode) -> None:

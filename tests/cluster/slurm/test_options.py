@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -99,10 +100,18 @@ def test_a_workload_key_is_sent_only_when_the_profile_has_one(login: LoginNode) 
 def test_variables_do_not_override_what_the_profile_says(login: LoginNode) -> None:
     script = login.slurm / "sbatch"
     script.write_text(script.read_text().replace("#!/bin/sh", f"#!/bin/sh\nenv > {login.slurm}/environment"))
-    done = login.inside("launch", login.grid({"head": ["mlp"]}, **BLANK), "--on", "slurm", "--profile", "site.yaml", SBATCH_PARTITION="odd", SLURM_CONF="kept")
+    done = login.inside("launch", login.grid({"head": ["mlp"]}, **BLANK), "--on", "slurm", "--profile", "site.yaml", SBATCH_PARTITION="odd", SLURM_CONF="kept",
+        SLURM_CPU_BIND="a job's", RANK="1")  # fmt: skip
     assert "submitted 1 cell" in done.out, done
     got = (login.slurm / "environment").read_text().splitlines()
-    assert not [line for line in got if line.startswith("SBATCH_")] and "SLURM_CONF=kept" in got
+    assert not [line for line in got if line.startswith(("SBATCH_", "SLURM_CPU", "RANK="))] and "SLURM_CONF=kept" in got
+
+
+def test_relative_paths_mean_in_a_job_what_they_mean_here(login: LoginNode) -> None:
+    words = ("launch", login.grid({"head": ["mlp"]}, **BLANK), "--on", "slurm", "--profile", "site.yaml", "--dry-run")
+    done = login.inside(*words, ECHOLM_WEIGHTS="weights", ECHOLM_PLUGINS="", PYTHONPATH=f"lib{os.pathsep}{os.pathsep}/opt/lib")
+    assert f"export ECHOLM_WEIGHTS={login.root}/weights\n" in done.out, done
+    assert f":{login.root}/lib:/opt/lib\n" in done.out and "export ECHOLM_PLUGINS=''\n" in done.out, done
 
 
 def test_cells_without_data_are_a_status_of_their_own_and_keep_their_marks(login: LoginNode) -> None:

@@ -84,17 +84,24 @@ def test_a_job_that_got_a_used_id_is_not_ours() -> None:
     assert not QueuedJob("41", "0", "RUNNING", "", "", "", "someone", 1000.0, "sacct").belongs("batch-1", "echolm-demo", 1000.0)
 
 
-@pytest.mark.parametrize("name", ["SQUEUE_FORMAT", "SACCT_FORMAT", "SLURM_CLUSTERS", "SBATCH_PARTITION", "SINFO_PARTITION", "SCONTROL_ALL", "SCANCEL_STATE"])
+OF_THE_USER = ["SQUEUE_FORMAT", "SACCT_FORMAT", "SLURM_CLUSTERS", "SBATCH_PARTITION", "SINFO_PARTITION", "SCONTROL_ALL", "SCANCEL_STATE"]
+OF_A_JOB = ["SLURM_CPU_BIND", "SLURM_MEM_PER_CPU", "SLURM_NTASKS", "SLURM_GPUS", "SLURM_JOB_ID", "SLURMD_NODENAME", "SRUN_DEBUG"]
+OF_A_RANK = ["RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"]
+
+
+@pytest.mark.parametrize("name", [*OF_THE_USER, *OF_A_JOB, *OF_A_RANK])
 def test_variables_of_the_user_do_not_reach_commands(programs: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "odd")
     monkeypatch.setenv("SLURM_TIME_FORMAT", "relative")
-    monkeypatch.setenv("SLURM_CONF", "kept")
+    for kept in ("SLURM_CONF", "SLURM_JWT", "RANKING"):
+        monkeypatch.setenv(kept, "kept")
     stand_in(programs, "squeue", SQUEUE)
     script = programs / "squeue"
     script.write_text(script.read_text().replace("#!/bin/sh", f"#!/bin/sh\n/usr/bin/env > {programs}/environment"))
     assert len(ask_squeue()) == 3
     got = dict(line.split("=", 1) for line in (programs / "environment").read_text().splitlines())
-    assert name not in got and (got["SLURM_TIME_FORMAT"], got["SLURM_CONF"]) == ("standard", "kept")
+    assert name not in got and got["SLURM_TIME_FORMAT"] == "standard"
+    assert got["SLURM_CONF"] == got["SLURM_JWT"] == got["RANKING"] == "kept"
     with as_environment():
         assert name not in os.environ and os.environ["SLURM_TIME_FORMAT"] == "standard"
     assert (os.environ[name], os.environ["SLURM_TIME_FORMAT"]) == ("odd", "relative")

@@ -99,6 +99,23 @@ def test_a_table_names_the_file_that_was_launched_and_what_each_cell_waits_for(l
     assert f"`echolm --workspace {launched.shell.workspace.root} retry toy.yaml --where head=fails`" in elsewhere
 
 
+def test_logs_of_many_cells_are_of_the_attempt_that_was_asked_for(launched: Launched) -> None:
+    cell = launched.cells["mean"]
+    second = launched.shell.record(cell).attempt_path(2)
+    second.mkdir()
+    (second / "log.txt").write_text("the second attempt\n")
+    try:
+        words = ("logs", launched.grid, "--where", "head=mean,fails")
+        assert "the second attempt" in launched.shell.inside(*words).out
+        first = launched.shell.inside(*words, "--attempt", 1)
+        assert sum(line.startswith("== ") for line in first.out.splitlines()) == 2 and "the second attempt" not in first.out, first
+        assert [log["cell"] for log in json.loads(launched.shell.inside(*words, "--attempt", 2, "--json").out)["logs"]] == [cell.id]
+        none = launched.shell.inside(*words, "--attempt", 7)
+        assert none.status == 1 and "no cell of these has an attempt 7" in none.err, none
+    finally:
+        shutil.rmtree(second)
+
+
 def test_logs_of_many_cells_and_of_a_cell_whose_jobs_never_began(launched: Launched) -> None:
     many = launched.shell.inside("logs", launched.grid, "--where", "head=fails,mean")
     assert many.status == 0 and sum(line.startswith("== ") for line in many.out.splitlines()) == 2 and "Traceback" in many.out, many

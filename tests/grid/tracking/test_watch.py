@@ -110,6 +110,13 @@ def test_it_ends_when_every_cell_is_complete_or_stopped(site: Site) -> None:
     assert {run.status for run in tracked(site.workspace.tracking_uri)} == {"FINISHED"}
 
 
+def test_what_stopped_on_slurm_is_run_again_there(site: Site) -> None:
+    (site.workspace.grids / "smoke" / "jobs").mkdir(parents=True)
+    for attempt in site.attempts:
+        attempt.release("failed", error="out of memory")
+    assert "to run stopped cells again: echolm retry smoke --on slurm\n" in site.watch(lambda: None, "--until-complete").stderr
+
+
 def test_it_ends_at_once_when_all_is_complete_and_succeeds(site: Site) -> None:
     for attempt in site.attempts:
         site.records.publish(attempt)
