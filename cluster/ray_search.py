@@ -2,7 +2,8 @@
 
 What counts is still the search's own study and the records of its trials: a trainable adds its trial there, runs it by
 the body that all workers share, and tells it. Ray keeps nothing that the next call needs. Trials that an earlier call
-left are finished first, by ordinary workers as Ray tasks.
+left are finished first, by ordinary workers as Ray tasks. SIGINT or SIGTERM stops all of them at their next optimiser step,
+with checkpoints; a second one kills them.
 
 Without an address of a cluster, one is started on this machine and stopped at the end.
 """
@@ -12,10 +13,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cluster.ray.stopping import Stopping, listening
 from cluster.search import Workers
 from grid.plan import Resources
 from grid.search.folder import read_search
@@ -32,6 +35,7 @@ VALUE, EPOCH = "value", "epoch"
 MARK = "ray"
 """The attribute of a trial that names Ray's trial."""
 RETRIES = 3
+LOOK_S = 1.0
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -49,27 +53,40 @@ def run_ray(workers: Workers) -> str:
         needs = Resources(gpus=_gpus(), threads=workers.threads)
         check_room(needs)
         workers = replace(workers, count=workers.count or min(capacity(needs), workers.trials))
-        try:
-            _continue_trials(workers)
-            _tune(workers)
-        except KeyboardInterrupt:
-            return "SIGINT"
-    return ""
+        stopping = Stopping()
+        with stopping.watching(), suppress(KeyboardInterrupt):
+            _continue_trials(workers, stopping)
+            if not stopping.signals:
+                _tune(workers, stopping)
+            workers.look()
+    return stopping.signals[0] if stopping.signals else ""
 
 
-def _continue_trials(workers: Workers) -> None:
-    """Finish trials that were left; none is added."""
+def _continue_trials(workers: Workers, stopping: Stopping) -> None:
+    """Finish trials that were left, or let them stop when a signal comes; none is added."""
     import ray
 
     left = len(Study(read_search(workers.folder), workers.folder).running())
     remote: Any = ray.remote(num_cpus=workers.threads, num_gpus=_gpus(), max_retries=RETRIES)
-    task = remote(run_worker)
-    ray.get([task.remote(workers.folder, 0, _device()) for _ in range(min(left, workers.count))])
-    workers.look()
+    task = remote(_work)
+    tasks = [task.remote(workers.folder, _device(), stopping.bell) for _ in range(min(left, workers.count))]
+    waits = tasks
+    while waits:
+        waits = ray.wait(waits, timeout=LOOK_S)[1]
+        stopping.obey()
+        workers.look()
+    ray.get(tasks)
 
 
-def _tune(workers: Workers) -> None:
-    """Run the trials that are missing."""
+def _work(folder: Path, device: str, bell: Any) -> None:
+    """The task: an ordinary worker that adds no trial."""
+    with listening(bell) as stopped:
+        if not stopped:
+            run_worker(folder, 0, device)
+
+
+def _tune(workers: Workers, stopping: Stopping) -> None:
+    """Run the trials that are missing. KeyboardInterrupt: a signal has come, and the trials that ran have stopped."""
     from ray import tune
     from ray.tune.search.optuna import OptunaSearch
 
@@ -84,19 +101,18 @@ def _tune(workers: Workers) -> None:
         if trial.value is not None:
             pruned, values = trial.state.name == "PRUNED", list(trial.intermediate_values.values())
             chooser.add_evaluated_point(trial.params, trial.value, pruned=pruned, intermediate_values=values)
-    body = _trainable(str(workers.folder), _device(), workers.threads)
+    body = _trainable(str(workers.folder), _device(), workers.threads, stopping.bell)
     config = tune.TuneConfig(
         search_alg=chooser, scheduler=_scheduler(study), num_samples=workers.trials - len(known),
         max_concurrent_trials=workers.count, reuse_actors=True,
     )  # fmt: skip
     run = tune.RunConfig(
-        name=time.strftime("%Y%m%d-%H%M%S"), storage_path=str(workers.folder / "ray"), verbose=0, callbacks=[_watcher(workers)],
+        name=time.strftime("%Y%m%d-%H%M%S"), storage_path=str(workers.folder / "ray"), verbose=0, callbacks=[_watcher(workers, stopping)],
         failure_config=tune.FailureConfig(max_failures=RETRIES),
     )  # fmt: skip
     resources = {"cpu": float(workers.threads), "gpu": float(_gpus())}
     results = tune.Tuner(tune.with_resources(body, resources), tune_config=config, run_config=run).fit()
     _settle(study, workers.folder, results)
-    workers.look()
 
 
 def _scheduler(study: Study) -> Any:
@@ -112,11 +128,15 @@ def _scheduler(study: Study) -> Any:
     return ASHAScheduler(time_attr=EPOCH, metric=VALUE, mode=search.metric.direction, max_t=most, grace_period=grace)
 
 
-def _trainable(folder: str, device: str, threads: int) -> Any:
-    """The function that Ray Tune runs in its actors."""
+def _trainable(folder: str, device: str, threads: int, bell: Any) -> Any:
+    """The function that Ray Tune runs in its actors. What starts after a signal makes no trial."""
 
     def trial(parameters: dict[str, Any]) -> None:
-        run_one(Path(folder), parameters, device, threads)
+        with listening(bell) as stopped:
+            if stopped:
+                _report(float("nan"), 1)
+            else:
+                run_one(Path(folder), parameters, device, threads)
 
     return trial
 
@@ -124,7 +144,6 @@ def _trainable(folder: str, device: str, threads: int) -> Any:
 def run_one(folder: Path, parameters: dict[str, Any], device: str, threads: int) -> None:
     """One trial inside an actor of Ray Tune: reports each epoch, and stops as pruned when Tune has stopped it."""
     import torch
-    from ray import tune
 
     from echolm.training.distributed import Ranks, pick_device
     from echolm.training.loop import Compute
@@ -137,7 +156,7 @@ def run_one(folder: Path, parameters: dict[str, Any], device: str, threads: int)
     def prunes(epoch: int, value: float) -> bool:
         nonlocal stopped
         try:
-            tune.report({VALUE: value, EPOCH: epoch + 1})
+            _report(value, epoch + 1)
         except SystemExit:  # how Tune ends a function
             stopped = True
         return stopped
@@ -153,7 +172,13 @@ def run_one(folder: Path, parameters: dict[str, Any], device: str, threads: int)
         sys.exit(0)
     trial = study.trials()[trial.number]
     epochs = trial.user_attrs["config"]["epochs"] if "config" in trial.user_attrs else 1
-    tune.report({VALUE: float("nan") if trial.value is None else trial.value, EPOCH: epochs})
+    _report(float("nan") if trial.value is None else trial.value, epochs)
+
+
+def _report(value: float, epochs: int) -> None:
+    from ray import tune
+
+    tune.report({VALUE: value, EPOCH: epochs})
 
 
 def _own(study: Study, parameters: dict[str, Any]) -> FrozenTrial:
@@ -178,18 +203,25 @@ def _settle(study: Study, folder: Path, results: ResultGrid) -> None:
             finish(study, trial, run, verdict)
 
 
-def _watcher(workers: Workers) -> Callback:
-    """Looks about once a second while Tune works."""
+def _watcher(workers: Workers, stopping: Stopping) -> Callback:
+    """Looks about once a second while Tune works, and passes on signals."""
     from ray import tune
 
     class Watcher(tune.Callback):
         """See ``_watcher``."""
 
         looked = 0.0
+        asked: set[str] | None = None
+        """Trials that were running when a signal came and still are."""
 
         def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-            """After each event that Tune has handled."""
-            if time.monotonic() - self.looked > 1.0:
+            """After each event that Tune has handled, and ten times a second."""
+            if stopping.obey():
+                running = {trial.trial_id for trial in trials if trial.status == "RUNNING"}
+                self.asked = running if self.asked is None else self.asked & running
+                if not self.asked:
+                    raise KeyboardInterrupt
+            if time.monotonic() - self.looked > LOOK_S:
                 workers.look()
                 self.looked = time.monotonic()
 

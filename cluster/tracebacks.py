@@ -1,7 +1,8 @@
 """The same traceback in several cells stops a grid: what ends three cells will end three hundred.
 
 ``grids/<grid>/tracebacks/<digest>/<cell>`` is an empty file, made when the cell failed and removed by ``echolm retry``;
-``text`` beside it is the traceback.
+``text`` beside it is the traceback, written before the first of them; where it is lost all the same, the cells still count:
+the digest says that their error is one.
 """
 
 from __future__ import annotations
@@ -31,11 +32,12 @@ def note_failures(workspace: Workspace, grid: str, cells: Iterable[str]) -> None
 
 def _note(folder: Path, cell: str, text: str) -> None:
     place = folder / digest(text)
-    with writing(place / cell) as path:
+    with writing(place):
         place.mkdir(parents=True, exist_ok=True)
-        path.touch()
     if not (place / "text").exists():
         write_atomic(place / "text", text.encode())
+    with writing(place / cell) as path:
+        path.touch()
 
 
 def forget(workspace: Workspace, grid: str, cells: Iterable[str]) -> None:
@@ -50,10 +52,17 @@ def stops(workspace: Workspace, grid: str) -> str:
     for place in sorted((workspace.grids / grid / "tracebacks").glob("*")):
         cells = sorted(path.name for path in place.iterdir() if path.name != "text" and not path.name.startswith("."))
         if len(cells) >= LIMIT:
-            last = (place / "text").read_text(encoding="utf-8", errors="replace").strip().splitlines()
             ended = ", ".join(cell[:8] for cell in cells[:4]) + (", ..." if len(cells) > 4 else "")
-            return f"the same error ended {len(cells)} cells ({ended}) and nothing more is started: {_error(last)}"
+            return f"the same error ended {len(cells)} cells ({ended}) and nothing more is started: {_error(_lines(place))}"
     return ""
+
+
+def _lines(place: Path) -> list[str]:
+    """The traceback that was noted there; none where it cannot be read."""
+    try:
+        return (place / "text").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        return []
 
 
 def digest(traceback: str) -> str:

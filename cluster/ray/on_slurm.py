@@ -11,6 +11,7 @@ Ports are the system's choice and the token is the job's own, so clusters of sev
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import secrets
@@ -18,16 +19,22 @@ import shlex
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.profile import Profile
 from cluster.slurm.commands import environment
-from cluster.slurm.queue import ask_squeue
+from cluster.slurm.queue import QueuedJob, ask_squeue
 from echolm.errors import EchoLMError
 from echolm.record import write_atomic, writing
 
 LOOK_S = 1.0
+"""How often the address is looked for."""
+OFTEN_S, SELDOM_S = 10.0, 15.0
+"""squeue is asked at each look for so long, and then that seldom: a job may wait for days."""
+PATIENCE_S = 60.0
+"""Until one is told that squeue does not answer."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +105,32 @@ def submit(folder: Path, profile: Profile, wanted: Allocation) -> str:
     return job
 
 
-def wait(folder: Path, job: str) -> str:
-    """Wait until the cluster is there; its address. EchoLMError: the job has ended, with the end of its log."""
+def wait(folder: Path, job: str, tell: Callable[[str], None]) -> str:
+    """Wait until the cluster is there; its address. squeue is asked often at first and then seldom; ``tell`` hears, once, that it
+    has not answered for a while, and the wait goes on. EchoLMError: the job has ended, with the end of its log."""
     from cluster.ray.connection import read_address
 
+    began = answered = time.monotonic()
+    asked, told = -math.inf, False
     while not (folder / "address").exists():
-        if not any(queued.array == job and queued.alive for queued in ask_squeue()):
-            log = (folder / "log").read_text(errors="replace").strip().splitlines() if (folder / "log").exists() else []
-            raise EchoLMError(f"job {job} ended before the cluster was there: {log[-1] if log else 'it wrote nothing'}; see {folder / 'log'}")
+        now = time.monotonic()
+        if now - asked >= (LOOK_S if now - began < OFTEN_S else SELDOM_S):
+            asked = now
+            try:
+                jobs = ask_squeue()
+            except EchoLMError as error:
+                if now - answered >= PATIENCE_S and not told:
+                    tell(f"{str(error).removesuffix(': try again')}; job {job} is not affected by that; still waiting (Ctrl-C: do not wait)")
+                    told = True
+            else:
+                answered, told = now, False
+                _check(folder, job, jobs)
         time.sleep(LOOK_S)
     return str(read_address(folder)["address"])
+
+
+def _check(folder: Path, job: str, jobs: list[QueuedJob]) -> None:
+    """EchoLMError when the job has ended."""
+    if not any(queued.array == job and queued.alive for queued in jobs):
+        log = (folder / "log").read_text(errors="replace").strip().splitlines() if (folder / "log").exists() else []
+        raise EchoLMError(f"job {job} ended before the cluster was there: {log[-1] if log else 'it wrote nothing'}; see {folder / 'log'}")

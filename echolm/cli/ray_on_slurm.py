@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from echolm.cli.options import as_json, counted, print_json, typed
+from echolm.cli.standings import tell
 from echolm.workspace import Workspace
 
 
@@ -41,12 +42,14 @@ def ray_on_slurm(
         return print_json({"script": text}) if as_json else click.echo(text, nl=False)
     job = on_slurm.submit(folder, profile, wanted)
     each = f"{counted(wanted.cpus, 'CPU')}" + (f" and {counted(wanted.gpus, 'GPU')}" if wanted.gpus else "")
-    click.echo(f"job {job}: {counted(nodes, 'node')} with {each} each, {wanted.minutes} minutes; waiting for it (Ctrl-C: do not wait)", err=True)
-    address = _wait(folder, job)
     use, end = typed("launch", "GRID", "--on", "ray", "--ray-address", str(folder)), f"scancel {job}"
+    click.echo(f"job {job}: {counted(nodes, 'node')} with {each} each, {wanted.minutes} minutes; address and token: {folder}", err=as_json)
+    click.echo(f"to use it, and to end it:\n  {use}\n  {end}", err=as_json)
+    click.echo("waiting for it (Ctrl-C: do not wait)", err=True)
+    address = _wait(folder, job)
     if as_json:
         return print_json({"job": job, "folder": str(folder), "address": address, "use": use, "end": end})
-    click.echo(f"{f'address {address}' if address else 'not there yet'}; to use it, and to end it:\n  {use}\n  {end}")
+    click.echo(f"address {address}" if address else "not there yet")
 
 
 def _wait(folder: Path, job: str) -> str:
@@ -54,6 +57,6 @@ def _wait(folder: Path, job: str) -> str:
     from cluster.ray.on_slurm import wait
 
     try:
-        return wait(folder, job)
+        return wait(folder, job, lambda words: tell([words]))
     except KeyboardInterrupt:
         return ""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 
 import pytest
-from launch_support import Shell
+from launch_support import Shell, ended, until
 from search_shell import record, shown, space_file, told
 
 from grid.search.definition import load_search
@@ -44,6 +47,49 @@ def test_asha_prunes_over_trials_that_are_run_records(shell: Shell, ray_cluster:
     more = shell("search", file, "--trials", 7, "--on", "ray", "--json")  # on a cluster of its own
     assert more.status == 0, more.err
     assert shown(shell)[:6] == found and told(shell) == [1] * 7
+
+
+@pytest.mark.timeout(600)
+def test_a_search_that_is_stopped_checkpoints_and_goes_on(shell: Shell) -> None:
+    """On a cluster of its own: by Ctrl-C while Tune runs trials, by SIGTERM while those that were left
+    are finished, and by a second SIGTERM, which does not wait."""
+    shell.slow(1.0)
+    command = ("search", space_file(shell, base={"epochs": 20}), "--trials", "2", "--workers", "2", "--on", "ray")
+    for number, (name, send, status) in enumerate((("SIGINT", os.killpg, 130), ("SIGTERM", os.kill, 143))):
+        going = shell.start(*command)
+        until(lambda number=number: _epochs(shell, number + 1), f"both trials have an epoch of attempt {number + 1}")
+        send(going.pid, getattr(signal, name))
+        done = ended(going)
+        assert (done.status, done.err.splitlines()[-1]) == (status, f"stopped by {name}; the same command continues from the checkpoints"), done
+        assert [trial["state"] for trial in shown(shell)] == ["interrupted"] * 2
+        for trial in shown(shell):
+            found = record(shell, trial)
+            newest = found.events(number + 1)[-1]
+            assert found.attempts()[-1] == number + 1 and (newest["event"], newest["reason"]) == ("interrupted", name)
+            assert list(found.attempt_path(number + 1).glob("checkpoint-*.pt"))
+
+    going = shell.start(*command)
+    until(lambda: _epochs(shell, 3), "both trials have an epoch of attempt 3")
+    shell.slow(3600)
+    going.terminate()
+    with pytest.raises(subprocess.TimeoutExpired):
+        going.wait(timeout=2)
+    going.terminate()
+    done = ended(going)
+    assert (done.status, done.err.splitlines()[-1]) == (143, "stopped by SIGTERM; the same command continues from the checkpoints"), done
+
+    shell.slow(0)
+    done = shell(*command)
+    assert done.status == 0, done.err
+    assert [trial["state"] for trial in shown(shell)] == ["complete"] * 2 and told(shell) == [1] * 2
+    for trial in shown(shell):
+        assert len(record(shell, trial).history()) == 20
+
+
+def _epochs(shell: Shell, attempt: int) -> bool:
+    """Whether both trials have an epoch of that attempt behind them."""
+    records = [record(shell, trial) for trial in shown(shell) if trial["epochs"]]
+    return len([r for r in records if any(event["event"] == "epoch" for event in r.events(attempt))]) == 2
 
 
 @pytest.mark.parametrize(("on", "message"), [

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import resource
 import traceback
 from pathlib import Path
 
 import pytest
 
-from cluster.tracebacks import LIMIT, digest, forget, note_failures, stops
+from cluster.tracebacks import LIMIT, _note, digest, forget, note_failures, stops
 from echolm.attempt import Attempt
+from echolm.errors import StorageError
 from echolm.record import RunRecord
 from echolm.workspace import Workspace
 
@@ -52,6 +54,34 @@ def test_three_cells_stop_and_retry_lets_go_on(tmp_path: Path) -> None:
     assert stops(workspace, "other") == ""
     forget(workspace, "toy", ["cell1"])
     assert stops(workspace, "toy") == ""
+
+
+def test_a_disk_that_is_full_leaves_no_cell_without_the_text(tmp_path: Path) -> None:
+    """There empty files are still made, and nothing that takes room: here by a limit of the kernel. The next that fails is noted
+    with its text."""
+    workspace, trace = Workspace(tmp_path), text(ValueError, "the mask is empty")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(StorageError, match="text: cannot be written: File too large"):
+            _note(workspace.grids / "toy" / "tracebacks", "cell0", trace)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not [path for path in (workspace.grids / "toy" / "tracebacks").glob("*/*")]
+    for number in range(LIMIT):
+        fail(workspace, f"cell{number}", trace)
+    assert stops(workspace, "toy").endswith("nothing more is started: ValueError: the mask is empty")
+
+
+def test_cells_count_where_the_text_is_lost(tmp_path: Path) -> None:
+    """As an earlier version left it after a full disk; the next cell with that error brings the text back."""
+    workspace, trace = Workspace(tmp_path), text(ValueError, "the mask is empty")
+    for number in range(LIMIT):
+        fail(workspace, f"cell{number}", trace)
+    (workspace.grids / "toy" / "tracebacks" / digest(trace) / "text").unlink()
+    assert stops(workspace, "toy").endswith("nothing more is started: an error without text")
+    fail(workspace, "another", trace)
+    assert stops(workspace, "toy").endswith("nothing more is started: ValueError: the mask is empty")
 
 
 @pytest.mark.parametrize("kind", ["diverged", "cancelled"])
