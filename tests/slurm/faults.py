@@ -39,7 +39,7 @@ class Faults:
         ranks = self.tasks(job=job, rank=rank)
         in_steps = [process for process in ranks if "SLURM_STEP_ID" in environment(process)]  # the batch script has rank 0 too
         pids = {process.pid for process in in_steps or ranks}
-        top = [process for process in in_steps or ranks if process.ppid() not in pids]
+        top = [process for process in in_steps or ranks if processes.parent(process) not in (None, *pids)]
         if not top:
             raise LookupError(f"no process of rank {rank} of job {job}")
         top[0].send_signal(number)

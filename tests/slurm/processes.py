@@ -27,6 +27,14 @@ def name(process: psutil.Process) -> str:
         return ""
 
 
+def parent(process: psutil.Process) -> int | None:
+    """The pid of its parent; None when it has ended."""
+    try:
+        return process.ppid()
+    except psutil.Error:
+        return None
+
+
 def files(process: psutil.Process) -> list[Path]:
     """The regular files it has open; none when it has ended."""
     try:
