@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from echolm.cli.options import as_json, grid_argument, print_json, typed
+from echolm.cli.standings import where_run
 from echolm.cli.tables import open_grid
 from echolm.record import cell_standing
 from echolm.workspace import Workspace
@@ -78,7 +79,7 @@ def seeds_needed(workspace: Workspace, grid_name: str, first: str, second: str, 
     seeds = _seeds(grid, wanted)
     notes = kept(grid, wanted, seeds)
     name = _name(grid, seeds)
-    commands = [] if notes else _commands(grid, name, wanted, seeds)
+    commands = [] if notes else _commands(grid, name, wanted, seeds, where_run(workspace, grid.name) or "local")
     command = "seeds-needed" if found.outcome == "unknown" else "compare"
     again = typed(command, name, first, second, *(["--column", heading] if heading else []))
     if as_json:
@@ -105,13 +106,14 @@ def _name(grid: TableGrid, seeds: set[int]) -> str:
     return copy_name(grid.name, seeds) if seeds else grid.typed
 
 
-def _commands(grid: TableGrid, name: str, wanted: Sequence[Step], seeds: set[int]) -> list[str]:
+def _commands(grid: TableGrid, name: str, wanted: Sequence[Step], seeds: set[int], on: str) -> list[str]:
     """What brings the seeds. What the grid has is brought there, before what makes a copy (unless that is there) and launches it."""
     from grid.copy import is_copied, ranges
+    from grid.tables.missing import place_words
 
     first = [typed("grid", "copy", grid.typed, name, "--seeds", ranges(seeds))] if seeds and not is_copied(grid.name, seeds) else []
-    launches = [typed("launch", name, "--on", "local", *_where(step)) for step in wanted if step.remedy == "launch"]
-    others = [typed(step.remedy, grid.typed, *([] if step.remedy == "collect" else _where(step))) for step in wanted if step.remedy != "launch"]
+    launches = [typed("launch", name, *place_words("launch", on), *_where(step)) for step in wanted if step.remedy == "launch"]
+    others = [typed(step.remedy, grid.typed, *place_words(step.remedy, on), *([] if step.remedy == "collect" else _where(step))) for step in wanted if step.remedy != "launch"]
     return [*dict.fromkeys(others), *first, *launches]
 
 
@@ -127,7 +129,7 @@ def _pair(
     grid, results = open_grid(workspace, grid_name)
     chosen = selected(grid, first), selected(grid, second)
     column = column_of(grid, chosen, heading)
-    return grid, column, chosen, pair(grid, results, *chosen, column, partial(cell_standing, workspace.runs))
+    return grid, column, chosen, pair(grid, results, *chosen, column, partial(cell_standing, workspace.runs), where_run(workspace, grid.name) or "local")
 
 
 def _plain(found: Comparison) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from echolm.cli.options import as_json, print_json, program
+from echolm.cli.standings import where_run
 from echolm.cli.tables import open_grid
 from echolm.errors import EchoLMError
 from echolm.record import write_atomic, writing
@@ -38,11 +39,12 @@ def report(workspace: Workspace, grid_name: str, out: Path | None, no_frames: bo
 
     grid, results = open_grid(workspace, grid_name)
     target = out or workspace.results(grid.name) / NAME
+    on = where_run(workspace, grid.name) or "local"
     content = gather(grid, results, workspace.root, _jobs(workspace, grid.name))
     inside = target.absolute().is_relative_to(workspace.root)  # a page elsewhere names logs, but does not lead to them
-    tables = built_tables(workspace, grid, results, list(grid.tables), program(), with_logs=inside)
+    tables = built_tables(workspace, grid, results, list(grid.tables), program(), with_logs=inside, on=on)
     frames = None if no_frames else Frames(workspace.store)
-    text = page(content, tables, workspace.root, target.absolute().parent, frames, grid.typed, program())
+    text = page(content, tables, workspace.root, target.absolute().parent, frames, grid.typed, program(), on)
     encoded = text.encode("utf-8", "backslashreplace")
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)

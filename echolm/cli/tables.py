@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from echolm.cli.options import as_json, program
+from echolm.cli.standings import where_run
 from echolm.errors import EchoLMError
 from echolm.record import write_atomic, writing
 from echolm.registry import suggest
@@ -53,7 +54,7 @@ def tables(
         raise click.UsageError("--json prints one JSON document, and --format another layout; choose one of them")
     grid, results = open_grid(workspace, grid_name)
     grid = _with_tables(grid, definition)
-    built = built_tables(workspace, grid, results, _wanted(grid, name), program(), spread)
+    built = built_tables(workspace, grid, results, _wanted(grid, name), program(), spread, on=where_run(workspace, grid.name) or "local")
     if figures is not None:
         _draw(grid.name, built, figures)
     text = json_text(grid.name, built)

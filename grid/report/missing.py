@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from grid.report.content import Content, Run, Setting
 from grid.report.markup import Markup, join, link, tag
-from grid.tables.missing import missing
+from grid.tables.missing import missing, place_words
 
 
-def missing_cells(content: Content, typed: str, program: Sequence[str]) -> Markup:
+def missing_cells(content: Content, typed: str, program: Sequence[str], on: str) -> Markup:
     """Cells without a collected run or without its predictions, by reason and command."""
     groups: dict[tuple[str, str], list[tuple[Setting, Run]]] = {}
     for setting in content.settings:
@@ -20,7 +20,7 @@ def missing_cells(content: Content, typed: str, program: Sequence[str]) -> Marku
                 groups.setdefault((found.reason, found.remedy), []).append((setting, run))
     if not groups:
         return tag("p", f"Nothing: each of the {len(content.runs)} cells has a collected run with its predictions.")
-    items = [_item(found, reason, _command(typed, remedy, program)) for (reason, remedy), found in groups.items()]
+    items = [_item(found, reason, _command(typed, remedy, program, on)) for (reason, remedy), found in groups.items()]
     then = tag("p", "and then: ", tag("code", shlex.join([*program, "collect", typed])))
     return join([tag("ul", *items, class_="missing"), then])
 
@@ -35,8 +35,7 @@ def _item(found: Sequence[tuple[Setting, Run]], reason: str, command: str) -> Ma
     return tag("li", *lead, tag("details", tag("summary", "which"), tag("ul", *(tag("li", place) for place in places))))
 
 
-def _command(typed: str, remedy: str, program: Sequence[str]) -> str:
+def _command(typed: str, remedy: str, program: Sequence[str], on: str) -> str:
     if not remedy:
         return ""
-    words = [remedy, typed, *(["--on", "local"] if remedy == "launch" else [])]
-    return shlex.join([*program, *words])
+    return shlex.join([*program, remedy, typed, *place_words(remedy, on)])

@@ -23,7 +23,7 @@ from grid.report.style import CSS
 from grid.statistics import RULE
 from grid.tables.html import html
 from grid.tables.html import style as tables_style
-from grid.tables.table import Table
+from grid.tables.table import LOCAL, Table
 
 PARTS = {
     "tables": "Tables", "distributions": "Distributions", "settings": "Settings", "cost": "Cost", "failures": "Failures",
@@ -34,9 +34,9 @@ CLOSED_FRAMES = "Frames were left out on request."
 
 
 def page(content: Content, tables: Sequence[Table], root: Path, folder: Path | None = None, frames: Frames | None = None,
-         typed: str = "", program: Sequence[str] = ("echolm",)) -> str:  # fmt: skip
+         typed: str = "", program: Sequence[str] = ("echolm",), on: str = LOCAL) -> str:  # fmt: skip
     """The document. ``root``: the workspace; ``folder``: where the page will lie; ``frames``: None leaves pictures of patients
-    out; ``typed``: the grid as commands name it, ``program``: the words that commands begin with.
+    out; ``typed``: the grid as commands name it, ``program``: the words that commands begin with, ``on``: where the grid is run.
 
     The same content always gives the same text.
     """
@@ -50,7 +50,7 @@ def page(content: Content, tables: Sequence[Table], root: Path, folder: Path | N
         "settings": blocks,
         "cost": cost(content),
         "failures": join([failures(content), None if content.records else tag("p", NO_RECORDS)]),
-        "missing": missing_cells(content, typed or content.name, program),
+        "missing": missing_cells(content, typed or content.name, program, on),
     }
     sections = [section(f"report-{name}", PARTS[name], inner) for name, inner in parts.items()]
     title = f"{content.name}: report"

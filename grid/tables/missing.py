@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from grid.tables.table import ABSENT, Missing, Table, Value
+from grid.tables.table import ABSENT, LOCAL, Missing, Table, Value
 
 Places = tuple[tuple[str, tuple[str, ...]], ...]
 """(axis, labels) pairs: the product of the labels."""
@@ -101,8 +101,12 @@ def _labelled(places: Mapping[str, Sequence[str]]) -> list[str]:
 
 def _in_grid(table: Table, where: Sequence[str], remedy: str) -> str:
     options = [word for text in where for word in ("--where", text)]
-    on = ["--on", "local"] if remedy == "launch" else []
-    return shlex.join([*table.program, remedy, table.typed or table.grid, *on, *options])
+    return shlex.join([*table.program, remedy, table.typed or table.grid, *place_words(remedy, table.on), *options])
+
+
+def place_words(remedy: str, on: str) -> list[str]:
+    """What the command ``remedy`` says of where cells are run. A retry is here unless told otherwise."""
+    return ["--on", on] if remedy == "launch" or (remedy == "retry" and on != LOCAL) else []
 
 
 def _gaps(place: Mapping[str, str], value: Value) -> list[Gap]:

@@ -15,7 +15,7 @@ from grid.tables.build import State, build
 from grid.tables.definition import SEED, ColumnDefinition, TableCell, TableDefinition, TableGrid
 from grid.tables.further import FurtherCell, FurtherGrid
 from grid.tables.missing import command
-from grid.tables.table import ABSENT, Missing, Table, Value
+from grid.tables.table import ABSENT, LOCAL, Missing, Table, Value
 from grid.tables.text import PHANTOM
 
 TABLE, VALUE = "comparison", "value"
@@ -123,9 +123,11 @@ def column_of(grid: TableGrid, values: Sequence[Selected], heading: str = "") ->
 
 
 def pair(
-    grid: TableGrid, results: Path | None, first: Selected, second: Selected, column: ColumnDefinition, state: State | None = None
+    grid: TableGrid, results: Path | None, first: Selected, second: Selected, column: ColumnDefinition, state: State | None = None,
+    on: str = LOCAL,
 ) -> tuple[Compared, Compared]:
-    """Both values in the same resamples, with what a table would say about them; ``state`` as for ``build``. The other columns of
+    """Both values in the same resamples, with what a table would say about them; ``state`` as for ``build``, ``on``: where the
+    grid is run. The other columns of
     the column's tables are read as well: a run that diverged in one of them is diverged.
 
     EchoLMError when one has no complete run, runs that cannot be averaged, or a seed whose value is not a number.
@@ -141,7 +143,7 @@ def pair(
     columns = _beside(grid, (*first.cells, *second.cells), _anywhere(column))
     definition = TableDefinition(title=TABLE, rows=(VALUE,), columns=columns, baseline=next(filter(None, baselines), {}))
     table = build(FurtherGrid(grid.name, grid.title, cells, {TABLE: definition}, grid.typed), TABLE, results, state=state)
-    table = replace(table, where=())  # commands select the cells in the grid, which does not have this table
+    table = replace(table, where=(), on=on)  # commands select the cells in the grid, which does not have this table
     return _found(table, first, table.rows[0].values[0]), _found(table, second, table.rows[1].values[0])
 
 

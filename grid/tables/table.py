@@ -12,6 +12,8 @@ from grid.tables.published import Published
 
 ABSENT = "-"
 """The label of a cell on an axis that it does not have, and the text of a value that the grid has no cell for."""
+LOCAL = "local"
+"""Where a grid is run when nothing is known of that; also ``slurm`` and ``ray``."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,8 @@ class Table:
     """``kind`` is the name of the kind of ± of its own numbers (see ``grid.statistics.KINDS``).
 
     ``where``: the conditions (``axis=label``) by which a command selects the table's cells in its grid. ``typed``: the grid
-    as commands name it, by its name or the path of its file; ``program``: the words that commands begin with, ``root``: the workspace, to which paths of logs are relative. ``quoted``: rows of the paper without
-    cells of the grid, whose values are published ones alone. ``unheld``: axis
+    as commands name it, by its name or the path of its file; ``program``: the words that commands begin with; ``on``: where the
+    grid is run; ``root``: the workspace, to which paths of logs are relative. ``quoted``: rows of the paper without cells of the grid, whose values are published ones alone. ``unheld``: axis
     -> labels of the baselines that values would be held against, and that have no run.
     """
 
@@ -132,6 +134,7 @@ class Table:
     where: tuple[str, ...] = ()
     typed: str = ""
     program: tuple[str, ...] = ("echolm",)
+    on: str = LOCAL
     root: Path = Path()
     quoted: tuple[Row, ...] = ()
     unheld: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -108,6 +108,9 @@ def test_commands_name_the_file_of_a_grid_and_begin_as_they_were_typed(grid: Any
         "retry": "echolm --workspace /w retry 'my grids/small.yaml' --where head=mlp",
         "collect": "echolm --workspace /w collect 'my grids/small.yaml'",
     }
+    there = replace(table, on="slurm", program=("echolm",), typed="small")
+    assert command(there, {}, "launch") == "echolm launch small --on slurm" and command(there, {}, "retry") == "echolm retry small --on slurm"
+    assert command(there, {}, "status") == "echolm status small"
 
 
 def test_a_table_without_any_run_is_one_line(grid: Any) -> None:

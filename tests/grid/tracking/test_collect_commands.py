@@ -194,6 +194,14 @@ def test_a_grid_without_a_finished_run(run: Any, workspace: Workspace) -> None:
     assert "No run was collected yet." in run(tables, "smoke").output
 
 
+def test_commands_for_a_grid_on_slurm_name_it(run: Any, workspace: Workspace) -> None:
+    """Typed on a login node, the bare command would train there."""
+    run(collect, "smoke")
+    assert "type: `echolm retry smoke --where head=mlp`" in run(tables, "smoke").output
+    (workspace.grids / "smoke" / "jobs").mkdir()
+    assert "type: `echolm retry smoke --on slurm --where head=mlp`" in run(tables, "smoke").output
+
+
 def test_the_tables_of_a_grid_that_was_never_launched(run: Any, workspace: Workspace, tmp_path: Path) -> None:
     before = sorted(workspace.root.rglob("*"))
     text = run(tables, "nldl2026").output
