@@ -41,8 +41,8 @@ def test_one_of_two_workers_is_killed_and_then_the_search_is_stopped_and_continu
     assert len(workers(shell)) == 2
     holder(first).kill()
     until(lambda: len(first.attempts()) == 2 and len(first.history()) == 3, "another process continues the trial")
-    until(lambda: len(workers(shell)) == 2 and [t for t in in_training(shell) if t["trial"] > 1 and not t["epochs"]], "a further trial has begun")
-    shell.slow(5.0)  # it cannot be complete before the signal comes
+    shell.slow(5.0)  # no further trial can be complete before the signal comes
+    until(lambda: len(workers(shell)) == 2 and [trial for trial in in_training(shell) if trial["trial"] > 1], "a further trial has begun")
     going.send_signal(signal.SIGINT)
     done = ended(going)
     assert done.status == 130, done.err
