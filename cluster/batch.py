@@ -107,7 +107,7 @@ class Batch:
         found: dict[str, dict[str, Any]] = {}
         for line in read_lines(self.path / "submitted.jsonl", "job"):
             found[line["job"]] = found.get(line["job"], {}) | line
-        return list(found.values())
+        return [array for array in found.values() if "count" in array]  # else its own line was not written to the end
 
     def claims(self, holders: bool = True) -> dict[str, list[dict[str, Any]]]:
         """Unit -> its claims in order: ``path``, ``holder``, ``over`` (how it ended, or None), ``left``. Without

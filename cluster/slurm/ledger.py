@@ -54,7 +54,8 @@ class BatchView:
     def arrays(self) -> list[tuple[dict[str, Any], int]]:
         """Each array, and how many of its jobs wait or run."""
         alive = Counter(job.array for job in self.alive)
-        return [(array, alive[array["job"]]) for array in (*self.batch.submitted(), *self.unnoted)]
+        known = {array["job"]: array for array in (*self.unnoted, *self.batch.submitted())}  # it may have been noted since the look
+        return [(array, alive[job]) for job, array in known.items()]
 
     @property
     def slots(self) -> int:

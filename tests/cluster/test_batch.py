@@ -34,6 +34,9 @@ def test_a_batch_is_read_as_it_was_written(batch: Batch, tmp_path: Path) -> None
     assert batches(Workspace(tmp_path), "toy") == [batch]
     [array] = batch.submitted()
     assert (array["job"], array["count"], array["at_once"]) == ("12", 3, 2)
+    batch.note_throttle("12", 3)
+    batch.note_throttle("13", 3)  # whose own line was lost
+    assert [(array["job"], array["count"], array["at_once"]) for array in batch.submitted()] == [("12", 3, 3)]
     assert batches(Workspace(tmp_path), "other") == []
 
 

@@ -100,6 +100,9 @@ def test_it_is_found_by_what_is_left_of_it(site: BatchSite) -> None:
     view = next(view for view in look(site.workspace, "toy") if view.batch.name == site.batch.name)
     assert [(array["job"], array["count"]) for array in view.unnoted] == [("200", 4)]
     assert len(view.alive) == 2 and len(view.covered()) == 4
+    assert view.slots == 2
+    settle(site.workspace, "toy", [view])
+    assert [array["job"] for array in site.batch.submitted()] == ["200"] and view.slots == 2, "noted, and still one array"
 
 
 def test_what_nobody_had_begun_is_cancelled_with_the_rest_of_its_array(site: BatchSite) -> None:
