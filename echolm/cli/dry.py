@@ -29,12 +29,15 @@ def show(
     grid_name: str, grid: Grid, seen: Seen, profile: Profile, at_once: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Print what a launch would submit."""
+    from cluster.slurm.growth import missing
+
     standings, plan, forecast = seen.standings, seen.plan, seen.forecast
     found = _plans(plan, seen.views, profile, at_once)
+    more = 0 if plan.stop else sum(map(missing, seen.views))
     if as_json:
         return print_json({
             "grid": grid.name, "states": states(standings), "covered": sorted(plan.covered), "given_up": plan.given_up,
-            "stopped": plan.stop or None, "forecast": forecast.plain(),
+            "stopped": plan.stop or None, "more_jobs": more, "forecast": forecast.plain(),
             "arrays": [
                 {
                     "units": [list(unit.cells) for unit in one.job.units], "jobs": sum(array.count for array in one.arrays),
@@ -48,7 +51,9 @@ def show(
         click.echo(one.text + "\n")
     for line in forecast.lines(datetime.now()):
         click.echo(line)
-    click.echo(f"{grid.name}: {counts(standings)}; would submit {counted(plan.cells - sum(_cells(one.waiting) for one in found), 'cell')}" + (f"; {len(plan.covered)} in jobs" if plan.covered else ""))
+    line = f"{grid.name}: {counts(standings)}; would submit {counted(plan.cells - sum(_cells(one.waiting) for one in found), 'cell')}"
+    line += f"; {len(plan.covered)} in jobs" if plan.covered else ""
+    click.echo(line + (f"; {counted(more, 'job')} more for them, as room allows" if more else ""))
     tell([*blocked(standings), *hindrances(grid_name, plan.stop, plan.given_up, on="slurm")])
 
 

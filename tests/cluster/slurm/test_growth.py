@@ -41,6 +41,7 @@ def test_jobs_that_ended_before_their_units_are_replaced(login: LoginNode) -> No
     forty = grid(login, 40)
     assert login.submit(forty).status == 0
     ended(login, *(f"41_{index}" for index in range(7)))
+    assert "40 in jobs; 7 jobs more for them" in login.submit(forty, "--dry-run").out
     again = login.submit(forty)
     assert (again.status, "40 in jobs; more jobs for them: 42" in again.out) == (0, True), again
     assert ids(login)[8:] == [f"42_{index}" for index in range(7)]
