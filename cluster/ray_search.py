@@ -36,6 +36,7 @@ MARK = "ray"
 """The attribute of a trial that names Ray's trial."""
 RETRIES = 3
 LOOK_S = 1.0
+"""How often the launcher looks at its trials."""
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "RAY_AIR_NEW_OUTPUT": "0",

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 LOOK_S = 0.5
+"""How often a run asks whether a signal has come."""
 
 
 class Bell:

@@ -79,7 +79,7 @@ def seeds_needed(workspace: Workspace, grid_name: str, first: str, second: str, 
     seeds = _seeds(grid, wanted)
     notes = kept(grid, wanted, seeds)
     name = _name(grid, seeds)
-    commands = [] if notes else _commands(grid, name, wanted, seeds, where_run(workspace, grid.name) or "local")
+    commands = [] if notes else _commands(grid, name, wanted, seeds, where_run(workspace, grid.name))
     command = "seeds-needed" if found.outcome == "unknown" else "compare"
     again = typed(command, name, first, second, *(["--column", heading] if heading else []))
     if as_json:
@@ -129,7 +129,7 @@ def _pair(
     grid, results = open_grid(workspace, grid_name)
     chosen = selected(grid, first), selected(grid, second)
     column = column_of(grid, chosen, heading)
-    return grid, column, chosen, pair(grid, results, *chosen, column, partial(cell_standing, workspace.runs), where_run(workspace, grid.name) or "local")
+    return grid, column, chosen, pair(grid, results, *chosen, column, partial(cell_standing, workspace.runs), where_run(workspace, grid.name))
 
 
 def _plain(found: Comparison) -> dict[str, Any]:

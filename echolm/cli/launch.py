@@ -88,9 +88,8 @@ def _run_here(workspace: Workspace, grid_name: str, grid: Grid, cells: list[Cell
     else:
         print_json({"grid": grid.name, **facts, "states": states(after), **_lost(lost, how.on), "stopped": stopped or halted or None})
     tell([f"stopped by {stopped}; checkpoints are written"] if stopped else [])
-    on = how.on if how.on == "ray" else ""
-    why = hindrances(grid_name, "", lost, on=on)
-    tell([*([halted] if halted else []), *why, *remedies(grid_name, after, launching=True, on=on, but=lost, retry_said=bool(why))])
+    why = hindrances(grid_name, "", lost, on=how.on)
+    tell([*([halted] if halted else []), *why, *remedies(grid_name, after, launching=True, on=how.on, but=lost, retry_said=bool(why))])
     if stopped:
         return 128 + Signals[stopped]
     return 0 if collected and all(s.state.name == "complete" for s in after) else 1
@@ -232,4 +231,4 @@ def _print_plan(workspace: Workspace, grid_name: str, grid: Grid, standings: lis
         (number, id, by_id[id].state.name, labels(by_id[id].cell)) for number, unit in enumerate(planned) for id in unit.cells
     ])  # fmt: skip
     click.echo(f"{grid.name}: {counts(standings)}; would run {len(todo)} in {counted(len(planned), 'unit')}")
-    tell([*missing, *hindrances(grid_name, stop, lost, on=on if on == "ray" else "")])
+    tell([*missing, *hindrances(grid_name, stop, lost, on=on)])

@@ -39,7 +39,7 @@ def report(workspace: Workspace, grid_name: str, out: Path | None, no_frames: bo
 
     grid, results = open_grid(workspace, grid_name)
     target = out or workspace.results(grid.name) / NAME
-    on = where_run(workspace, grid.name) or "local"
+    on = where_run(workspace, grid.name)
     content = gather(grid, results, workspace.root, _jobs(workspace, grid.name))
     inside = target.absolute().is_relative_to(workspace.root)  # a page elsewhere names logs, but does not lead to them
     tables = built_tables(workspace, grid, results, list(grid.tables), program(), with_logs=inside, on=on)

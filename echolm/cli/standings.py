@@ -95,10 +95,10 @@ def blocked(standings: Sequence[Standing]) -> list[str]:
 
 
 def remedies(
-    grid: str, standings: Sequence[Standing], *, launching: bool = False, on: str = "", but: Collection[str] = (), retry_said: bool = False,
+    grid: str, standings: Sequence[Standing], *, launching: bool = False, on: str = "local", but: Collection[str] = (), retry_said: bool = False,
 ) -> list[str]:  # fmt: skip
     """Lines that say what to type about cells that are not complete. ``launching``: at the end of a launch; ``on``:
-    where the grid is run, '' for here; ``but``: cells that a launch would not start, since jobs have them or they are given up;
+    where the grid is run; ``but``: cells that a launch would not start, since jobs have them or they are given up;
     ``retry_said``: ``hindrances`` has said it."""
     ids: dict[str, list[str]] = {}
     for standing in standings:
@@ -118,9 +118,9 @@ def remedies(
     return lines
 
 
-def hindrances(grid: str, stop: str, given_up: Mapping[str, str], *, on: str = "") -> list[str]:
+def hindrances(grid: str, stop: str, given_up: Mapping[str, str], *, on: str = "local") -> list[str]:
     """Why cells are not started any more, and what to type when that is mended. ``stop``: the sentence that stops all of
-    them, or ''; ``given_up``: cell -> why; ``on``: where the grid is run, '' for here."""
+    them, or ''; ``given_up``: cell -> why; ``on``: where the grid is run."""
     lines = [stop] if stop else []
     lines += [f"cell {cell[:8]} is given up: {reason}" for cell, reason in list(given_up.items())[:GIVEN_UP]]
     if len(given_up) > GIVEN_UP:
@@ -135,17 +135,17 @@ def tell(lines: Sequence[str]) -> None:
 
 
 def where_run(workspace: Workspace, grid: str) -> str:
-    """Where a grid was run, as far as that is known: ``slurm``, ``ray``, or '' for here."""
+    """Where a grid was run, as far as that is known: ``slurm``, ``ray``, else ``local``."""
     from cluster.failures import failures
 
     if (workspace.grids / grid / "jobs").is_dir():
         return "slurm"
-    return "ray" if any(failure.job.startswith("ray-") for failure in failures(workspace, grid)) else ""
+    return "ray" if any(failure.job.startswith("ray-") for failure in failures(workspace, grid)) else "local"
 
 
 def on_words(on: str) -> tuple[str, ...]:
-    """What a command that runs cells there has to say of that."""
-    return ("--on", on) if on else ()
+    """What a command that runs cells there has to say of that: here is the default."""
+    return () if on == "local" else ("--on", on)
 
 
 def _some(ids: Sequence[str]) -> str:

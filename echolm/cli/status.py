@@ -67,8 +67,8 @@ def status(workspace: Workspace, grid_name: str, where: tuple[str, ...], show_al
 
 @dataclass(frozen=True)
 class Look:
-    """Where cells stand. ``on``: where the grid was run, as far as that is known; ``jobs``, ``covered``: its jobs that have cells, and
-    the cells that they will train; ``given_up``: cell -> why; ``stop``: why nothing more of the grid is started, or ''."""
+    """Where cells stand. ``on``: where the grid was run, as far as that is known; ``jobs``, ``covered``: its jobs that have
+    cells, and the cells that they will train; ``given_up``: cell -> why; ``stop``: why nothing more of the grid is started, or ''."""
 
     standings: list[Standing]
     on: str

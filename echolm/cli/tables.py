@@ -54,7 +54,7 @@ def tables(
         raise click.UsageError("--json prints one JSON document, and --format another layout; choose one of them")
     grid, results = open_grid(workspace, grid_name)
     grid = _with_tables(grid, definition)
-    built = built_tables(workspace, grid, results, _wanted(grid, name), program(), spread, on=where_run(workspace, grid.name) or "local")
+    built = built_tables(workspace, grid, results, _wanted(grid, name), program(), spread, on=where_run(workspace, grid.name))
     if figures is not None:
         _draw(grid.name, built, figures)
     text = json_text(grid.name, built)

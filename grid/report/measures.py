@@ -80,7 +80,8 @@ def _patients(run: Run, names: list[str]) -> dict[tuple[str, str], dict[str, flo
     """(measure, slot) -> patient -> mean over its samples."""
     if run.predictions is None:
         return {}
-    there = [name for name in names if name in column_names(run.predictions)]
+    columns = column_names(run.predictions)
+    there = [name for name in names if name in columns]
     table = read_columns(run.predictions, ["patient", "split", "slot", *there])
     table = table.filter(pc.equal(table["split"], SPLIT))
     found: dict[tuple[str, str], dict[str, float]] = {}

@@ -127,8 +127,7 @@ def pair(
     on: str = LOCAL,
 ) -> tuple[Compared, Compared]:
     """Both values in the same resamples, with what a table would say about them; ``state`` as for ``build``, ``on``: where the
-    grid is run. The other columns of
-    the column's tables are read as well: a run that diverged in one of them is diverged.
+    grid is run. The other columns of the column's tables are read as well: a run that diverged in one of them is diverged.
 
     EchoLMError when one has no complete run, runs that cannot be averaged, or a seed whose value is not a number.
     """

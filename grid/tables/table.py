@@ -118,8 +118,9 @@ class Table:
 
     ``where``: the conditions (``axis=label``) by which a command selects the table's cells in its grid. ``typed``: the grid
     as commands name it, by its name or the path of its file; ``program``: the words that commands begin with; ``on``: where the
-    grid is run; ``root``: the workspace, to which paths of logs are relative. ``quoted``: rows of the paper without cells of the grid, whose values are published ones alone. ``unheld``: axis
-    -> labels of the baselines that values would be held against, and that have no run.
+    grid is run; ``root``: the workspace, to which paths of logs are relative. ``quoted``: rows of the paper without cells of the
+    grid, whose values are published ones alone. ``unheld``: axis -> labels of the baselines that values would be held against,
+    and that have no run.
     """
 
     grid: str
