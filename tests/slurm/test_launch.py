@@ -132,6 +132,7 @@ def test_a_cancelled_grid_leaves_no_job_and_a_cancelled_cell_leaves_the_others_a
     assert site("cancel", grid, "--where", "seed=0").out == "toy: 1 cell cancelled\n"
     until(lambda: site.states(grid)[0] == "cancelled", "one is cancelled")
     assert site.states(grid)[1] == "running"
+    site.slow(10)  # its jobs are looked at before it has seen its mark
     both = site("cancel", grid)
     assert "1 cell cancelled; jobs" in both.out, both
     until(lambda: not site.jobs(grid), "no job is left")
