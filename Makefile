@@ -4,15 +4,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Without a GPU driver the CPU pair of torch and torchvision is enough (and much smaller where a CPU build is offered).
 CONSTRAINTS ?= $(if $(shell command -v nvidia-smi),,-c constraints/cpu.txt)
-WORKERS ?= 2
+WORKERS ?= 4
 export OMP_NUM_THREADS ?= 1
+# Some images forbid compiled files. Every process of the suite would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-cluster soak check bench clean
 demo: $(VENV)/installed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/demo.sh
 
 test: check
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 20 tests
 
 # The real SLURM and Ray, with more faults than make test: installs slurm-wlm, munge and MariaDB from Debian, as root.
 test-cluster: $(VENV)/installed
@@ -25,6 +27,7 @@ soak: $(VENV)/installed
 
 check: $(VENV)/installed
 	$(BIN)/ruff check echolm grid cluster tests
+	$(BIN)/ruff format --check --quiet echolm grid cluster tests examples
 	$(BIN)/mypy
 
 $(VENV)/installed: pyproject.toml constraints/cpu.txt
@@ -35,6 +38,7 @@ $(VENV)/installed: pyproject.toml constraints/cpu.txt
 bench: $(VENV)/installed
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.collection
+	$(BIN)/python -m tests.benchmarks.start_up
 	$(BIN)/python -m tests.benchmarks.gpu
 	$(BIN)/python -m tests.benchmarks.phases
 	@if [ "$$(id -u)" = 0 ]; then $(BIN)/python -m tests.benchmarks.slurm; \

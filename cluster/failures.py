@@ -1,7 +1,9 @@
-"""Why jobs end before their units do: classes, remedies, budgets. A failure is data; it belongs to the unit that was running.
+"""Why jobs end before their units do: classes, remedies, budgets.
 
-What happens inside a run (an exception, CUDA out of memory) stands in its record. What happens to a job from outside (a
-node, a time limit, the kernel's out-of-memory killer) is appended to ``grids/<grid>/failures.jsonl``, by ``echolm launch``.
+A failure is data. It belongs to the unit that was running. What happens inside a run (an exception,
+CUDA out of memory) stands in its record. What happens to a job from outside (a node, a time limit,
+the kernel's out-of-memory killer) is appended to ``grids/<grid>/failures.jsonl``, by ``echolm
+launch``.
 """
 
 from __future__ import annotations
@@ -15,52 +17,95 @@ from pathlib import Path
 from typing import Any
 
 from echolm.config import RunConfig, needs_whole_batch
-from echolm.record import find_records, read_lines, writing
+from echolm.files import read_lines, writing
+from echolm.record import find_records
+from echolm.states import FailureClass
 from echolm.workspace import Workspace
 from grid.plan import Resources
 
 
 @dataclass(frozen=True)
-class Class:
-    """A failure class: how often a unit may meet it, and what is done then."""
+class FailureRule:
+    """How often a unit may meet a failure class, and what is done then."""
 
     budget: int
     remedy: str
 
 
-CLASSES = {
-    "node-failure": Class(5, "again from the checkpoint, on another node"),
-    "preempted": Class(100, "again from the checkpoint"),
-    "time-limit": Class(2, "again from the checkpoint; counted when no step was done since the last one"),
-    "out-of-memory": Class(4, "again with half the micro-batch, at the same batch size"),
-    "killed": Class(3, "again from the checkpoint"),
-    "launch": Class(2, "again"),
-    "cancelled": Class(0, "waits for echolm retry"),
+CLASSES: dict[str, FailureRule] = {
+    FailureClass.NODE_FAILURE: FailureRule(5, "again from the checkpoint, on another node"),
+    FailureClass.PREEMPTED: FailureRule(100, "again from the checkpoint"),
+    FailureClass.TIME_LIMIT: FailureRule(
+        2, "again from the checkpoint; counted when no step was done since the last one"
+    ),
+    FailureClass.OUTAGE: FailureRule(20, "again from the checkpoint"),
+    FailureClass.OUT_OF_MEMORY: FailureRule(
+        4, "again with half the micro-batch, at the same batch size"
+    ),
+    FailureClass.KILLED: FailureRule(3, "again from the checkpoint"),
+    FailureClass.LAUNCH: FailureRule(2, "again"),
+    FailureClass.CANCELLED: FailureRule(0, "waits for echolm retry"),
 }
-"""Failures of jobs. Those of runs (data, bug, diverged) have no budget: the same would happen again."""
+"""The rules of failures of jobs.
+
+Those of runs (data, bug, diverged) have no budget: the same would happen again.
+"""
 
 _STATES = {
-    "NODE_FAIL": "node-failure", "BOOT_FAIL": "node-failure", "TIMEOUT": "time-limit", "DEADLINE": "time-limit",
-    "PREEMPTED": "preempted", "OUT_OF_MEMORY": "out-of-memory", "CANCELLED": "cancelled", "REVOKED": "cancelled",
-    "LAUNCH_FAILED": "launch", "RECONFIG_FAIL": "launch",
-}  # fmt: skip
-_OUT_OF_MEMORY = re.compile(r"oom[-_ ]kill|Out Of Memory|OOM Killed|exceeded memory limit|being killed", re.IGNORECASE)
+    "NODE_FAIL": FailureClass.NODE_FAILURE,
+    "BOOT_FAIL": FailureClass.NODE_FAILURE,
+    "TIMEOUT": FailureClass.TIME_LIMIT,
+    "DEADLINE": FailureClass.TIME_LIMIT,
+    "PREEMPTED": FailureClass.PREEMPTED,
+    "OUT_OF_MEMORY": FailureClass.OUT_OF_MEMORY,
+    "CANCELLED": FailureClass.CANCELLED,
+    "REVOKED": FailureClass.CANCELLED,
+    "LOST": FailureClass.OUTAGE,
+    "LAUNCH_FAILED": FailureClass.LAUNCH,
+    "RECONFIG_FAIL": FailureClass.LAUNCH,
+}
+_OUT_OF_MEMORY = re.compile(
+    r"oom[-_ ]kill|Out Of Memory|OOM Killed|exceeded memory limit|being killed", re.IGNORECASE
+)
+_OUTAGE = re.compile(
+    r"stopped: outage|OutageError|Stale file handle|Transport endpoint is not connected"
+)
+"""What jobs write that ended because something was away."""
+_FORGIVEN = "retried"
+"""In the place of a class: a line that lets failures of its cells count no more."""
 
 
-def classify(state: str, began: bool, log: str = "") -> str:
-    """The class of a job that ended as ``state`` (SLURM's word; '' when SLURM does not know it any more). ``began``:
-    whether it had taken a unit; ``log``: the end of its output."""
+def classify(state: str, began: bool, log: str = "") -> FailureClass:
+    """Return the class of a job that has ended.
+
+    Args:
+        state: SLURM's word for its end, '' when SLURM does not know it any more.
+        began: whether it had taken a unit.
+        log: the end of its output.
+    """
     if state in _STATES:
         return _STATES[state]
     if _OUT_OF_MEMORY.search(log):
-        return "out-of-memory"
-    return "killed" if began else "launch"
+        return FailureClass.OUT_OF_MEMORY
+    if _OUTAGE.search(log):
+        return FailureClass.OUTAGE
+    return FailureClass.KILLED if began else FailureClass.LAUNCH
 
 
 @dataclass(frozen=True)
-class Failure:
-    """One job's failure. ``cells``: what it was training; ``node``: where it ran, or of several nodes those that were down,
-    as ``n1,n3``; ``place``: (epoch, step) of the newest checkpoint then; ``evidence``: SLURM's word and the end of the log."""
+class JobFailure:
+    """One job's failure.
+
+    Attributes:
+        kind: a failure class.
+        job: the job's id.
+        batch: the batch's name.
+        cells: what it was training.
+        node: where it ran, or of several nodes those that were down, as ``n1,n3``.
+        evidence: SLURM's word and the end of the log.
+        place: (epoch, step) of the newest checkpoint then.
+        time: when it was noted, seconds since 1970.
+    """
 
     kind: str
     job: str
@@ -76,106 +121,178 @@ def _file(workspace: Workspace, grid: str) -> Path:
     return workspace.grids / grid / "failures.jsonl"
 
 
-def note(workspace: Workspace, grid: str, failures: Sequence[Failure]) -> None:
+def note(workspace: Workspace, grid: str, failures: Sequence[JobFailure]) -> None:
     """Append failures. Raises StorageError."""
     _append(_file(workspace, grid), [asdict(failure) for failure in failures])
 
 
 def forgive(workspace: Workspace, grid: str, cells: Iterable[str]) -> None:
-    """Failures of these cells, and of jobs that never began, do not count any more: ``echolm retry``."""
+    """Let failures of these cells, and of jobs that never began, count no more.
+
+    That is what ``echolm retry`` does.
+    """
     path = _file(workspace, grid)
     if path.exists():
-        _append(path, [{"kind": "retried", "cells": list(cells)}])
+        _append(path, [{"kind": _FORGIVEN, "cells": list(cells)}])
 
 
 def _append(path: Path, lines: Sequence[dict[str, Any]]) -> None:
-    if lines:
-        with writing(path), open(path, "a", encoding="utf-8") as file:
-            file.write("\n" + "".join(json.dumps(line) + "\n" for line in lines))  # whatever a crash left before it
+    if not lines:
+        return
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    with writing(path), open(path, "a", encoding="utf-8") as file:
+        file.write("\n" + text)  # whatever a crash left before it
 
 
-def failures(workspace: Workspace, grid: str) -> list[Failure]:
-    """All failures that count, oldest first."""
-    found: list[Failure] = []
+def failures(workspace: Workspace, grid: str) -> list[JobFailure]:
+    """Read all failures that count, oldest first."""
+    counting: list[JobFailure] = []
     for line in read_lines(_file(workspace, grid), "kind"):
-        if line["kind"] == "retried":
-            again = set(line["cells"])
-            found = [replace(f, cells=left) for f in found if (left := tuple(cell for cell in f.cells if cell not in again))]
+        if line["kind"] == _FORGIVEN:
+            counting = _without(counting, set(line["cells"]))
         else:
-            found.append(Failure(**{**line, "cells": tuple(line["cells"]), "place": tuple(line["place"])}))
-    return found
+            cells, place = tuple(line["cells"]), tuple(line["place"])
+            counting.append(JobFailure(**{**line, "cells": cells, "place": place}))
+    return counting
 
 
-def noted(workspace: Workspace, grid: str) -> set[tuple[str, tuple[str, ...]]]:
-    """(job, cells) of every failure that was noted, also one that does not count any more."""
-    return {(str(line["job"]), tuple(line["cells"])) for line in read_lines(_file(workspace, grid), "job")}
+def _without(failures: Sequence[JobFailure], cells: set[str]) -> list[JobFailure]:
+    """Take cells out of failures. Those without a further cell go too."""
+    left = []
+    for failure in failures:
+        others = tuple(cell for cell in failure.cells if cell not in cells)
+        if others:
+            left.append(replace(failure, cells=others))
+    return left
+
+
+def recorded_failures(workspace: Workspace, grid: str) -> set[tuple[str, tuple[str, ...]]]:
+    """Return (job, cells) of every failure that was noted, also one that counts no more."""
+    lines = read_lines(_file(workspace, grid), "job")
+    return {(str(line["job"]), tuple(line["cells"])) for line in lines}
 
 
 def cancelled(workspace: Workspace, grid: str) -> set[tuple[str, str]]:
-    """(batch, job) of all jobs that were noted as cancelled; where ``echolm cancel`` did it, the job is a whole array."""
-    return {(str(line["batch"]), str(line["job"])) for line in read_lines(_file(workspace, grid), "job") if line["kind"] == "cancelled"}
+    """Return (batch, job) of all jobs that were noted as cancelled.
+
+    Where ``echolm cancel`` did it, the job is a whole array.
+    """
+    jobs = set()
+    for line in read_lines(_file(workspace, grid), "job"):
+        if line["kind"] == FailureClass.CANCELLED:
+            jobs.add((str(line["batch"]), str(line["job"])))
+    return jobs
 
 
-def counted(found: Iterable[Failure]) -> dict[str, dict[str, int]]:
-    """Cell -> class -> how often. A time limit counts when the run stood where it had stood at the one before."""
+def counted(failures: Iterable[JobFailure]) -> dict[str, dict[str, int]]:
+    """Count failures: cell -> class -> how often.
+
+    A time limit counts when the run stood where it had stood at the one before.
+    """
     counts: dict[str, dict[str, int]] = {}
-    last: dict[str, tuple[int, int]] = {}
-    for failure in found:
+    checkpoints: dict[str, tuple[int, int]] = {}
+    for failure in failures:
+        is_time_limit = failure.kind == FailureClass.TIME_LIMIT
         for cell in failure.cells:
-            moved = failure.kind == "time-limit" and last.get(cell, (-1, -1)) < failure.place
-            own = counts.setdefault(cell, {})
-            own[failure.kind] = own.get(failure.kind, 0) + (not moved)
-            if failure.kind == "time-limit":
-                last[cell] = failure.place
+            of_cell = counts.setdefault(cell, {})
+            has_moved = is_time_limit and checkpoints.get(cell, (-1, -1)) < failure.place
+            of_cell[failure.kind] = of_cell.get(failure.kind, 0) + (not has_moved)
+            if is_time_limit:
+                checkpoints[cell] = failure.place
     return counts
 
 
-def given_up(found: Sequence[Failure]) -> dict[str, str]:
-    """Cells over a budget -> why, in words."""
+def given_up(failures: Sequence[JobFailure]) -> dict[str, str]:
+    """Return the cells over a budget, and why in words."""
     reasons = {}
-    for cell, counts in counted(found).items():
+    for cell, counts in counted(failures).items():
         for kind, count in counts.items():
             if count > CLASSES[kind].budget:
-                last = next(f for f in reversed(found) if cell in f.cells and f.kind == kind)
-                times = f"{count} times" if count > 1 else "once"
-                reasons[cell] = f"{kind} {times}, the last in job {last.job}" + (f" on {last.node}" if last.node else "")
+                reasons[cell] = _over_budget(failures, cell, kind, count)
     return reasons
 
 
-def never_began(found: Sequence[Failure], begun: str = "") -> str:
-    """The sentence that stops submission when jobs end before they take a unit; '' when that is within the budget.
-    ``begun``: name of the newest batch of which a job did begin; what failed before is over."""
-    dead = [failure for failure in found if failure.kind == "launch" and not failure.cells and failure.batch > begun]
-    if len(dead) <= CLASSES["launch"].budget:
-        return ""
-    return f"{len(dead)} jobs ended before they took a unit, and nothing more is submitted: {telling(dead[-1].evidence)}"
+def _over_budget(failures: Sequence[JobFailure], cell: str, kind: str, count: int) -> str:
+    """Say which class a cell has met how often, and where it did last."""
+    last = [failure for failure in failures if cell in failure.cells and failure.kind == kind][-1]
+    times = f"{count} times" if count > 1 else "once"
+    reason = f"{kind} {times}, the last in job {last.job}"
+    return f"{reason} on {last.node}" if last.node else reason
 
 
-def telling(log: str) -> str:
-    """The line of a log's end that says what went wrong: the last that is not srun's comment on it."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    return next((line for line in reversed(lines) if not line.startswith("srun: ")), "they wrote nothing")
+def never_began(failures: Sequence[JobFailure], begun: str = "") -> str:
+    """Return the sentence that stops submission when jobs end before they take a unit.
+
+    '' when that is within the budget. ``begun`` is the name of the newest batch of which a job did
+    begin: what failed before is over.
+    """
+    for kind in (FailureClass.LAUNCH, FailureClass.OUTAGE):
+        dead = []
+        for failure in failures:
+            if failure.kind == kind and not failure.cells and failure.batch > begun:
+                dead.append(failure)
+        if len(dead) > CLASSES[kind].budget:
+            return (
+                f"{len(dead)} jobs ended before they took a unit, and nothing more is submitted:"
+                f" {telling_line(dead[-1].evidence)}"
+            )
+    return ""
 
 
-def micro_batches(found: Iterable[Failure], batch_size: int, cell: str, chosen: int | None) -> int | None:
-    """The micro-batch after the out-of-memory failures of a cell: half, for each of them."""
-    times = counted(found).get(cell, {}).get("out-of-memory", 0)
-    return chosen if not times else max(1, (chosen or batch_size) // 2**times)
+def telling_line(log: str) -> str:
+    """Return the line of a log's end that says what went wrong.
+
+    It is the last that is not srun's comment on it.
+    """
+    for line in reversed(log.splitlines()):
+        if line.strip() and not line.strip().startswith("srun: "):
+            return line.strip()
+    return "they wrote nothing"
 
 
-def micro_batch_of(found: Iterable[Failure], cell: str, config: RunConfig, needs: Resources) -> int | None:
-    """The micro-batch of a cell's next try with these resources; an encoder that needs its whole batch keeps what was asked for."""
+def micro_batches(
+    failures: Iterable[JobFailure], batch_size: int, cell: str, chosen: int | None
+) -> int | None:
+    """Return the micro-batch after the out-of-memory failures of a cell: half, for each of them."""
+    times = counted(failures).get(cell, {}).get(FailureClass.OUT_OF_MEMORY, 0)
+    if not times:
+        return chosen
+    return max(1, (chosen or batch_size) // 2**times)
+
+
+def micro_batch_of(
+    failures: Iterable[JobFailure], cell: str, config: RunConfig, needs: Resources
+) -> int | None:
+    """Return the micro-batch of a cell's next try with these resources.
+
+    An encoder that needs its whole batch keeps what was asked for.
+    """
     if needs_whole_batch(config):
         return needs.micro_batch
-    return micro_batches(found, -(-config.batch_size // needs.ranks), cell, needs.micro_batch)
+    share = -(-config.batch_size // needs.ranks)  # rounded up
+    return micro_batches(failures, share, cell, needs.micro_batch)
 
 
-def stood(workspace: Workspace, cells: Iterable[str]) -> tuple[int, int]:
-    """(epoch, step) of the newest checkpoint of these cells; of several, the earliest."""
-    return min((record.place() for cell in cells for record in find_records(workspace.runs, cell)[:1]), default=(0, 0))
+def earliest_checkpoint(workspace: Workspace, cells: Iterable[str]) -> tuple[int, int]:
+    """Return (epoch, step) of the newest checkpoint of these cells. Of several, the earliest."""
+    places = []
+    for cell in cells:
+        for record in find_records(workspace.runs, cell)[:1]:
+            places.append(record.checkpoint_position())
+    return min(places, default=(0, 0))
 
 
-def bad_nodes(found: Iterable[Failure], now: float, seconds: float = 86400.0) -> tuple[str, ...]:
-    """Nodes that failed, or on which jobs never began, within the last day; the last one to fail first."""
-    recent = [f for f in found if f.kind in ("node-failure", "launch") and "[" not in f.node and now - f.time < seconds]
-    return tuple(dict.fromkeys(node for failure in reversed(recent) for node in failure.node.split(",") if node))
+def bad_nodes(
+    failures: Sequence[JobFailure], now: float, seconds: float = 86400.0
+) -> tuple[str, ...]:
+    """Return the nodes that failed, or on which jobs never began, within the last day.
+
+    The last one to fail comes first.
+    """
+    nodes: dict[str, None] = {}
+    for failure in reversed(failures):
+        is_of_node = failure.kind in (FailureClass.NODE_FAILURE, FailureClass.LAUNCH)
+        is_recent = now - failure.time < seconds
+        if is_of_node and is_recent and "[" not in failure.node:  # n[1-2]: nobody knows which
+            nodes.update(dict.fromkeys(filter(None, failure.node.split(","))))
+    return tuple(nodes)

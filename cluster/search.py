@@ -1,42 +1,30 @@
-"""Where the workers of a search run: processes of this machine, SLURM jobs, or a Ray cluster. One function, ``start_workers``.
+"""Choose where the workers of a search run: this machine, SLURM jobs or a Ray cluster.
 
-A worker takes only the search's folder (grid/search/worker.py), so a place needs to know nothing of trials.
+A worker takes only the search's folder (grid/search/worker.py), so a place needs to know nothing of
+trials.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from cluster.search_request import Workers
 
-
-@dataclass(frozen=True)
-class Workers:
-    """What a search asks a place for: ``count`` workers of ``threads`` CPU threads, until ``trials`` trials in all.
-
-    ``devices``: one entry a worker (``cpu``, ``cuda:0``), used in turn, where the place does not choose them itself.
-    ``profile``, ``gpus``: the site profile, and GPUs a worker, for SLURM, where ``count`` may be 0: the profile's
-    ``jobs_at_once``. ``again``: workers are submitted though those before them failed. ``ray_address``: of a Ray cluster, else
-    RAY_ADDRESS, else one of this machine; on a cluster that runs, ``count`` may be 0: as many as it has room for.
-    ``look``: called about once a second while the place waits for workers; returns how many trials have ended.
-    """
-
-    folder: Path
-    trials: int
-    count: int = 1
-    threads: int = 1
-    devices: tuple[str, ...] = ("cpu",)
-    look: Callable[[], int] = lambda: 0
-    profile: Path | None = None
-    gpus: int = 0
-    again: bool = False
-    ray_address: str | None = None
+__all__ = ["Workers", "start_workers"]
 
 
 def start_workers(on: str, workers: Workers) -> str:
-    """Start workers in a place. ``local`` and ``ray`` return when nothing is left for them to do, with the name of the
-    signal that stopped them, or ''; ``slurm`` returns after submission. Starting again continues. EchoLMError: no worker
-    can work."""
+    """Start workers in a place. Starting again continues.
+
+    Args:
+        on: ``local``, ``slurm`` or ``ray``. ``slurm`` returns after submission. The other two
+            return when nothing is left for them to do.
+        workers: what is asked for.
+
+    Returns:
+        The name of the signal that stopped the workers, or ''.
+
+    Raises:
+        EchoLMError: no worker can work.
+    """
     if on == "slurm":
         from cluster.slurm.search import run_slurm
 

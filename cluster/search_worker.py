@@ -1,7 +1,10 @@
-"""A worker of a search as a process: ``python -m cluster.search_worker FOLDER TRIALS DEVICE``, started by
-``cluster.local_search``. When its standard input ends, the starter is gone: it checkpoints and stops.
+"""A worker of a search as a process: ``python -m cluster.search_worker FOLDER TRIALS DEVICE``.
 
-Exit status: 0 nothing is left to do, 1 it cannot work (the last line says why), 3 stopped by a signal.
+``cluster.local_search`` starts it. When its standard input ends, the starter is gone: it
+checkpoints and stops.
+
+Exit status: 0 nothing is left to do, 1 it cannot work (the last line says why), 3 stopped by a
+signal.
 """
 
 from __future__ import annotations
@@ -18,20 +21,23 @@ from grid.search.worker import run_worker
 
 
 def main(folder: str, trials: str, device: str) -> int:
-    """Run trials of the search in ``folder``; the exit status."""
+    """Run trials of the search in ``folder``. Returns the exit status."""
     import torch
 
-    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} worker {os.getpid()} on {device}", file=sys.stderr, flush=True)
+    now = time.strftime("%Y-%m-%d %H:%M:%S")
+    print(f"{now} worker {os.getpid()} on {device}", file=sys.stderr, flush=True)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
     threading.Thread(target=_watch_input, daemon=True).start()
     try:
-        return 0 if run_worker(Path(folder), int(trials), device) else 3
+        nothing_left = run_worker(Path(folder), int(trials), device)
+        return 0 if nothing_left else 3
     except (EchoLMError, OSError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 1
 
 
 def _watch_input() -> None:
+    """Wait for the end of standard input, and stop this process then."""
     while os.read(0, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

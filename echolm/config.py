@@ -1,16 +1,16 @@
-"""What one run is: ``RunConfig``, a union by ``kind``. Everything that changes the result is here; nothing else is.
+"""What one run is: ``RunConfig``, a union by ``kind``.
 
-Devices, micro-batch, workers, folders and tracking are *not* part of a run and live elsewhere.
-Components (encoder, fusion, head, augmentation, optimiser, schedule, task) are open unions, see ``echolm.registry``.
+Everything that changes the result is here, and nothing else is. Devices, micro-batch, workers,
+folders and tracking are *not* part of a run and live elsewhere. Components (encoder, fusion, head,
+augmentation, clip, optimiser, schedule, task, objective) are open unions, see ``echolm.registry``.
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-import yaml
 from pydantic import (
     BeforeValidator,
     Field,
@@ -23,35 +23,64 @@ from pydantic import (
 )
 
 from echolm.augmentation import AUGMENTATIONS, Augmentation
+from echolm.clips import CLIPS, Clip
+from echolm.conditions import Where
 from echolm.encoders import ENCODERS, Encoder
 from echolm.errors import EchoLMError
 from echolm.fusion import FUSIONS, Fusion
 from echolm.heads import HEADS, Head
 from echolm.identity import Neutral
+from echolm.objectives import OBJECTIVES, Objective
 from echolm.optimisation import OPTIMIZERS, SCHEDULES, Optimizer, Schedule
-from echolm.registry import Frozen, validator
-from echolm.tasks import TASKS, Task
-from echolm.weights import Weights
+from echolm.registry import Component, Frozen, Registry, validator
+from echolm.tasks import TASKS, Goal, Task
+from echolm.weights import Weights, check_written
+from echolm.yaml_files import explain_validation, load_yaml
 
 EncoderField = Annotated[SerializeAsAny[Encoder], BeforeValidator(validator(ENCODERS))]
 FusionField = Annotated[SerializeAsAny[Fusion], BeforeValidator(validator(FUSIONS))]
 HeadField = Annotated[SerializeAsAny[Head], BeforeValidator(validator(HEADS))]
-AugmentationField = Annotated[SerializeAsAny[Augmentation], BeforeValidator(validator(AUGMENTATIONS))]
+AugmentationField = Annotated[
+    SerializeAsAny[Augmentation], BeforeValidator(validator(AUGMENTATIONS))
+]
+ClipField = Annotated[SerializeAsAny[Clip], BeforeValidator(validator(CLIPS)), Neutral("ed-to-es")]
 OptimizerField = Annotated[SerializeAsAny[Optimizer], BeforeValidator(validator(OPTIMIZERS))]
 ScheduleField = Annotated[SerializeAsAny[Schedule], BeforeValidator(validator(SCHEDULES))]
 TaskField = Annotated[SerializeAsAny[Task], BeforeValidator(validator(TASKS))]
+ObjectiveField = Annotated[SerializeAsAny[Objective], BeforeValidator(validator(OBJECTIVES))]
+
+COMPONENTS: dict[str, Registry[Any]] = {
+    "encoder": ENCODERS,
+    "fusion": FUSIONS,
+    "head": HEADS,
+    "augmentation": AUGMENTATIONS,
+    "clip": CLIPS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "task": TASKS,
+    "objective": OBJECTIVES,
+}
+"""Field of a run -> the registry of its components."""
 
 
 class Data(Frozen):
     """Which samples: a clip store by name, and how much of its training and validation splits.
 
-    ``fraction`` keeps floor(fraction * n) samples of train and of val (NLDL 2026 §4.3: 0.5 % is 36/6 of 7,394/1,273);
-    subsets of one ``subset_seed`` are nested. The test split is always whole.
+    ``where`` keeps the items of all splits that have these values. Of several names, all must be
+    met. Of several values of a name, one must be met.
+
+    ``fraction`` keeps floor(fraction * n) samples, at least one, of train and of val (NLDL 2026
+    §4.3: 0.5 % is 36/6 of 7,394/1,273). With ``of: train`` the validation split stays whole. With
+    ``by: patient`` it keeps that many patients, with all their samples. Subsets of one
+    ``subset_seed`` are nested. The test split is always whole.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     fraction: float = Field(default=1.0, gt=0, le=1)
     subset_seed: int = Field(default=0, ge=0)
+    of: Annotated[Literal["train", "train+val"], Neutral("train+val")] = "train+val"
+    by: Annotated[Literal["sample", "patient"], Neutral("sample")] = "sample"
+    where: Annotated[Where, Neutral(())] = ()
 
 
 class Trainable(Frozen):
@@ -69,46 +98,66 @@ class Trainable(Frozen):
     def _shorthand(cls, value: Any) -> Any:
         if value == "all":
             return {"blocks": "all", "stem": True, "readout": True}
-        if isinstance(value, str):
-            if re.fullmatch(r"k[0-9]{1,4}", value):
-                return {"blocks": int(value[1:])}
-            raise ValueError(f"{value!r} is not a freezing regime; valid: k0, k1, k2, ... (last n blocks), all")
-        return value
+        if not isinstance(value, str):
+            return value
+        if not re.fullmatch(r"k[0-9]{1,4}", value):
+            raise ValueError(
+                f"{value!r} is not a freezing regime; valid: k0, k1, k2, ... (last n blocks), all"
+            )
+        return {"blocks": int(value[1:])}
 
     @model_validator(mode="after")
     def _stem_needs_all(self) -> Trainable:
         if self.stem and self.blocks != "all":
-            raise ValueError("stem: true needs blocks: all (blocks between a trained stem and trained blocks would be frozen)")
+            raise ValueError(
+                "stem: true needs blocks: all "
+                "(blocks between a trained stem and trained blocks would be frozen)"
+            )
         return self
 
     def __str__(self) -> str:
         if self.blocks == "all" and self.stem and self.readout:
             return "all"
-        return f"k{self.blocks}" + "+stem" * self.stem + "+readout" * self.readout
+        text = f"k{self.blocks}"
+        if self.stem:
+            text += "+stem"
+        if self.readout:
+            text += "+readout"
+        return text
 
     def count(self, blocks: int) -> int:
-        """How many of an encoder's ``blocks`` blocks train."""
+        """Return how many of an encoder's ``blocks`` blocks train."""
         return blocks if self.blocks == "all" else self.blocks
 
     def positions(self, blocks: int) -> set[int]:
-        """Positions of the stages that train: 0 the stem, 1..blocks the blocks, blocks + 1 the readout."""
-        chosen = set(range(1 + blocks - self.count(blocks), 1 + blocks))
-        return chosen | ({0} if self.stem else set()) | ({blocks + 1} if self.readout else set())
+        """Return the positions of the stages that train.
+
+        0 is the stem, 1 to ``blocks`` are the blocks, ``blocks`` + 1 is the readout.
+        """
+        positions = set(range(1 + blocks - self.count(blocks), 1 + blocks))
+        if self.stem:
+            positions.add(0)
+        if self.readout:
+            positions.add(blocks + 1)
+        return positions
 
     def cut(self, blocks: int) -> int:
-        """The first position that trains; blocks + 2 when nothing does."""
+        """Return the first position that trains, or ``blocks`` + 2 when nothing does."""
         return min(self.positions(blocks), default=blocks + 2)
 
 
 class _Run(Frozen):
-    """What fine-tuning and pretraining share. Defaults are the recipe of NLDL 2026 §4.1 (Adam 5e-4, batch 20,
-    at most 100 epochs, plateau 0.5/5 on the validation loss)."""
+    """What fine-tuning and pretraining share.
+
+    Defaults are the recipe of NLDL 2026 §4.1: Adam 5e-4, batch 20, at most 100 epochs, plateau
+    0.5/5 on the validation loss.
+    """
 
     data: Data
-    task: TaskField
     encoder: EncoderField
     weights: Weights = Weights(source="random")
     augmentation: AugmentationField = Field(default="none", validate_default=True)
+    clip: ClipField = Field(default="ed-to-es", validate_default=True)
     optimizer: OptimizerField = Field(default="adam", validate_default=True)
     schedule: ScheduleField = Field(default="plateau", validate_default=True)
     batch_size: int = Field(default=20, ge=1)
@@ -117,6 +166,8 @@ class _Run(Frozen):
     order_seed: Annotated[int | None, Neutral(None)] = Field(default=None, ge=0)
     view_seed: Annotated[int | None, Neutral(None)] = Field(default=None, ge=0)
     views: Literal["fresh"] | Annotated[int, Field(ge=1)] = "fresh"
+    select: Annotated[Literal["best", "last"], Neutral("best")] = "best"
+    """Which weights are kept: those of the best validation, or those after the last epoch."""
 
     @field_validator("data", mode="before")
     @classmethod
@@ -126,7 +177,7 @@ class _Run(Frozen):
     @field_validator("order_seed", "view_seed")
     @classmethod
     def _seeds_follow(cls, value: int | None, info: ValidationInfo) -> int | None:
-        """An order or view seed equal to ``seed`` is the same run as one that is not set."""
+        """Drop an order or view seed equal to ``seed``: the run is the same without it."""
         return None if value == info.data.get("seed") else value
 
     @model_validator(mode="after")
@@ -146,112 +197,186 @@ class _Run(Frozen):
 
 
 class FinetuneConfig(_Run):
-    """Train a head, and as much of a pretrained encoder as ``trainable`` says, on labelled clips."""
+    """Train a head on labelled clips, and as much of the encoder as ``trainable`` says."""
+
+    misplaced: ClassVar[dict[str, str]] = {
+        "objective": "objective: only a pretraining has one; fine-tuning has a task"
+    }
 
     kind: Literal["finetune"] = "finetune"
+    task: TaskField
     trainable: Trainable
     fusion: FusionField = Field(default="pooled", validate_default=True)
     head: HeadField
 
+    @property
+    def goal(self) -> Goal:
+        """What is learned."""
+        return self.task
+
+    @property
+    def head_width(self) -> int:
+        """Width of what the head takes: the fusion's vectors, or the encoder's tokens or frames."""
+        encoder = self.encoder
+        if {"tokens", "frames"} & set(self.head.needs):
+            return encoder.token_width or encoder.width
+        return self.fusion.width(encoder)
+
     @model_validator(mode="after")
     def _fits(self) -> FinetuneConfig:
-        """Refuse what cannot be built: too many blocks, features an encoder does not have, a head of the wrong shape."""
+        """Refuse what cannot be built.
+
+        Too many blocks, features that the encoder does not give, a head of the wrong shape.
+        """
         encoder, blocks = self.encoder, self.trainable.blocks
         if isinstance(blocks, int) and blocks > encoder.blocks:
-            raise ValueError(f"trainable.blocks: {blocks} of encoder {encoder.name}, which has {encoder.blocks}; valid: k0 to k{encoder.blocks}, all")
+            raise ValueError(
+                f"trainable.blocks: {blocks} of encoder {encoder.name}, "
+                f"which has {encoder.blocks}; valid: k0 to k{encoder.blocks}, all"
+            )
         for part in (self.fusion, self.head):
             missing = set(part.needs) - set(encoder.gives)
             if missing:
-                raise ValueError(f"{part.name} needs {', '.join(sorted(missing))}, which encoder {encoder.name} does not give; it gives {', '.join(encoder.gives)}")
+                raise ValueError(
+                    f"{part.name} needs {', '.join(sorted(missing))}, "
+                    f"which encoder {encoder.name} does not give; "
+                    f"it gives {', '.join(encoder.gives)}"
+                )
         self.task.check_head(self.head)
+        self.task.check_clip(self.clip)
+        if self.head.takes == "features":
+            self.head.check_width(self.head_width)
+        if self.head.closed_form and self.trainable.positions(encoder.blocks):
+            raise ValueError(
+                f"head {self.head.name} is fitted once to what a frozen encoder gives, "
+                f"and trainable is {self.trainable}; valid: k0"
+            )
         return self
 
 
 class PretrainConfig(_Run):
-    """Train an encoder on clips by the objective ``task``; its weights feed ``run:CELL`` of later runs."""
+    """Train an encoder on clips by an objective.
+
+    Its weights are the start of later runs (``weights: run:CELL``). It reads the training and the
+    validation split, and its result is the validation loss. With ``predictions`` the test split is
+    evaluated too, and the rows of both are written.
+    """
+
+    misplaced: ClassVar[dict[str, str]] = {
+        "task": "task: only fine-tuning has one; a pretraining has an objective"
+    }
 
     kind: Literal["pretrain"] = "pretrain"
+    objective: ObjectiveField
+    predictions: Annotated[bool, Neutral(False)] = False
+
+    @property
+    def goal(self) -> Goal:
+        """What is learned."""
+        return self.objective
+
+    @model_validator(mode="after")
+    def _clip_fits(self) -> PretrainConfig:
+        """Refuse a clip that the objective is not learned from, or whose outputs are averaged."""
+        self.objective.check_clip(self.clip)
+        self.objective.check_encoder(self.encoder)
+        passes = self.clip.passes()
+        if passes > 1:
+            raise ValueError(
+                f"clip: {passes} windows: only the outputs of a fine-tuning are averaged over "
+                "windows; a pretraining has one"
+            )
+        return self
+
+
+def splits_read(config: FinetuneConfig | PretrainConfig) -> tuple[str, ...]:
+    """Return the splits that a run reads: no test split in a pretraining without predictions."""
+    if isinstance(config, PretrainConfig) and not config.predictions:
+        return ("train", "val")
+    return ("train", "val", "test")
+
+
+def makes_rows(config: FinetuneConfig | PretrainConfig) -> bool:
+    """Tell whether a run makes rows of predictions: to keep them, or for its selecting metric."""
+    if not isinstance(config, PretrainConfig):
+        return True
+    return config.predictions or config.objective.select[0] != "loss"
 
 
 def needs_whole_batch(config: FinetuneConfig | PretrainConfig) -> bool:
-    """Whether the run trains BatchNorm statistics, which are over the whole batch: one device, no micro-batch."""
-    if getattr(config.encoder, "batch_norm", "frozen") != "batch":
-        return False
-    return isinstance(config, PretrainConfig) or config.trainable.cut(config.encoder.blocks) <= config.encoder.blocks + 1
+    """Tell whether the run trains on statistics over the whole batch.
+
+    It needs one device and no micro-batch then.
+    """
+    return bool(whole_batch_reason(config))
+
+
+def whole_batch_reason(config: FinetuneConfig | PretrainConfig) -> str:
+    """Name the component that computes statistics over the batch, or return ''."""
+    encoder = config.encoder
+    if encoder.statistics_over_batch and _trains_encoder(config):
+        if hasattr(encoder, "batch_norm"):
+            return f"encoder {encoder.name} with batch_norm: batch"
+        return f"encoder {encoder.name} with statistics over the batch"
+    others: dict[str, Component]
+    if isinstance(config, PretrainConfig):
+        others = {"objective": config.objective}
+    else:
+        others = {"fusion": config.fusion, "head": config.head}
+    for kind, component in others.items():
+        if component.statistics_over_batch:
+            return f"{kind} {component.name} with statistics over the batch"
+    return ""
+
+
+def _trains_encoder(config: FinetuneConfig | PretrainConfig) -> bool:
+    """Tell whether a stage of the encoder trains: the others use stored statistics."""
+    if isinstance(config, PretrainConfig):
+        return True
+    return bool(config.trainable.positions(config.encoder.blocks))
 
 
 RunConfig = Annotated[FinetuneConfig | PretrainConfig, Field(discriminator="kind")]
-MOST_VALUES = 1_000_000
-"""Values in a YAML file, each counted as often as aliases repeat it."""
 _ADAPTER: TypeAdapter[FinetuneConfig | PretrainConfig] = TypeAdapter(RunConfig)
 
 
-def parse_config(values: Any, where: str = "config") -> FinetuneConfig | PretrainConfig:
-    """A run's configuration from plain data; ``where`` names its source in errors."""
+def parse_config(
+    values: Any, where: str = "config", typed: bool = False
+) -> FinetuneConfig | PretrainConfig:
+    """Read a run's configuration from plain data.
+
+    Args:
+        values: a mapping, as a YAML file holds it.
+        where: names the source in errors.
+        typed: a person wrote it. Then the weights of an encoder that has published ones must be
+            written. Stored configurations may lack them: they were random.
+
+    Raises:
+        EchoLMError: a line for each mistake.
+    """
     if not isinstance(values, dict):
-        given = "empty" if values is None else f"not a mapping but {type(values).__name__}"
-        raise EchoLMError(f"{where}: a run's configuration is {given}; valid: a mapping with data, task, encoder, trainable, head")
+        what = "empty" if values is None else f"not a mapping but {type(values).__name__}"
+        raise EchoLMError(
+            f"{where}: a run's configuration is {what}; "
+            "valid: a mapping with data, task, encoder, trainable, head"
+        )
     values = {"kind": "finetune", **values}
     try:
-        return _ADAPTER.validate_python(values)
+        config = _ADAPTER.validate_python(values)
     except ValidationError as error:
         raise EchoLMError(explain_validation(error, where)) from None
+    if typed and "weights" not in values:
+        _check_weights_written(config, where)
+    return config
+
+
+def _check_weights_written(config: FinetuneConfig | PretrainConfig, where: str) -> None:
+    try:
+        check_written(config.encoder)
+    except ValueError as error:
+        raise EchoLMError(f"{where}: {error}") from None
 
 
 def load_config(path: Path) -> FinetuneConfig | PretrainConfig:
-    """A run's configuration from a YAML or JSON file."""
-    return parse_config(load_yaml(path), str(path))
-
-
-def load_yaml(path: Path) -> Any:
-    """The content of a YAML file, or an error that names the file and line."""
-    try:
-        return _limited(path, yaml.load(Path(path).read_text(encoding="utf-8-sig"), _UniqueKeys))
-    except OSError as error:
-        raise EchoLMError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise EchoLMError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    except RecursionError as error:
-        raise EchoLMError(f"{path}: not valid YAML: nested too deeply") from error
-
-
-def _limited(path: Path, content: Any) -> Any:
-    """The content, unless it is endless: an alias (``*name``) may stand for what holds it, or double it again and again."""
-    left, count = [content], 0
-    while left:
-        value = left.pop()
-        count += 1
-        if count > MOST_VALUES:
-            raise EchoLMError(f"{path}: holds over {MOST_VALUES:,} values; does an alias (*name) stand for what holds it?")
-        left += value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple, set)) else ()
-    return content
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML that refuses a key given twice in one mapping, where PyYAML keeps the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping, or a ConstructorError that names the key and its line."""
-        seen = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
-                continue
-            if (key.tag, key.value) in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
-            seen.add((key.tag, key.value))
-        return super().construct_mapping(node, deep)
-
-
-def explain_validation(error: ValidationError, where: str) -> str:
-    """pydantic's findings as one line a field: ``where: field: what is wrong (given ...)``."""
-    lines = []
-    for item in error.errors(include_url=False):
-        path = [str(part) for part in item["loc"] if part not in ("finetune", "pretrain")]
-        field = ".".join(path)
-        message = item["msg"].removeprefix("Value error, ")
-        given = item.get("input")
-        shown = f" (given {given!r})" if isinstance(given, (str, int, float, bool)) and repr(given) not in message else ""
-        if item["type"] == "extra_forbidden":
-            message, shown = "unknown field", ""
-        lines.append(f"{where}: {field + ': ' if field else ''}{message}{shown}")
-    return "\n".join(lines)
+    """Read a run's configuration from a YAML or JSON file."""
+    return parse_config(load_yaml(path), str(path), typed=True)

@@ -1,8 +1,9 @@
 """Who holds an attempt, and whether that process is known to be gone.
 
-A holder is *known dead* when it ran in this boot and process namespace of this host and its process is gone, or when
-it was an earlier start of the SLURM job that asks. Otherwise only its heartbeat tells: a counter that the observer
-watches on its own clock, because clocks of cluster nodes disagree.
+A holder is *known dead* when it ran in this boot and process namespace of this host and its process
+is gone, or when it was an earlier start of the SLURM job that asks. Otherwise only its heartbeat
+tells. That is a counter which the observer watches on its own clock, because clocks of cluster
+nodes disagree.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -21,15 +23,20 @@ HEARTBEAT_S = 5.0
 """Seconds between two beats."""
 PATIENCE_S = 60.0
 """Seconds without a beat after which a holder is taken to be gone."""
+LOOK_S = 0.2
+"""Seconds between two looks at a heartbeat, at most."""
 
 
 def describe_self() -> dict[str, Any]:
-    """This process as a holder: host, boot, process namespace, pid and its start, SLURM job and restart count."""
+    """Describe this process as a holder.
+
+    Host, boot, process namespace, pid and its start, SLURM job and restart count.
+    """
     return {
         "host": socket.gethostname(),
-        **_place(os.getpid()),
+        **_boot_and_namespace(os.getpid()),
         "pid": os.getpid(),
-        "started": _started(os.getpid()),
+        "started": _start_ticks(os.getpid()),
         "slurm_job": os.environ.get("SLURM_JOB_ID", ""),
         "slurm_restart": _restarts(),
     }
@@ -40,18 +47,30 @@ def _restarts() -> int:
 
 
 @lru_cache(maxsize=1)
-def _place(pid: int) -> dict[str, str]:
-    """Boot and process namespace of this process: what it keeps for as long as it lives."""
-    return {"boot": _read("/proc/sys/kernel/random/boot_id"), "namespace": _link("/proc/self/ns/pid")}
+def _boot_and_namespace(pid: int) -> dict[str, str]:
+    """Describe what this process keeps for as long as it lives.
+
+    Args:
+        pid: of this process. A fork has another, and is described anew.
+    """
+    return {
+        "boot": _read("/proc/sys/kernel/random/boot_id"),
+        "namespace": _read_link("/proc/self/ns/pid"),
+    }
 
 
 def known_dead(attempt: Path) -> bool:
-    """Whether the holder of an attempt folder is certainly gone, without waiting."""
+    """Check whether the holder of an attempt folder is certainly gone, without waiting."""
     return presence(attempt) == "dead"
 
 
 def presence(attempt: Path) -> Literal["dead", "here", "unseen"]:
-    """Of the holder of an attempt folder, without waiting: certainly gone, running where this process sees it, or neither."""
+    """Judge the holder of an attempt folder, without waiting.
+
+    Returns:
+        ``dead``: it is certainly gone. ``here``: it runs where this process sees it.
+        ``unseen``: neither is known.
+    """
     holder = read_holder(attempt)
     if holder is None:
         return "unseen"
@@ -59,17 +78,24 @@ def presence(attempt: Path) -> Literal["dead", "here", "unseen"]:
         return "dead"
     if not _is_here(holder):
         return "unseen"
-    return "dead" if _gone(holder["pid"], holder["started"]) else "here"
+    if _is_gone(holder["pid"], holder["started"]):
+        return "dead"
+    return "here"
 
 
 def earlier_start(holder: dict[str, Any]) -> bool:
-    """Whether a holder was an earlier start of the SLURM job that this process belongs to: SLURM has ended it, wherever it ran."""
+    """Check whether a holder was an earlier start of this process's SLURM job.
+
+    SLURM has ended that start, wherever it ran.
+    """
     job = os.environ.get("SLURM_JOB_ID", "")
-    return bool(job) and holder.get("slurm_job") == job and holder.get("slurm_restart", 0) < _restarts()
+    if not job or holder.get("slurm_job") != job:
+        return False
+    return bool(holder.get("slurm_restart", 0) < _restarts())
 
 
 def read_holder(attempt: Path) -> dict[str, Any] | None:
-    """``holder.json`` of an attempt, or None while it is not there."""
+    """Read ``holder.json`` of an attempt. None while it is not there."""
     try:
         holder = json.loads((attempt / "holder.json").read_bytes())
     except (OSError, ValueError):
@@ -78,21 +104,26 @@ def read_holder(attempt: Path) -> dict[str, Any] | None:
 
 
 def silent(attempt: Path, patience: float) -> bool:
-    """Watch the heartbeat for up to ``patience`` seconds: True when it did not move, False as soon as it does.
+    """Watch the heartbeat: return True when it did not move, False as soon as it does.
 
-    Looks are counted, not time: when holder and observer are stopped and continued together, the holder has time to beat.
+    Looks are counted, not time: when holder and observer are stopped and continued together, the
+    holder has time to beat.
+
+    Args:
+        attempt: the folder of the attempt.
+        patience: how many seconds to watch.
     """
-    first = _beat(attempt)
-    looks = max(10, math.ceil(patience / 0.2))
+    first = _beat_and_holder(attempt)
+    looks = max(10, math.ceil(patience / LOOK_S))
     for _ in range(looks):
         time.sleep(patience / looks)
-        if _beat(attempt) != first:
+        if _beat_and_holder(attempt) != first:
             return False
     return True
 
 
 def beat(count: int) -> bytes:
-    """The content of a heartbeat file: always of the same length."""
+    """Return the content of a heartbeat file, which is always of the same length."""
     return f"{count:020d}\n".encode()
 
 
@@ -115,21 +146,20 @@ class Heartbeat:
         count = 0
         while True:
             count += 1
-            try:
+            # A full disk must not end the run here: the next checkpoint reports it.
+            with suppress(OSError):
                 _overwrite(self._path, beat(count))
-            except OSError:
-                pass  # a full disk must not end the run here; the next checkpoint reports it
             if self._stop.wait(self._interval):
                 return
 
 
-def _beat(attempt: Path) -> str:
+def _beat_and_holder(attempt: Path) -> str:
     return _read(str(attempt / "heartbeat")) + _read(str(attempt / "holder.json"))
 
 
 def _overwrite(path: Path, content: bytes) -> None:
-    """In place, so that a full disk does not matter after the first time."""
-    file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+    """Write a file in place, so that a full disk does not matter after the first time."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
     try:
         os.write(file, content)
     finally:
@@ -137,14 +167,21 @@ def _overwrite(path: Path, content: bytes) -> None:
 
 
 def _is_here(holder: dict[str, Any]) -> bool:
-    """Whether a holder ran in this boot and process namespace."""
-    return all(own and holder.get(key) == own for key, own in _place(os.getpid()).items())
+    """Check whether a holder ran in this boot and process namespace."""
+    for key, value in _boot_and_namespace(os.getpid()).items():
+        if not value or holder.get(key) != value:
+            return False
+    return True
 
 
-def _gone(pid: int, started: str) -> bool:
-    """Whether the process that began at ``started`` is over; a process that is hidden from this user is not."""
-    if now := _started(pid):
-        return now != started
+def _is_gone(pid: int, started: str) -> bool:
+    """Check whether the process that began at ``started`` is over.
+
+    A process that is hidden from this user is not.
+    """
+    start = _start_ticks(pid)
+    if start:
+        return start != started
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -154,10 +191,16 @@ def _gone(pid: int, started: str) -> bool:
     return True
 
 
-def _started(pid: int) -> str:
-    """Start time of a process in clock ticks since boot, '' when it is gone, a zombie or hidden (``hidepid``)."""
+def _start_ticks(pid: int) -> str:
+    """Read when a process started, in clock ticks since boot.
+
+    '' when it is gone, a zombie or hidden (``hidepid``).
+    """
+    # The name of the program, in parentheses, may hold blanks and parentheses.
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    return "" if len(fields) < 20 or fields[0] in "ZX" else fields[19]
+    if len(fields) < 20 or fields[0] in "ZX":
+        return ""
+    return fields[19]
 
 
 def _read(path: str) -> str:
@@ -168,7 +211,7 @@ def _read(path: str) -> str:
         return ""
 
 
-def _link(path: str) -> str:
+def _read_link(path: str) -> str:
     try:
         return os.readlink(path)
     except OSError:

@@ -1,45 +1,111 @@
-"""Optimisers and learning-rate schedules as configuration; the loop builds them for a member's trainable parameters."""
+"""Optimisers and learning-rate schedules as configuration.
+
+The loop builds them for a member's trainable parameters.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from echolm.identity import Neutral
 from echolm.registry import Component, Registry
 
 if TYPE_CHECKING:
     import torch
 
+    NamedParameters = Iterable[tuple[str, torch.nn.Parameter]]
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Optimizer(Component):
-    """An optimiser. ``build`` returns the torch optimiser over parameters that require gradients."""
+    """An optimiser.
+
+    ``lr`` is the peak of the schedule, where its factor is 1.
+    """
 
     lr: float = Field(default=5e-4, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
+    clip: Annotated[float | None, Field(gt=0), Neutral(None)] = None
+    """The largest norm of all gradients together. Larger ones are scaled down to it."""
+    decay: Annotated[Literal["all", "weights"], Neutral("all")] = "all"
+    """What decays. ``weights`` leaves out biases and norms: what has fewer than two axes."""
+    layer_decay: Annotated[float, Field(gt=0, le=1), Neutral(1.0)] = 1.0
+    """Factor from the rate of a stage of the encoder to the rate of the stage before it.
 
-    def build(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """The torch optimiser; ``parameters`` is not empty."""
+    Readout, fusion, head and objective have the whole rate, the last block ``layer_decay`` of it
+    (BEiT, Bao et al. 2022).
+    """
+
+    def groups(self, parameters: NamedParameters) -> list[dict[str, Any]]:
+        """Sort parameters into groups of equal rate and decay, as torch's optimisers take them.
+
+        Names are left out: given to torch they would become part of its state, and of checkpoints.
+
+        Args:
+            parameters: name and parameter, as ``named_parameters`` of a run's model gives them.
+        """
+        named = list(parameters)
+        blocks = 1 + max((_block(name) for name, _ in named), default=-1)
+        groups: dict[tuple[float, float], dict[str, Any]] = {}
+        for name, parameter in named:
+            lr = self.lr * self.layer_decay ** _stages_above(name, blocks)
+            decay = self.weight_decay
+            if self.decay == "weights" and parameter.dim() < 2:
+                decay = 0.0
+            group = {"params": [], "lr": lr, "weight_decay": decay}
+            groups.setdefault((lr, decay), group)["params"].append(parameter)
+        return list(groups.values())
+
+    def build(self, parameters: NamedParameters) -> torch.optim.Optimizer:
+        """Build the torch optimiser over parameters that require gradients.
+
+        It may sort parameters into groups by name, each with a rate and a decay of its own. The
+        schedule multiplies each group's rate.
+
+        Args:
+            parameters: name and parameter, as ``named_parameters`` gives them. Not empty.
+        """
         raise TypeError(f"optimizer {self.name} does not implement build")
 
 
 class Schedule(Component):
-    """A learning-rate schedule as a factor of the optimiser's ``lr``; its whole state is a plain dict."""
+    """A learning-rate schedule as a factor of the optimiser's rates.
+
+    Its whole state is a plain dict.
+    """
 
     def start(self) -> dict[str, Any]:
-        """The state before the first step."""
+        """Return the state before the first step."""
         return {}
 
     def factor(self, state: dict[str, Any], progress: float) -> float:
-        """The factor for the coming step; ``progress`` is the share of all optimiser steps taken, in [0, 1)."""
+        """Return the factor for the coming step.
+
+        Args:
+            state: the state after the last epoch.
+            progress: the share of all optimiser steps taken, in [0, 1).
+        """
         raise TypeError(f"schedule {self.name} does not implement factor")
 
     def epoch(self, state: dict[str, Any], loss: float) -> dict[str, Any]:
-        """The state after an epoch whose validation loss was ``loss``."""
+        """Return the state after an epoch whose validation loss was ``loss``."""
         return state
+
+    def progress(self, epoch: int, step: int, epochs: int, steps: int) -> float:
+        """Return the share of the training that is over before a step, in [0, 1).
+
+        Args:
+            epoch: of the step, from 0.
+            step: its number in the epoch, from 0.
+            epochs: how many the run has.
+            steps: how many an epoch has.
+        """
+        return (epoch * steps + step) / (epochs * steps)
 
 
 OPTIMIZERS: Registry[Optimizer] = Registry("optimizer", [])
@@ -53,11 +119,16 @@ class Adam(Optimizer):
     name: Literal["adam"] = "adam"
     betas: tuple[Decay, Decay] = (0.9, 0.999)
 
-    def build(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """``torch.optim.Adam``."""
+    def build(self, parameters: NamedParameters) -> torch.optim.Optimizer:
+        """Build ``torch.optim.Adam``."""
         import torch
 
-        return torch.optim.Adam(parameters, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
+        return torch.optim.Adam(
+            self.groups(parameters),
+            lr=self.lr,
+            betas=self.betas,
+            weight_decay=self.weight_decay,
+        )
 
 
 @OPTIMIZERS.register
@@ -67,11 +138,16 @@ class AdamW(Optimizer):
     name: Literal["adamw"] = "adamw"
     betas: tuple[Decay, Decay] = (0.9, 0.999)
 
-    def build(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """``torch.optim.AdamW``."""
+    def build(self, parameters: NamedParameters) -> torch.optim.Optimizer:
+        """Build ``torch.optim.AdamW``."""
         import torch
 
-        return torch.optim.AdamW(parameters, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
+        return torch.optim.AdamW(
+            self.groups(parameters),
+            lr=self.lr,
+            betas=self.betas,
+            weight_decay=self.weight_decay,
+        )
 
 
 @OPTIMIZERS.register
@@ -81,29 +157,37 @@ class SGD(Optimizer):
     name: Literal["sgd"] = "sgd"
     momentum: Decay = 0.9
 
-    def build(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """``torch.optim.SGD``."""
+    def build(self, parameters: NamedParameters) -> torch.optim.Optimizer:
+        """Build ``torch.optim.SGD``."""
         import torch
 
-        return torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
+        return torch.optim.SGD(
+            self.groups(parameters),
+            lr=self.lr,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+        )
 
 
 @SCHEDULES.register
-class Constant(Schedule):
+class ConstantRate(Schedule):
     """The learning rate stays."""
 
     name: Literal["constant"] = "constant"
 
     def factor(self, state: dict[str, Any], progress: float) -> float:
-        """Always 1."""
+        """Return 1."""
         return 1.0
 
 
 @SCHEDULES.register
-class Plateau(Schedule):
-    """Multiply by ``reduce`` when the validation loss has not improved by a relative ``threshold`` for more than
-    ``patience`` epochs: torch's ReduceLROnPlateau in its default mode, without its least step ``eps``
-    (NLDL 2026 §4.1: 0.5, 5)."""
+class PlateauRate(Schedule):
+    """Multiplies the rate by ``reduce`` when the validation loss stays on a plateau.
+
+    A plateau is no improvement by a relative ``threshold`` for more than ``patience`` epochs:
+    torch's ReduceLROnPlateau in its default mode, without its least step ``eps`` (NLDL 2026 §4.1:
+    0.5, 5).
+    """
 
     name: Literal["plateau"] = "plateau"
     reduce: float = Field(default=0.5, gt=0, lt=1)
@@ -111,15 +195,15 @@ class Plateau(Schedule):
     threshold: float = Field(default=1e-4, ge=0)
 
     def start(self) -> dict[str, Any]:
-        """``factor``, ``best`` loss (None before the first epoch), ``bad`` epochs since."""
+        """Return ``factor``, ``best`` loss (None before the first epoch), ``bad`` epochs since."""
         return {"factor": 1.0, "best": None, "bad": 0}
 
     def factor(self, state: dict[str, Any], progress: float) -> float:
-        """The factor reached so far."""
+        """Return the factor reached so far."""
         return state["factor"]
 
     def epoch(self, state: dict[str, Any], loss: float) -> dict[str, Any]:
-        """Count a bad epoch or remember a better loss; reduce after more than ``patience`` bad ones."""
+        """Count a bad epoch or remember a better loss. Reduce after too many bad ones."""
         best, bad, factor = state["best"], state["bad"], state["factor"]
         if best is None or loss < best * (1 - self.threshold):
             return {"factor": factor, "best": loss, "bad": 0}
@@ -129,18 +213,52 @@ class Plateau(Schedule):
 
 
 @SCHEDULES.register
-class Cosine(Schedule):
-    """Linear warm-up over the first ``warmup`` share of the steps, then a half cosine down to ``floor``, per step."""
+class CosineRate(Schedule):
+    """Linear warm-up over the first ``warmup`` share of the training, then a half cosine.
+
+    The warm-up goes from ``begin`` to 1, the cosine from 1 to ``floor``. They are factors of the
+    optimiser's ``lr``, the peak. Echo-Vision-FM (Zhang et al. 2025) goes from 1e-5 over 1e-4 to
+    1e-8: lr 1e-4, begin 0.1, floor 1e-4.
+    """
 
     name: Literal["cosine"] = "cosine"
     warmup: float = Field(default=0.0, ge=0, lt=1)
     floor: float = Field(default=0.0, ge=0, le=1)
+    begin: Annotated[float | None, Field(ge=0, le=1), Neutral(None)] = None
+    """The factor at the first step of a warm-up. None: ``floor``."""
+    per: Annotated[Literal["step", "epoch"], Neutral("step")] = "step"
+    """When the factor changes: at each step, or at the beginning of each epoch alone."""
+
+    def progress(self, epoch: int, step: int, epochs: int, steps: int) -> float:
+        """Return the share of the training that is over: of its steps, or of whole epochs."""
+        if self.per == "epoch":
+            return epoch / epochs
+        return super().progress(epoch, step, epochs, steps)
 
     def factor(self, state: dict[str, Any], progress: float) -> float:
-        """The factor at ``progress``; it rises from ``floor`` while warming up."""
-        import math
-
+        """Return the factor at ``progress``."""
         if progress < self.warmup:
-            return self.floor + (1 - self.floor) * progress / self.warmup
+            start = self.floor if self.begin is None else self.begin
+            return start + (1 - start) * progress / self.warmup
         share = (progress - self.warmup) / (1 - self.warmup)
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def _block(name: str) -> int:
+    """Return the number of the encoder's block that a parameter belongs to, -1 for no block."""
+    if not name.startswith("encoder.blocks."):
+        return -1
+    return int(name.split(".")[2])
+
+
+def _stages_above(name: str, blocks: int) -> int:
+    """Count the stages of the encoder after the one that a parameter belongs to.
+
+    Args:
+        name: of the parameter in a run's model.
+        blocks: of the encoder.
+    """
+    if name.startswith("encoder.stem."):
+        return blocks + 1
+    block = _block(name)
+    return 0 if block < 0 else blocks - block

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import socket
@@ -12,41 +11,108 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from echolm.files import read_json
+from echolm.plugins import sources_of
+
 PINNED = "CODE.json"
 """File beside the packages of pinned code (``cluster.code``)."""
-PACKAGES = ("echolm", "torch", "torchvision", "numpy", "pyarrow", "pydantic", "av", "mlflow", "submitit", "ray", "optuna")
+PACKAGES = (
+    "echolm",
+    "torch",
+    "torchvision",
+    "numpy",
+    "pyarrow",
+    "pydantic",
+    "av",
+    "mlflow",
+    "submitit",
+    "ray",
+    "optuna",
+)
 
 
 @lru_cache(maxsize=1)
 def provenance() -> dict[str, Any]:
-    """Commit (and whether the checkout was changed), package versions, host, processor, GPU, SLURM job, threads."""
+    """Collect what this process runs with.
+
+    Returns:
+        Commit (and whether the checkout was changed), package versions, host, processor or GPU,
+        SLURM job, threads.
+    """
     import torch
 
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    device = f"cpu ({_cpu()})"
+    if torch.cuda.is_available():
+        device = torch.cuda.get_device_name()
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    for name in PACKAGES:
+        versions[name] = _version(name)
     return {
         "commit": commit(),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": versions,
         "host": socket.gethostname(),
-        "device": gpu or f"cpu ({_cpu()})",
+        "device": device,
         "threads": torch.get_num_threads(),
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
     }
 
 
+def code_facts(config: BaseModel) -> dict[str, Any]:
+    """Tell which code makes a run, beside the commit.
+
+    Args:
+        config: the run's configuration.
+
+    Returns:
+        ``code``: the SHA-256 of pinned code, None for a checkout or an installed package.
+        ``plugins``: the plugins that the configuration uses, each with the SHA-256 of its source.
+    """
+    components = [getattr(config, field) for field in type(config).model_fields]
+    return {"code": _pinned_fact("sha256"), "plugins": sources_of(components)}
+
+
 def commit() -> str | None:
-    """The commit that pinned code was made from; else the checkout's, with ``+changes`` when files differ from it; None outside a checkout or before its first commit."""
-    here = Path(__file__).resolve().parent.parent
-    if (here / PINNED).is_file():
-        found: str | None = json.loads((here / PINNED).read_text(encoding="utf-8"))["commit"]
-        return found
-    if not (here / ".git").exists():
+    """Return the commit of the code.
+
+    Of pinned code it is the commit that it was made from, else the checkout's, with ``+changes``
+    when files differ from it. None outside a checkout or before its first commit.
+    """
+    root = _root()
+    if (root / PINNED).is_file():
+        return _pinned_fact("commit")
+    if not (root / ".git").exists():
         return None
+    head = _git(root, "rev-parse", "HEAD")
+    changed = _git(root, "status", "--porcelain")
+    if head is None or changed is None or head.returncode:
+        return None
+    if changed.stdout.strip():
+        return head.stdout.strip() + "+changes"
+    return head.stdout.strip()
+
+
+def _root() -> Path:
+    """Return the folder that the packages lie in."""
+    return Path(__file__).resolve().parent.parent
+
+
+def _pinned_fact(name: str) -> str | None:
+    """Return what ``CODE.json`` says of pinned code. None: this is no pinned code."""
+    file = _root() / PINNED
+    if not file.is_file():
+        return None
+    fact: str | None = read_json(file).get(name)
+    return fact
+
+
+def _git(root: Path, *words: str) -> subprocess.CompletedProcess[str] | None:
+    """Run git in a checkout. None: it is not there or does not answer."""
     try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10)
-        changed = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, timeout=10)
+        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return None if head.returncode else head.stdout.strip() + "+changes" * bool(changed.stdout.strip())
 
 
 def _version(name: str) -> str | None:
@@ -61,4 +127,7 @@ def _cpu() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    for line in lines:
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

@@ -1,16 +1,16 @@
 """Named components: the open, discriminated unions that configurations are made of.
 
-A component is a small frozen pydantic model with a ``name``; a registry maps names to such classes.
-Component modules import no torch at the top, so that a grid of 10,000 cells can be listed without it;
-the networks they describe are built by a method that imports what it needs.
+A component is a small frozen pydantic model with a ``name``. A registry maps names to such classes.
+Component modules import no torch at the top, so that a grid of 10,000 cells can be listed without
+it. The networks they describe are built by a method that imports what it needs.
 
-Own components: put the module's name into ``ECHOLM_PLUGINS`` (comma separated). It is imported once,
-before the first look-up, and calls ``REGISTRY.register`` for each of its classes.
+Own components: put the module's name into ``ECHOLM_PLUGINS`` (comma separated). It is imported
+once, before the first look-up, and calls ``REGISTRY.register`` for each of its classes. The
+SHA-256 of its source is recorded with the runs that use it (``echolm.plugins``).
 """
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -19,31 +19,52 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from echolm.errors import EchoLMError
+from echolm.plugins import note_source
+from echolm.text import suggest
 
 
 class Frozen(BaseModel):
     """A value object: immutable, hashable, no unknown fields, no NaN."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
+    )
+    misplaced: ClassVar[dict[str, str]] = {}
+    """Fields that belong to another model, and the error that says where."""
 
     @model_validator(mode="before")
     @classmethod
-    def _known_fields(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            fields = cls.__pydantic_fields__  # model_fields is slow
-            for name, given in value.items():
-                if name not in fields:
-                    raise ValueError(f"unknown field {name!r}; {suggest(str(name), fields)}")
-                if given.__class__ is bool and _is_number(fields[name].annotation):
-                    raise ValueError(f"{name}: {given} is not a number (in YAML yes, no, on, off, true and false are not)")
-        return value
+    def _known_fields(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        fields = cls.__pydantic_fields__  # model_fields is slow
+        for name, value in values.items():
+            if name in cls.misplaced:
+                raise ValueError(cls.misplaced[name])
+            if name not in fields:
+                raise ValueError(f"unknown field {name!r}; {suggest(str(name), fields)}")
+            if value.__class__ is bool and _is_number(fields[name].annotation):
+                raise ValueError(
+                    f"{name}: {value} is not a number "
+                    "(in YAML yes, no, on, off, true and false are not)"
+                )
+        return values
 
 
 class Component(Frozen):
-    """One variant of a union. ``protocol`` is raised when the meaning of its results changes."""
+    """One variant of a union."""
 
     protocol: ClassVar[int] = 1
+    """Raised when the meaning of the component's results changes."""
     name: str
+
+    @property
+    def statistics_over_batch(self) -> bool:
+        """Whether a module of it that trains computes statistics over the whole batch.
+
+        Its batch may not be split then: one device, and no micro-batch.
+        """
+        return False
 
 
 C = TypeVar("C", bound=Component)
@@ -52,55 +73,87 @@ C = TypeVar("C", bound=Component)
 class Registry(Generic[C]):
     """The variants of one kind of component, by name.
 
-    ``modules`` are imported at the first look-up; they register their classes.
+    Args:
+        kind: what the components are, as errors name them: ``encoder``.
+        modules: imported at the first look-up. They register their classes.
     """
 
     def __init__(self, kind: str, modules: Iterable[str]) -> None:
         self.kind = kind
         self._modules = tuple(modules)
         self._classes: dict[str, type[C]] = {}
-        self._bare: dict[str, C] = {}  # components given by name alone, shared by all configurations
+        self._bare: dict[str, C] = {}
+        """Components that were chosen by name alone. All configurations share them."""
         self._loaded = False
 
     def register(self, cls: type[C]) -> type[C]:
-        """Class decorator. A class without a default name, or another class under a taken name, is an error."""
+        """Register a class, as a decorator.
+
+        Raises:
+            EchoLMError: the class has no default name, or another class has this name.
+        """
         name = cls.model_fields["name"].default
         if not isinstance(name, str):
-            raise EchoLMError(f"{self.kind} {_path(cls)} needs a name: write name: Literal['x'] = 'x' in the class")
+            raise EchoLMError(
+                f"{self.kind} {_path(cls)} needs a name: "
+                "write name: Literal['x'] = 'x' in the class"
+            )
         taken = self._classes.get(name)
         if taken is not None and _path(taken) != _path(cls):
-            raise EchoLMError(f"{self.kind} '{name}' is registered twice: {_path(taken)} and {_path(cls)}")
+            raise EchoLMError(
+                f"{self.kind} '{name}' is registered twice: {_path(taken)} and {_path(cls)}"
+            )
+        note_source(cls.__module__)
         self._classes[name] = cls
         self._bare.pop(name, None)
         return cls
 
     def names(self) -> list[str]:
-        """All names, sorted."""
+        """Return all names, sorted."""
         self.load()
         return sorted(self._classes)
 
     def get(self, name: str) -> type[C]:
-        """The class of that name, or an error that lists the valid names."""
+        """Return the class of that name, or raise an error that lists the valid names."""
         self.load()
         if name not in self._classes:
             raise EchoLMError(f"unknown {self.kind} {name!r}; {suggest(name, self._classes)}")
         return self._classes[name]
 
     def parse(self, value: Any) -> C:
-        """A component from ``"mlp"``, ``{"name": "mlp", "width": 128}`` or a component."""
+        """Read a component from ``"mlp"``, ``{"name": "mlp", "width": 128}`` or a component."""
         if isinstance(value, Component):
             self.get(value.name)
             return value  # type: ignore[return-value]
         if isinstance(value, str):
             if value not in self._bare:
-                self._bare[value] = self.get(value)(name=value)
+                self._bare[value] = self._of_name_alone(value)
             return self._bare[value]
         if isinstance(value, Mapping) and isinstance(value.get("name"), str):
             return self.get(value["name"]).model_validate(dict(value))
-        raise ValueError(f"a {self.kind} is a name or a mapping with 'name'; valid names: {', '.join(self.names())}")
+        valid = ", ".join(self.names())
+        raise ValueError(f"a {self.kind} is a name or a mapping with 'name'; valid names: {valid}")
+
+    def _of_name_alone(self, name: str) -> C:
+        """Make a component without fields. EchoLMError: it must have some."""
+        cls = self.get(name)
+        needed = []
+        for field, info in cls.model_fields.items():
+            if info.is_required() and field != "name":
+                needed.append(field)
+        if needed:
+            fields = ", ".join(f"{field}: ..." for field in needed)
+            raise EchoLMError(
+                f"{self.kind} {name} needs more than its name: {{name: {name}, {fields}}}"
+            )
+        return cls(name=name)
 
     def load(self) -> None:
-        """Import the modules that register classes, once. EchoLMError when a plugin cannot be imported."""
+        """Import the modules that register classes, once.
+
+        Raises:
+            EchoLMError: a plugin cannot be imported.
+        """
         if self._loaded:
             return
         for module in self._modules:
@@ -110,7 +163,7 @@ class Registry(Generic[C]):
 
 
 def validator(registry: Registry[C]) -> Callable[[Any], C]:
-    """``registry.parse`` for pydantic's BeforeValidator: our errors become field errors."""
+    """Return ``registry.parse`` for pydantic's BeforeValidator: our errors become field errors."""
 
     def parse(value: Any) -> C:
         registry.load()  # a plugin that fails is no field's error
@@ -119,35 +172,42 @@ def validator(registry: Registry[C]) -> Callable[[Any], C]:
         except EchoLMError as error:
             raise ValueError(str(error)) from None
 
+    parse.registry = registry  # type: ignore[attr-defined] # for the JSON Schema of the field
     return parse
 
 
-def suggest(given: str, valid: Iterable[str]) -> str:
-    """``did you mean 'x'? valid: ...`` for a name that is not valid."""
-    names = sorted(valid)
-    close = difflib.get_close_matches(given, names, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}valid: {', '.join(names) or '(none)'}"
-
-
 def load_plugins() -> None:
-    """Import the modules named in ``ECHOLM_PLUGINS``; EchoLMError, caused by whatever a module raised."""
-    for module in filter(None, (name.strip() for name in os.environ.get("ECHOLM_PLUGINS", "").split(","))):
+    """Import the modules named in ``ECHOLM_PLUGINS``.
+
+    Raises:
+        EchoLMError: a module cannot be imported, caused by whatever it raised.
+    """
+    for text in os.environ.get("ECHOLM_PLUGINS", "").split(","):
+        module = text.strip()
+        if not module:
+            continue
         try:
             importlib.import_module(module)
+            note_source(module)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-            raise EchoLMError(f"ECHOLM_PLUGINS names {module!r}, which cannot be imported: {reason}") from error
+            raise EchoLMError(
+                f"ECHOLM_PLUGINS names {module!r}, which cannot be imported: {reason}"
+            ) from error
 
 
 def _is_number(annotation: Any) -> bool:
-    """Whether a field takes numbers and neither true nor false, which pydantic would take for 1 and 0."""
+    """Tell whether a field takes numbers and no booleans, which pydantic would take for 1 and 0."""
     kinds = _kinds(annotation)
     return bool(kinds & {int, float}) and bool not in kinds
 
 
 def _kinds(annotation: Any) -> set[Any]:
-    return {annotation}.union(*(_kinds(part) for part in get_args(annotation)))
+    """Return an annotation and all that it is made of."""
+    kinds = {annotation}
+    for part in get_args(annotation):
+        kinds |= _kinds(part)
+    return kinds
 
 
 def _path(cls: type) -> str:

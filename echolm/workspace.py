@@ -1,6 +1,6 @@
 """The workspace: one folder for stores, weights, runs, tracking and results.
 
-Default ``./echolm-workspace``; ``ECHOLM_WORKSPACE`` or ``--workspace`` name another.
+The default is ``./echolm-workspace``. ``ECHOLM_WORKSPACE`` or ``--workspace`` name another.
 """
 
 from __future__ import annotations
@@ -9,19 +9,21 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from echolm.errors import EchoLMError
+
 DEFAULT = "echolm-workspace"
 VARIABLE = "ECHOLM_WORKSPACE"
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folders under one root; none needs to exist."""
+    """The folders under one root. None needs to exist."""
 
     root: Path
 
     @classmethod
     def default(cls) -> Workspace:
-        """``$ECHOLM_WORKSPACE``, else ``./echolm-workspace``."""
+        """Return ``$ECHOLM_WORKSPACE``, else ``./echolm-workspace``."""
         return cls(Path(os.environ.get(VARIABLE) or DEFAULT).absolute())
 
     @property
@@ -31,7 +33,7 @@ class Workspace:
 
     @property
     def grids(self) -> Path:
-        """What was launched: ``grids/<grid>/cells.json``."""
+        """Launched grids: ``grids/<grid>/cells.json``."""
         return self.root / "grids"
 
     @property
@@ -45,19 +47,44 @@ class Workspace:
         return Path(os.environ.get("ECHOLM_WEIGHTS") or self.root / "weights")
 
     @property
+    def cache(self) -> Path:
+        """What can be made again: which files were read, and their SHA-256."""
+        return self.root / "cache"
+
+    @property
     def tracking_uri(self) -> str:
-        """``$MLFLOW_TRACKING_URI``, else a SQLite file in the workspace."""
-        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.root / 'mlflow' / 'mlflow.db'}"
+        """``$MLFLOW_TRACKING_URI``, else a SQLite file in the workspace.
+
+        In the address of a file, ``%25`` and ``%3F`` stand for ``%`` and ``?``.
+        """
+        file = str(self.root / "mlflow" / "mlflow.db").replace("%", "%25").replace("?", "%3F")
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{file}"
+
+    def check(self) -> None:
+        """Refuse a workspace whose path the files of a run cannot hold.
+
+        Raises:
+            EchoLMError: its bytes are no UTF-8, of which safetensors and MLflow make names.
+        """
+        try:
+            os.fsencode(self.root).decode()
+        except UnicodeDecodeError:
+            raise EchoLMError(
+                f"workspace {ascii(str(self.root))}: its path is no UTF-8, and weights cannot be "
+                "written there; rename the folder, or name another with --workspace"
+            ) from None
 
     def store(self, name: str) -> Path:
-        """The clip store called ``name``: ``data/<name>`` (a folder or a link to one)."""
+        """Return the clip store called ``name``: ``data/<name>`` (a folder or a link to one)."""
         return self.root / "data" / name
 
     def stores(self) -> list[str]:
-        """Names of the clip stores that are there, and of links to those that are not."""
+        """List the names of clip stores that are there, and of links to those that are not."""
         folder = self.root / "data"
-        return sorted(path.name for path in folder.iterdir() if path.is_dir() or path.is_symlink()) if folder.is_dir() else []
+        if not folder.is_dir():
+            return []
+        return sorted(path.name for path in folder.iterdir() if path.is_dir() or path.is_symlink())
 
     def results(self, grid: str) -> Path:
-        """Collected Parquet files of a grid: ``results/<grid>``."""
+        """Return the folder of a grid's collected Parquet files: ``results/<grid>``."""
         return self.root / "results" / grid

@@ -1,6 +1,7 @@
-"""The results of a grid as DataFrames. Type: python examples/notebook.py [WORKSPACE GRID]
+"""Show the results of a grid as DataFrames.
 
-It takes a workspace in which the grid was launched and collected, such as after ``echolm launch demo --on local``.
+It takes a workspace in which the grid was launched and collected, such as after
+``echolm launch demo --on local``. Type: python examples/notebook.py [WORKSPACE GRID]
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import sys
 
 from echolm.errors import EchoLMError
 from grid.api import Results
-from grid.tables.figure import figure
+from grid.tables.render.figure import figure
 
 
 def show(workspace: str, grid: str) -> None:
@@ -18,18 +19,31 @@ def show(workspace: str, grid: str) -> None:
     runs = here.runs(grid)
     print(here.grids()[["grid", "cells", "launched", "runs"]].to_string(index=False))
 
-    axes = [name for name in runs if name.startswith("axis.") and name != "axis.seed" and runs[name].nunique() > 1] or ["name"]
+    axes = []
+    for name in runs:
+        if name.startswith("axis.") and name != "axis.seed" and runs[name].nunique() > 1:
+            axes.append(name)
+    axes = axes or ["name"]
     losses = runs.groupby(axes)["metrics.val/loss"].agg(["count", "mean", "std"])
     print(f"\n{len(runs)} runs; validation loss:\n{losses.to_string(float_format='%.5f')}")
 
     tables = here.tables(grid)
     name = tables["table"].iloc[0]
-    columns = [*(axis.removeprefix("axis.") for axis in axes), "column", "mean", "spread", "n_patients", "n_seeds", "bold"]
+    columns = [
+        *(axis.removeprefix("axis.") for axis in axes),
+        "column",
+        "mean",
+        "spread",
+        "n_patients",
+        "n_seeds",
+        "bold",
+    ]
     shown = tables.loc[tables["table"] == name, [column for column in columns if column in tables]]
     print(f"\n{name}:\n{shown.head(8).to_string(index=False)}")
 
     pairs = here.comparisons(grid, name).sort_values("adjusted_p")
-    print(f"\n{len(pairs)} comparisons:\n{pairs[['column', 'first', 'second', 'difference', 'low', 'high', 'adjusted_p']].head(5).to_string(index=False)}")
+    shown = pairs[["column", "first", "second", "difference", "low", "high", "adjusted_p"]]
+    print(f"\n{len(pairs)} comparisons:\n{shown.head(5).to_string(index=False)}")
 
     for table in here.built(grid):
         if table.figure:

@@ -1,0 +1,1 @@
+"""Many experiments: definitions, plans, tracking, statistics, tables, search."""

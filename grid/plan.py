@@ -1,31 +1,52 @@
-"""Plans: where each cell of a grid stands, which cells share a unit, and the plain data that executors consume."""
+"""Plans: where each cell of a grid stands, and which cells share a unit.
+
+Also the plain data that executors consume.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from echolm.commands import Command
 from echolm.config import FinetuneConfig, PretrainConfig, parse_config
 from echolm.errors import EchoLMError
+from echolm.files import list_names, read_json, write_atomic
 from echolm.identity import canonical, canonical_json
-from echolm.record import RunRecord, RunState, find_records, names, read_json, write_atomic
-from echolm.registry import suggest
+from echolm.record import RunRecord, RunStatus, find_records
+from echolm.states import RunState, Standing
 from echolm.training.prepare import Inputs, PreparedRun, prepare_run
 from echolm.workspace import Workspace
-from grid.definition import Cell, Grid
+from grid.definition.files import CELLS_FILE, path_fields, refuse_other_file
+from grid.definition.grid import Cell, Grid
 
-TO_RUN = ("pending", "interrupted")
-"""States that a launch runs; the others are complete, held elsewhere, or wait for ``echolm retry``."""
+TO_RUN = (RunState.PENDING, RunState.INTERRUPTED)
+"""States that a launch runs.
+
+The others are complete, held elsewhere, or wait for ``echolm retry``.
+"""
+STOPPED = (RunState.FAILED, RunState.CANCELLED, RunState.PRUNED)
+"""States that wait for ``echolm retry``. Cells that begin from such a one are blocked."""
+_UPSTREAM = re.compile(r'"weights": "run:([0-9a-f]{16})"')
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What one job needs: GPUs in all, ranks (one a GPU; without GPUs, processes), CPU threads a rank, memory a node in GB
-    (None: the site's), minutes until its time limit. ``micro_batch``: samples a rank pushes at once (None: its whole share
-    of the batch)."""
+    """What one job needs.
+
+    Attributes:
+        gpus: GPUs in all.
+        ranks: one a GPU. Without GPUs, processes.
+        threads: CPU threads a rank.
+        memory_gb: memory a node, GB. None: the site's.
+        minutes: minutes until its time limit.
+        micro_batch: samples that a rank pushes at once. None: its whole share of the batch.
+    """
 
     gpus: int = 0
     ranks: int = 1
@@ -37,8 +58,13 @@ class Resources:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much may run at once: ``slots`` jobs; ``restarts``: how often a unit whose process on this machine dies is started
-    again (on SLURM and Ray, the budgets of ``cluster.failures`` say it)."""
+    """How much may run at once, and how often it is started again.
+
+    Attributes:
+        slots: how many jobs run at once.
+        restarts: how often a unit is started again whose process on this machine dies. On SLURM and
+            Ray, the budgets of ``cluster.failures`` say it.
+    """
 
     slots: int = 1
     restarts: int = 2
@@ -46,30 +72,91 @@ class Limits:
 
 @dataclass(frozen=True)
 class Unit:
-    """One cohort: cells that one process trains together."""
+    """One cohort: cells that one process trains together.
+
+    Attributes:
+        cells: ids of the cells.
+        configs: cell id -> its configuration as JSON text, which is parsed where it is needed. So
+            for the cells of its grid that they begin from. A unit of a batch that an earlier
+            version wrote carries none, and its cells are looked up in ``cells.json``.
+    """
 
     cells: tuple[str, ...]
+    configs: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """The cells whose weights its cells begin with, as far as their configurations are here."""
+        texts = [self.configs.get(cell, "") for cell in self.cells]
+        return tuple(dict.fromkeys(filter(None, map(upstream_of, texts))))
 
     @property
     def id(self) -> str:
         """The first cell's id."""
         return self.cells[0]
 
+    def only(self, cells: Sequence[str]) -> Unit:
+        """Return the unit of those of its cells, with the configurations that they need."""
+        return Unit(tuple(cells), needed_configs(cells, self.configs))
+
+    def config_of(self, cell: str) -> FinetuneConfig | PretrainConfig | None:
+        """Return the configuration of a cell of it, or of one that its cells begin from.
+
+        None where it carries none.
+        """
+        if cell not in self.configs:
+            return None
+        return parse_config(json.loads(self.configs[cell]), f"unit {self.id}: {cell}")
+
+
+def upstream_of(config: str) -> str:
+    """Return the cell whose weights a configuration begins with, from its JSON text, or ''."""
+    match = _UPSTREAM.search(config)
+    return match[1] if match else ""
+
+
+def needed_configs(cells: Iterable[str], configs: Mapping[str, str]) -> dict[str, str]:
+    """Return the configurations of cells and of those that they begin from, as far as known."""
+    needed: dict[str, str] = {}
+    for cell in cells:
+        while cell in configs and cell not in needed:
+            needed[cell] = configs[cell]
+            cell = upstream_of(configs[cell])
+    return needed
+
 
 @dataclass(frozen=True)
 class Job:
-    """Units of one resource shape. An executor needs only this and the workspace's files."""
+    """Units of one resource shape. An executor needs only this and the workspace's files.
+
+    Attributes:
+        workspace: the workspace's folder.
+        grid: the grid's name.
+        units: what is to be trained.
+        resources: what each unit needs.
+        slots: how many of them may run at once. None: as many as the launch allows.
+        after: cells that jobs train first. The units begin with their weights.
+    """
 
     workspace: Path
     grid: str
     units: tuple[Unit, ...]
     resources: Resources = Resources()
+    slots: int | None = None
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Report:
-    """News from a job: ``event`` is ``epoch`` (a validated epoch), ``smaller`` (a micro-batch after out-of-memory),
-    ``ended`` (a cell's outcome) or ``died`` (a process)."""
+    """News from a job.
+
+    Attributes:
+        event: ``step`` (where a run stands, about once a second), ``epoch`` (a validated epoch),
+            ``smaller`` (a micro-batch after out-of-memory), ``ended`` (a cell's outcome), ``died``
+            (a process), ``outage`` (something is away, or back) or ``stopping`` (a signal came).
+        cell: the id of the cell it is about, '' of the last two.
+        facts: what is said of it.
+    """
 
     event: str
     cell: str
@@ -80,138 +167,283 @@ class Executor(Protocol):
     """Where jobs run. Launching the same job twice runs nothing twice: records decide."""
 
     def launch(self, job: Job, limits: Limits, report: Callable[[Report], None]) -> list[str]:
-        """Start the job's units. A local executor returns when all have ended; a scheduler's after submission.
-        Returns the identifiers of what was started (processes, scheduler jobs)."""
+        """Start the job's units.
+
+        A local executor returns when all have ended. A scheduler's returns after submission.
+
+        Returns:
+            The identifiers of what was started (processes, scheduler jobs).
+        """
         ...
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A cell at the moment of looking. ``run`` is None when its data or weights are missing: ``problem`` says which."""
+class CellStatus:
+    """A cell at the moment of looking.
+
+    Attributes:
+        cell: the cell.
+        state: what its record says. Of a cell whose first weights are not there yet it is a
+            ``Standing``. Its evidence is then ``upstream`` (the other cell), the ``state`` of that
+            one, and the ``reason`` in words.
+        record: its record. None where there is none and its data or weights are missing.
+        run: what a launch needs of it. None when its data or weights are missing.
+        problem: what is missing, in words.
+    """
 
     cell: Cell
-    state: RunState
+    state: RunStatus
     record: RunRecord | None = None
     run: PreparedRun | None = None
     problem: str = ""
 
+    @property
+    def waits_for(self) -> str:
+        """The cell whose weights it waits for, or ''. A cell that is blocked waits for none."""
+        is_waiting = self.state.name == Standing.WAITING
+        return str(self.state.evidence["upstream"]) if is_waiting else ""
 
-def to_run(standing: Standing) -> bool:
-    """Whether a launch starts this cell: nobody is known to hold it and it waits for nothing.
+    @property
+    def upstream(self) -> str:
+        """The cell whose weights it begins with, or ''."""
+        weights = self.cell.config.weights
+        return weights.value if weights.source == "run" else ""
 
-    A running cell whose holder cannot be seen from here is started too: it is busy, after a beat, or taken over.
+
+def needs_run(status: CellStatus) -> bool:
+    """Return whether a launch starts this cell.
+
+    Nobody is known to hold it, and it waits for nothing. A running cell whose holder cannot be
+    seen from here is started too: it is busy, after a beat, or taken over.
     """
-    state = standing.state
-    return state.name in TO_RUN or (state.name == "running" and "unseen" in state.evidence)
+    return status.state.name in TO_RUN or is_held_out_of_sight(status.state)
 
 
-def survey(cells: Iterable[Cell], workspace: Workspace) -> list[Standing]:
-    """Judge every cell. Without its data or weights, a cell's newest record (if any) is what counts."""
-    inputs, begun = Inputs(workspace), names(workspace.runs)
-    return [_standing(cell, workspace, inputs, cell.id in begun) for cell in cells]
+def is_held_out_of_sight(state: RunStatus) -> bool:
+    """Return whether a run has a holder that cannot be looked for from here."""
+    return state.name == RunState.RUNNING and "unseen" in state.evidence
 
 
-def _standing(cell: Cell, workspace: Workspace, inputs: Inputs, begun: bool) -> Standing:
-    """``begun``: whether the cell has a folder."""
-    try:
-        run = prepare_run(cell.config, workspace, inputs)
-    except EchoLMError as error:
-        records = find_records(workspace.runs, cell.id) if begun else []
-        marked = begun and (workspace.runs / cell.id / "cancelled").exists()
-        state = records[0].state() if records else RunState("cancelled" if marked else "pending")
-        return Standing(cell, state, records[0] if records else None, None, str(error))
-    return Standing(cell, run.record.state() if begun else RunState("pending"), run.record, run)
+def cell_statuses(cells: Iterable[Cell], workspace: Workspace) -> list[CellStatus]:
+    """Judge every cell.
+
+    Without its data or weights, a cell's newest record (if any) is what counts.
+    """
+    cells = list(cells)
+    judge = _Judge(cells, workspace)
+    return [judge.status(cell) for cell in cells]
 
 
-def units(standings: Sequence[Standing], largest: int = 8) -> list[Unit]:
-    """Group the cells to run into cohorts of at most ``largest``; a cell without a frozen trunk is alone."""
-    groups: dict[str, list[str]] = {}
-    for standing in standings:
-        groups.setdefault(cohort_key(standing.cell.config) or standing.cell.id, []).append(standing.cell.id)
-    return [Unit(tuple(ids[i : i + largest])) for ids in groups.values() for i in range(0, len(ids), largest)]
+class _Judge:
+    """Judges cells at one moment, and those that they begin from, each once."""
+
+    def __init__(self, cells: Iterable[Cell], workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._cells: dict[str, Cell] = {}
+        for cell in cells:
+            one: Cell | None = cell
+            while one is not None and one.id not in self._cells:
+                self._cells[one.id] = one
+                one = one.upstream
+        self._inputs = Inputs(workspace, self._config)
+        self._begun = list_names(workspace.runs)
+        self._statuses: dict[str, CellStatus] = {}
+
+    def status(self, cell: Cell) -> CellStatus:
+        """Judge a cell."""
+        if cell.id not in self._statuses:
+            self._statuses[cell.id] = self._judge(cell)
+        return self._statuses[cell.id]
+
+    def _config(self, cell: str) -> FinetuneConfig | PretrainConfig | None:
+        return self._cells[cell].config if cell in self._cells else None
+
+    def _judge(self, cell: Cell) -> CellStatus:
+        begun = cell.id in self._begun
+        try:
+            run = prepare_run(cell.config, self._workspace, self._inputs, may_wait=True)
+        except EchoLMError as error:
+            return _status_without_inputs(cell, self._workspace, begun, str(error))
+        state = run.record.state() if begun else RunStatus(RunState.PENDING)
+        if run.waits_for and state.name in TO_RUN:
+            state = self._standing(state, self.status(self._cells[run.waits_for]))
+        return CellStatus(cell, state, run.record, run)
+
+    def _standing(self, state: RunStatus, upstream: CellStatus) -> RunStatus:
+        """Say how a cell stands that begins with weights which are not there yet."""
+        cell, of = upstream.cell, str(upstream.state.name)
+        labels = " ".join(f"{axis}={label}" for axis, label in cell.coordinates.items())
+        reason = f"cell {cell.id[:8]} ({labels}), whose weights it begins with, is {of}"
+        standing = Standing.WAITING
+        if of in STOPPED or of == Standing.BLOCKED:
+            standing = Standing.BLOCKED
+        evidence = {"upstream": cell.id, "state": of, "reason": reason}
+        return RunStatus(standing, state.attempt, evidence)
+
+
+def _status_without_inputs(
+    cell: Cell, workspace: Workspace, begun: bool, problem: str
+) -> CellStatus:
+    """Judge a cell whose data or weights are missing by its newest record."""
+    records = find_records(workspace.runs, cell.id) if begun else []
+    if records:
+        return CellStatus(cell, records[0].state(), records[0], problem=problem)
+    if begun and (workspace.runs / cell.id / "cancelled").exists():
+        return CellStatus(cell, RunStatus(RunState.CANCELLED), problem=problem)
+    return CellStatus(cell, RunStatus(RunState.PENDING), problem=problem)
+
+
+def units(statuses: Sequence[CellStatus], largest: int = 8) -> list[Unit]:
+    """Group the cells to run into cohorts of at most ``largest``.
+
+    A cell without a frozen trunk is alone.
+    """
+    cohorts: dict[str, list[Cell]] = {}
+    for status in statuses:
+        key = cohort_key(status.cell.config) or status.cell.id
+        cohorts.setdefault(key, []).append(status.cell)
+    groups = []
+    for cells in cohorts.values():
+        for first in range(0, len(cells), largest):
+            groups.append(unit_of(cells[first : first + largest]))
+    return groups
+
+
+def unit_of(cells: Sequence[Cell]) -> Unit:
+    """Return the unit of these cells, with the configurations that they need."""
+    configs: dict[str, str] = {}
+    for cell in cells:
+        one: Cell | None = cell
+        while one is not None and one.id not in configs:
+            configs[one.id] = json.dumps(one.config.model_dump(mode="json"))
+            one = one.upstream
+    return Unit(tuple(cell.id for cell in cells), configs)
 
 
 def cohort_key(config: FinetuneConfig | PretrainConfig) -> str | None:
-    """Equal for cells that may share batches and trunk; None when there is no frozen trunk to share."""
-    if not isinstance(config, FinetuneConfig) or config.trainable.cut(config.encoder.blocks) == 0:
+    """Return what is equal for cells that may share batches and trunk.
+
+    None when there is no frozen trunk to share.
+    """
+    if not isinstance(config, FinetuneConfig):
+        return None
+    if config.trainable.cut(config.encoder.blocks) == 0:
         return None
     plain = canonical(config)
-    shared = {name: plain[name] for name in ("data", "task", "encoder", "weights", "augmentation", "batch_size", "views")}
+    names = ("data", "task", "encoder", "weights", "augmentation", "clip", "batch_size", "views")
+    shared = {name: plain.get(name) for name in names}  # a neutral clip is left out
     seed = config.seed if config.weights.source == "random" else None
     return canonical_json([shared, config.order, config.view, seed])
 
 
 def save_cells(grid: Grid, workspace: Workspace) -> Path:
-    """Write ``grids/<grid>/cells.json``: the resolved cells that were launched, the tables they feed, and the path of the
-    grid's file unless the grid came with EchoLM."""
-    path = workspace.grids / grid.name / "cells.json"
+    """Write ``grids/<grid>/cells.json``, and return its path.
+
+    It holds the resolved cells that were launched, the tables they feed, and the path of the grid's
+    file unless the grid came with EchoLM.
+
+    Raises:
+        EchoLMError: the grid's name belongs to another file in this workspace.
+    """
+    refuse_other_file(workspace, grid)
+    path = workspace.grids / grid.name / CELLS_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, cells_text(grid))
+    write_atomic(path, cells_text(grid, workspace))
     return path
 
 
-def cells_text(grid: Grid) -> bytes:
-    """The content of ``cells.json``."""
-    cells = {
-        cell.id: {
+def cells_text(grid: Grid, workspace: Workspace) -> bytes:
+    """Return the content of ``cells.json`` in a workspace."""
+    cells: dict[str, dict[str, Any]] = {}
+    for cell in grid.cells:
+        cells[cell.id] = {
             "coordinates": cell.coordinates,
             "tables": list(cell.tables),
             "subgrids": list(cell.subgrids),
             "config": cell.config.model_dump(mode="json"),
         }
-        for cell in grid.cells
-    }
+        if cell.resources.stated:
+            cells[cell.id]["resources"] = cell.resources.stated
     tables = {name: table.model_dump(mode="json") for name, table in grid.tables.items()}
     content = {"grid": grid.name, "title": grid.title, "cells": cells, "tables": tables}
-    if grid.typed != grid.name:
-        content["path"] = str(grid.path.absolute())
+    content.update(path_fields(grid, workspace))
     return json.dumps(content, indent=1).encode()
 
 
+def cells_with_own_ranks(workspace: Workspace, grid: str) -> set[str]:
+    """Return the cells of a launched grid whose block says how many GPUs or ranks train one."""
+    path = workspace.grids / grid / CELLS_FILE
+    if not path.exists():
+        return set()
+    cells = set()
+    for cell, entry in read_json(path, "cells")["cells"].items():
+        if {"gpus", "ranks"} & set(entry.get("resources", {})):
+            cells.add(cell)
+    return cells
+
+
+def unit_config(
+    unit: Unit, cell: str, workspace: Workspace, grid: str
+) -> FinetuneConfig | PretrainConfig:
+    """Return the configuration of a unit's cell.
+
+    Raises:
+        EchoLMError: it is not valid, or is neither in the unit nor in ``cells.json``.
+    """
+    config = unit.config_of(cell)
+    if config is not None:
+        return config
+    return launched_config(workspace, grid, cell)
+
+
 def launched_config(workspace: Workspace, grid: str, cell: str) -> FinetuneConfig | PretrainConfig:
-    """The stored configuration of a launched cell; EchoLMError when it was not launched."""
-    path = workspace.grids / grid / "cells.json"
-    configs = _launched_configs(path) if path.exists() else {}
+    """Return the stored configuration of a launched cell.
+
+    Raises:
+        EchoLMError: the cell was not launched.
+    """
+    path = workspace.grids / grid / CELLS_FILE
+    configs = launched_configs(workspace, grid)
     if cell not in configs:
-        raise EchoLMError(f"{path}: holds no cell {cell}; launch it: echolm launch {grid} --on local")
+        raise EchoLMError(
+            f"{path}: holds no cell {cell}; launch it", Command("launch", grid, on="local")
+        )
     return parse_config(configs[cell], f"{path}: {cell}")
 
 
-def _launched_configs(path: Path) -> dict[str, Any]:
-    """Cell id -> configuration of a ``cells.json``; EchoLMError when it is not one."""
+def launched_configs(workspace: Workspace, grid: str) -> dict[str, Any]:
+    """Return the stored configurations of a launched grid, cell id -> configuration.
+
+    There are none of a grid that was not launched.
+    """
+    path = workspace.grids / grid / CELLS_FILE
+    return _launched_configs(path, path.stat().st_mtime_ns) if path.exists() else {}
+
+
+@lru_cache(maxsize=1)
+def _launched_configs(path: Path, modified_ns: int) -> dict[str, Any]:
+    """Read a ``cells.json`` once a process, unless it has changed since.
+
+    10,000 cells take 0.2 s, too much for each cell of a worker.
+    """
+    return read_configs(path)
+
+
+def read_configs(path: Path) -> dict[str, Any]:
+    """Read the configurations of a ``cells.json``, cell id -> configuration.
+
+    Raises:
+        EchoLMError: it is not such a file.
+    """
     cells = read_json(path, "cells")["cells"]
-    entries = cells.values() if isinstance(cells, dict) else [None]
-    if not all(isinstance(entry, dict) and isinstance(entry.get("config"), dict) for entry in entries):
-        raise EchoLMError(f"{path}: 'cells' is not a mapping of cell ids to cells with a 'config'; launch the grid again")
-    return {id: entry["config"] for id, entry in cells.items()}
-
-
-def find_cell(text: str, workspace: Workspace) -> tuple[str, FinetuneConfig | PretrainConfig]:
-    """A cell by its id or the start of it: among shipped grids, launched grids and run records."""
-    from grid.definition import load_grid, shipped_grids
-
-    found: dict[str, Any] = {}
-    for path in sorted(workspace.grids.glob("*/cells.json")) if workspace.grids.is_dir() else []:
-        found.update({id: config for id, config in _launched_configs(path).items() if id.startswith(text)})
-    for name in shipped_grids():
-        found.update({cell.id: cell.config for cell in load_grid(name).cells if cell.id.startswith(text)})
-    for path in workspace.runs.glob(f"{text}*/*/config.json") if text.isalnum() else []:
-        found.setdefault(path.parent.parent.name, read_json(path, "config")["config"])
-    if len(found) != 1:
-        shown = suggest(text, list(found)[:5]) if found else "echolm grid show GRID lists cells"
-        raise EchoLMError(f"{text!r} is {'not a cell' if not found else f'the start of {len(found)} cells'}; {shown}")
-    id, config = next(iter(found.items()))
-    return id, config if isinstance(config, FinetuneConfig | PretrainConfig) else parse_config(config, f"cell {id}")
-
-
-def find_run(text: str, workspace: Workspace) -> RunRecord:
-    """A complete run: a record folder, or the newest complete run of the one cell whose id starts with ``text``."""
-    folder = Path(text)
-    if (folder / "config.json").is_file():
-        return RunRecord(folder)
-    cells = sorted({path.parent.parent.name for path in workspace.runs.glob(f"{text}*/*/summary.json")}) if text.isalnum() else []
-    if len(cells) != 1:
-        known = sorted({path.parent.parent.name for path in workspace.runs.glob("*/*/summary.json")})
-        hint = suggest(text, known[:10]) if known else "there are none yet: echolm launch GRID makes them"
-        raise EchoLMError(f"{text!r} names {len(cells)} complete runs in {workspace.runs}; {hint}")
-    return next(record for record in find_records(workspace.runs, cells[0]) if record.summary() is not None)
+    entries = cells.items() if isinstance(cells, dict) else [("", None)]
+    configs = {}
+    for cell, entry in entries:
+        config = entry.get("config") if isinstance(entry, dict) else None
+        if not isinstance(config, dict):
+            raise EchoLMError(
+                f"{path}: 'cells' is not a mapping of cell ids to cells with a 'config';"
+                " launch the grid again"
+            )
+        configs[cell] = config
+    return configs

@@ -1,70 +1,119 @@
-"""What every test may use: one thread, and a small phantom data set that is made once and only read."""
+"""What every test may use: one thread, and a small phantom data set that is made once."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import pytest
 from filelock import FileLock
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before the first import of torch, and for every process that tests start
+os.environ["OMP_NUM_THREADS"] = (
+    "1"  # before the first import of torch, and for every process that tests start
+)
 
 
+FIRST_LAB = (
+    "tests/slurm/test_chaos.py",
+    "tests/slurm/test_failures.py",
+    "tests/slurm/test_lab.py",
+    "tests/slurm/test_promises.py",
+    "tests/slurm/test_search.py",
+    "tests/slurm/test_siblings.py",
+)
+"""Files of the first SLURM lab. A lab mostly waits, so two of them share the machine well."""
 LAB = ("tests/slurm/", "tests/ray/test_on_slurm.py", "tests/cluster/test_executors.py")
-"""Where tests of the one SLURM lab are."""
+"""Where tests of SLURM are. Those that are not of the first lab are of the second."""
+RAY = ("tests/ray/test_launch.py", "tests/ray/test_losses.py", "tests/cluster/test_ray_search.py")
+"""Files of the Ray cluster that tests share. Tests of all executors join them by their name.
+
+Each further cluster would cost the machine what a minute of tests does.
+"""
+LONG = (
+    *RAY,
+    "tests/test_docs.py",
+    "tests/test_end_to_end.py",
+    "tests/test_old_workspace.py",
+)
+"""Files that take minutes: at the end of a run, one process would work on them alone."""
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # each process has a lab of its own
+    os.environ.setdefault(
+        "ECHOLM_SLURM_LAB", f"{gettempdir()}/echolm-slurm-lab-{os.environ['PYTEST_XDIST_WORKER']}"
+    )
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """``--dist loadfile``: a worker takes a whole file, and one worker takes all files of the SLURM lab."""
+    """``--dist loadfile``: a worker takes a whole file, or all files of a SLURM lab or of Ray."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "lab" if nodeid.startswith(LAB) else super()._split_scope(nodeid)
+            if nodeid.startswith(FIRST_LAB):
+                return "first lab"
+            if nodeid.startswith(RAY) or nodeid.endswith("[ray]"):
+                return "ray"
+            if nodeid.startswith(LAB):
+                return "second lab"
+            return super()._split_scope(nodeid)
 
     return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the SLURM lab: first, since they take longest; skipped where system tests are; timed without their wait for it."""
-    items.sort(key=lambda item: not item.nodeid.startswith(LAB))
+    """Order and mark the tests of the SLURM lab.
+
+    They come first, since they take longest, then other long files. They are skipped where system
+    tests are, and their time does not count the wait for the lab.
+    """
+    items.sort(key=lambda item: (not item.nodeid.startswith(LAB), not item.nodeid.startswith(LONG)))
     skip = pytest.mark.skip(reason="installs and starts SLURM; set ECHOLM_TEST_SYSTEM=1 to run it")
     for item in items:
         if "slurm" in getattr(item, "fixturenames", ()):
             if os.environ.get("ECHOLM_TEST_SYSTEM") != "1":
                 item.add_marker(skip)
             if not item.get_closest_marker("timeout"):
-                item.add_marker(pytest.mark.timeout(300, func_only=True))
+                item.add_marker(pytest.mark.timeout(900, func_only=True))
 
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``source`` (24 phantom clips in EchoNet-Dynamic's layout) and ``store`` (14 train, 5 val, 5 test)."""
-    from echolm.data.phantom import phantom
-    from echolm.data.prepare import prepare
+    """A folder with ``source`` and ``store``.
+
+    They hold 24 phantom clips in EchoNet-Dynamic's layout: 14 train, 5 val, 5 test.
+    """
+    from echolm.datasets.phantom.generate import generate_phantom
+    from echolm.stores.prepare_clips import prepare
 
     base = tmp_path_factory.getbasetemp()
     root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny"
     with FileLock(f"{root}.lock"):
         if not (root / "store" / "store.json").exists():
-            phantom(root / "source", videos=24, seed=0)
+            generate_phantom(root / "source", videos=24, seed=0)
             prepare("echonet-dynamic", root / "source", root / "store", workers=1, progress=False)
     return root
 
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[str]:
-    """The address of a Ray cluster of this machine, with four CPUs, that this process is connected to. It takes a while to
-    start, so there is one for all tests. It asks its nodes every second whether they are there, not every three."""
+    """The address of a Ray cluster of this machine with four CPUs; this process is connected to it.
+
+    It takes a while to start, so there is one for all tests. It asks its nodes every second whether
+    they are there, not every three, and starts no process before one is needed.
+    """
     import ray
 
     from cluster.ray.connection import connected
 
-    first = {name: os.environ.pop(name) for name in [*os.environ] if name.startswith("TEST_")}  # of the test that asks first
-    with connected(None, num_cpus=4, num_gpus=0, _system_config={"health_check_period_ms": 1000}):
+    first = {
+        name: os.environ.pop(name) for name in [*os.environ] if name.startswith("TEST_")
+    }  # of the test that asks first
+    settings = {"health_check_period_ms": 1000, "prestart_worker_first_driver": False}
+    with connected(None, num_cpus=4, num_gpus=0, _system_config=settings):
         os.environ.update(first)
         yield ray.get_runtime_context().gcs_address

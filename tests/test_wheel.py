@@ -10,7 +10,8 @@ import pytest
 
 CHECKOUT = Path(__file__).parent.parent
 pytestmark = pytest.mark.skipif(
-    os.environ.get("ECHOLM_TEST_SYSTEM") != "1", reason="installs packages; set ECHOLM_TEST_SYSTEM=1 to run it"
+    os.environ.get("ECHOLM_TEST_SYSTEM") != "1",
+    reason="installs packages; set ECHOLM_TEST_SYSTEM=1 to run it",
 )
 
 
@@ -21,16 +22,40 @@ def run(*command: object, cwd: Path) -> str:
 
 
 def test_the_wheel_shows_a_grid_in_an_empty_environment(tmp_path: Path) -> None:
-    """Listing grids needs click, pydantic, PyYAML and numpy alone: no torch, no data, no weights, no checkout."""
-    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, CHECKOUT, cwd=tmp_path)
+    """Listing grids needs click, pydantic, PyYAML and numpy alone: no torch, data or weights."""
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        tmp_path,
+        CHECKOUT,
+        cwd=tmp_path,
+    )
     [wheel] = tmp_path.glob("echolm-*.whl")
     venv.create(tmp_path / "empty", with_pip=True)
     python = tmp_path / "empty" / "bin" / "python"
     run(python, "-m", "pip", "install", "--quiet", "--no-deps", wheel, cwd=tmp_path)
-    run(python, "-m", "pip", "install", "--quiet", "click", "pydantic", "pyyaml", "numpy", cwd=tmp_path)
+    run(
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "click",
+        "pydantic",
+        "pyyaml",
+        "numpy",
+        cwd=tmp_path,
+    )
     echolm = tmp_path / "empty" / "bin" / "echolm"
     assert "demo" in run(echolm, "grid", "list", cwd=tmp_path)
     shown = run(echolm, "grid", "show", "demo", "--where", "head=gcn", cwd=tmp_path)
     assert "gcn" in shown and "mlp" not in shown.splitlines()[1]
-    where = run(python, "-c", "import grid, echolm; print(grid.__file__, echolm.__file__)", cwd=tmp_path)
+    where = run(
+        python, "-c", "import grid, echolm; print(grid.__file__, echolm.__file__)", cwd=tmp_path
+    )
     assert str(CHECKOUT) not in where.replace(str(tmp_path), "")

@@ -1,58 +1,83 @@
-"""Whether a Ray cluster has room for a job, and for how many at once."""
+"""Say whether a Ray cluster has room for a job, and for how many at once."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from cluster.ray.gang import request
+from cluster.ray.gang import bundle
 from echolm.errors import EchoLMError
+from echolm.text import counted
 from grid.plan import Resources
 
 
 def capacity(needs: Resources) -> int:
-    """How many such jobs the whole cluster could run at once, 1 at least."""
-    return max(1, sum(_ranks(node, needs) for node in _nodes()) // needs.ranks)
+    """Return how many such jobs the whole cluster could run at once, 1 at least."""
+    return max(1, _ranks_on(_alive_nodes(), needs) // needs.ranks)
 
 
 def check_room(needs: Resources) -> None:
-    """EchoLMError when the cluster could not run such a job even if it were idle: Ray would wait for ever."""
-    nodes = _nodes()
-    if sum(_ranks(node, needs) for node in nodes) >= needs.ranks:
+    """Check that the cluster could run such a job if it were idle. Else Ray would wait for ever.
+
+    Raises:
+        EchoLMError: it could not.
+    """
+    nodes = _alive_nodes()
+    if _ranks_on(nodes, needs) >= needs.ranks:
         return
-    own = request(needs)
-    wanted = _words({"CPU": own["num_cpus"], "GPU": own["num_gpus"], "memory": own.get("memory", 0)})
-    has = "; ".join(f"{node['NodeManagerAddress']}: {_words(node['Resources'])}" for node in nodes)
-    ranks = f"{needs.ranks} ranks of " if needs.ranks > 1 else ""
-    raise EchoLMError(f"the Ray cluster has no room for {ranks}{wanted}; its nodes are {has}. Ask for less: --threads, --gpus, --ranks, --memory-gb")
+    request = _words(bundle(needs))
+    if needs.ranks > 1:
+        request = f"{needs.ranks} ranks of {request}"
+    has = [f"{node['NodeManagerAddress']}: {_words(node['Resources'])}" for node in nodes]
+    raise EchoLMError(
+        f"the Ray cluster has no room for {request}; its nodes are {'; '.join(has)}. "
+        "Ask for less: --threads, --gpus, --ranks, --memory-gb"
+    )
 
 
 def avoided(addresses: Collection[str], needs: Resources) -> list[str]:
-    """The ids of the nodes at these addresses; none where the others could not run such a job even if they were idle."""
-    nodes = _nodes()
-    bad = [node["NodeID"] for node in nodes if node["NodeManagerAddress"] in addresses]
-    others = [node for node in nodes if node["NodeID"] not in bad]
-    return bad if sum(_ranks(node, needs) for node in others) >= needs.ranks else []
+    """Return the ids of the nodes at these addresses.
+
+    None of them where the others could not run such a job even if they were idle.
+    """
+    avoided_ids = []
+    others = []
+    for node in _alive_nodes():
+        if node["NodeManagerAddress"] in addresses:
+            avoided_ids.append(node["NodeID"])
+        else:
+            others.append(node)
+    return avoided_ids if _ranks_on(others, needs) >= needs.ranks else []
 
 
-def _nodes() -> list[dict[str, Any]]:
+def _alive_nodes() -> list[dict[str, Any]]:
     import ray
 
     return [node for node in ray.nodes() if node["Alive"]]
 
 
-def _ranks(node: dict[str, Any], needs: Resources) -> int:
-    """How many ranks a node could hold."""
-    own = request(needs)
-    pairs = (("CPU", own["num_cpus"]), ("GPU", own["num_gpus"]), ("memory", own.get("memory", 0)))
-    return int(min(node["Resources"].get(name, 0) // amount for name, amount in pairs if amount))
+def _ranks_on(nodes: Iterable[dict[str, Any]], needs: Resources) -> int:
+    """Return how many ranks the nodes could hold together if they were idle."""
+    return sum(_ranks_on_node(node["Resources"], needs) for node in nodes)
 
 
-def _words(resources: dict[str, Any]) -> str:
-    cpus, gpus, memory = (resources.get(name, 0) for name in ("CPU", "GPU", "memory"))
-    parts = [_counted(cpus, "CPU"), _counted(gpus, "GPU") if gpus else "", f"{memory / 1e9:.0f} GB" if memory else ""]
-    return ", ".join(part for part in parts if part)
+def _ranks_on_node(resources: dict[str, float], needs: Resources) -> int:
+    ranks = [resources.get(name, 0) // amount for name, amount in bundle(needs).items()]
+    return int(min(ranks))
 
 
-def _counted(number: float, noun: str) -> str:
-    return f"{number:g} {noun}{'' if number == 1 else 's'}"
+def _words(resources: dict[str, float]) -> str:
+    """Spell CPUs, GPUs and memory: ``2 CPUs, 1 GPU, 4 GB``."""
+    words = [_number_of(resources.get("CPU", 0), "CPU")]
+    if gpus := resources.get("GPU", 0):
+        words.append(_number_of(gpus, "GPU"))
+    if memory := resources.get("memory", 0):
+        words.append(f"{memory / 1e9:.0f} GB")
+    return ", ".join(words)
+
+
+def _number_of(number: float, noun: str) -> str:
+    """Spell a number of CPUs or GPUs. Ray counts in floats, and a rank may have half a GPU."""
+    if number == int(number):
+        return counted(int(number), noun)
+    return f"{number:g} {noun}s"

@@ -1,19 +1,19 @@
-"""The Ray executor: units in processes that Ray places, on a cluster or on this machine; it returns when all have ended.
+"""Run units in processes that Ray places, on a cluster or on this machine.
 
-A process that is lost costs its unit one attempt; classes, budgets and remedies are those of ``cluster.failures``, as on
-SLURM. SIGINT or SIGTERM stops the runs at their next optimiser step, with checkpoints; a second one kills them. When the
-launcher is killed, Ray ends its workers.
+It returns when all have ended. A process that is lost costs its unit one attempt. Classes, budgets
+and remedies are those of ``cluster.failures``, as on SLURM. SIGINT or SIGTERM stops the runs at
+their next optimiser step, with checkpoints, and a second one kills them. When the launcher is
+killed, Ray ends its workers.
 """
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cluster.ray.capacity import capacity, check_room
 from cluster.ray.connection import connected, worker_variables
-from cluster.ray.pool import Pool
+from cluster.ray.pool import GangPool
 from cluster.supervision import Supervision
 from echolm.liveness import HEARTBEAT_S, PATIENCE_S
 from grid.plan import Job, Limits, Report
@@ -21,10 +21,16 @@ from grid.plan import Job, Limits, Report
 
 @dataclass
 class RayExecutor:
-    """``address``: of a cluster (host:port, or the file that ``echolm cluster ray-on-slurm`` wrote); None: RAY_ADDRESS, else
-    a cluster of this machine that ends with the launch. ``environment``: variables that the workers get besides ``ECHOLM_*``.
+    """Where units run on Ray.
 
-    ``stopped`` names the signal that ended a launch; ``halted`` is the sentence that says why units were not started.
+    Attributes:
+        address: of a cluster: host:port, or the file that ``echolm cluster ray-on-slurm`` wrote.
+            None: RAY_ADDRESS, else a cluster of this machine that ends with the launch.
+        patience_s: of the attempts.
+        heartbeat_s: of the attempts.
+        environment: variables that the workers get besides ``ECHOLM_*``.
+        stopped: the signal that ended a launch.
+        halted: the sentence that says why units were not started.
     """
 
     address: str | None = None
@@ -35,24 +41,36 @@ class RayExecutor:
     halted: str = field(default="", init=False)
 
     def launch(self, job: Job, limits: Limits, report: Callable[[Report], None]) -> list[str]:
-        """See ``grid.plan.Executor``. ``limits.slots``: 0 for as many as the cluster has room for now. Returns the processes
-        that were started, as host:pid.
+        """Run a job's units. See ``grid.plan.Executor``.
 
-        EchoLMError: there is no such cluster; it has no node for such a job; processes end before they are ready.
+        Args:
+            job: the units.
+            limits: ``slots`` is 0 for as many as the cluster has room for now.
+            report: is called for each report.
+
+        Returns:
+            The processes that were started, as host:pid.
+
+        Raises:
+            EchoLMError: there is no such cluster, it has no node for such a job, or processes end
+                before they are ready.
         """
         with connected(self.address):
             needs = job.resources
             check_room(needs)
-            slots = limits.slots or capacity(needs)
             units = Supervision(job, limits, report)
-            times = {"patience_s": self.patience_s, "heartbeat_s": self.heartbeat_s}
-            pool = Pool(units, slots, report, times, {**worker_variables(needs.threads), **self.environment})
-            before = {number: signal.signal(number, pool.note) for number in (signal.SIGINT, signal.SIGTERM)}
-            try:
-                pool.run()
-            finally:
-                pool.close()
-                for number, handler in before.items():
-                    signal.signal(number, handler)
-                self.stopped, self.halted = pool.stopped, units.halted
+            pool = GangPool(
+                units,
+                slots=limits.slots or capacity(needs),
+                report=report,
+                times={"patience_s": self.patience_s, "heartbeat_s": self.heartbeat_s},
+                environment={**worker_variables(needs.threads), **self.environment},
+            )
+            with pool.signals.noted():
+                try:
+                    pool.run()
+                finally:
+                    pool.close()
+                    self.stopped = pool.signals.first
+                    self.halted = units.stop_reason
         return pool.started

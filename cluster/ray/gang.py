@@ -1,4 +1,7 @@
-"""A gang: the ranks of one slot, as actors that Ray places, and the unit they have. One rank is a gang too."""
+"""Hold the ranks of one slot, as actors that Ray places, and the unit that they have.
+
+One rank is a gang too.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from cluster.ray.deaths import Death, classify, classify_start
-from cluster.ray.worker import Place, Rank, Settings
+from cluster.ray.worker import Rank, RankPlace, WorkerSettings
+from cluster.ray.worker_loss import WorkerLoss, classify, classify_start
 from grid.plan import Report, Resources, Unit
 
 GRACE_S = 10.0
@@ -19,34 +23,54 @@ NODE = "ray.io/node-id"
 
 
 class Gang:
-    """Waits for Ray to place it, then trains one unit after another. ``avoid``: ids of nodes that are taken only when no other
-    has room (several ranks: never)."""
+    """Waits for Ray to place its ranks, then trains one unit after another.
 
-    def __init__(self, settings: Settings, needs: Resources, environment: dict[str, str], avoid: Sequence[str] = ()) -> None:
+    Args:
+        settings: what all units of its workers share.
+        needs: of one unit.
+        environment: variables of the workers.
+        avoid: ids of nodes that are taken only when no other has room. Several ranks never take
+            them.
+
+    Attributes:
+        unit: what it trains now.
+        ready: whether all its ranks have started.
+        loss: what ended it, in its unit or before it was ready.
+        stopped: what interrupted the unit, by the ranks' own words.
+    """
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        needs: Resources,
+        environment: dict[str, str],
+        avoid: Sequence[str] = (),
+    ) -> None:
         import ray
 
         self.unit: Unit | None = None
         self.ready = False
         self.settings = settings
-        self.death: Death | None = None
-        """What ended it, in its unit or before it was ready."""
+        self.loss: WorkerLoss | None = None
         self.stopped = ""
-        """What interrupted the unit, by the ranks' own words."""
         self._deadline = 0.0
-        self._where: list[dict[str, Any]] = []
+        """When ranks that have not stopped are ended. 0 while nobody has to stop."""
+        self._processes: list[dict[str, Any]] = []
+        """Where each rank is, when all have started: what ``Rank.ready`` returns."""
         self._streams: dict[Any, int] = {}
         """What is waited for -> the rank that it is to come from."""
         self._asked: set[Any] = set()
         """Of these, what ranks are to answer that Ray cannot reach."""
-        self._group = _place(needs, avoid)
+        self._group = _placement_group(needs, avoid)
+        self._logs = [_log_of(settings, rank) for rank in range(needs.ranks)]
         actor = ray.remote(Rank)
         options = {**request(needs), "max_concurrency": 3, "runtime_env": {"env_vars": environment}}
-        self._logs = [settings.log.with_suffix(f".{rank}.log") if rank else settings.log for rank in range(needs.ranks)]
-        self._actors = [
-            actor.options(**options, **_bundle(self._group, rank, avoid)).remote(replace(settings, log=log)) for rank, log in enumerate(self._logs)
-        ]
+        self._actors: list[Any] = []
+        for rank, log in enumerate(self._logs):
+            placed = actor.options(**options, **_placement(self._group, rank, avoid))
+            self._actors.append(placed.remote(replace(settings, log=log)))
         self._starts = {member.ready.remote(): rank for rank, member in enumerate(self._actors)}
-        self._found: dict[int, dict[str, Any]] = {}
+        self._started: dict[int, dict[str, Any]] = {}
 
     @property
     def over(self) -> bool:
@@ -56,40 +80,49 @@ class Gang:
     @property
     def names(self) -> list[str]:
         """Its processes: node address and process id."""
-        return [f"{found['host']}:{found['pid']}" for found in self._where]
+        return [f"{process['host']}:{process['pid']}" for process in self._processes]
 
     @property
     def hosts(self) -> list[str]:
         """The node address of each rank."""
-        return [found["host"] for found in self._where]
+        return [process["host"] for process in self._processes]
 
     def waits_for(self) -> list[Any]:
-        """What Ray is to be asked for: reports of its ranks, or that they have started."""
-        return [*self._streams] if self.ready else [*self._starts]
+        """Return what Ray is to be asked for: reports of its ranks, or that they have started."""
+        return list(self._streams if self.ready else self._starts)
 
     def give(self, unit: Unit, cells: Sequence[str], micro_batch: int | None) -> None:
         """Start those cells of a unit."""
         import ray
 
-        self.unit, self.death, self.stopped = unit, None, ""
+        self.unit, self.loss, self.stopped = unit, None, ""
         world, host, port = len(self._actors), "", 0
         if world > 1:
             try:
                 host, port = ray.get(self._actors[0].open.remote(world))
             except ray.exceptions.ActorUnavailableError:
-                return self._ask(0)
+                self._ask(0)
+                return
             except ray.exceptions.RayError as error:
-                return self._lose(0, error)
-        before: Counter[str] = Counter()
-        for rank, (actor, found) in enumerate(zip(self._actors, self._where, strict=True)):
-            place = Place(rank, world, before[found["node"]], host, port)
-            before[found["node"]] += 1
-            self._streams[actor.train.remote(list(cells), micro_batch, place)] = rank
+                self._lose(0, error)
+                return
+        ranks_on_node: Counter[str] = Counter()
+        for rank, actor in enumerate(self._actors):
+            node = self._processes[rank]["node"]
+            place = RankPlace(rank, world, local=ranks_on_node[node], host=host, port=port)
+            ranks_on_node[node] += 1
+            self._streams[actor.train.remote(unit.only(cells), micro_batch, place)] = rank
 
-    def hear(self, item: Any, report: Callable[[Report], None]) -> None:
-        """Take what Ray says is there."""
+    def take(self, item: Any, report: Callable[[Report], None]) -> None:
+        """Take what Ray says is there.
+
+        Args:
+            item: one of ``waits_for()``.
+            report: is called when it is a report.
+        """
         if not self.ready:
-            return self._hear_start(item)
+            self._take_start(item)
+            return
         import ray
 
         rank = self._streams[item]
@@ -105,21 +138,26 @@ class Gang:
             self._lose(rank, error)
         else:
             if news.event != "over":
-                return report(news)
-            if news.facts["stopped"]:
-                self._streams.pop(item)
+                report(news)
+            elif news.facts["stopped"]:
+                del self._streams[item]
                 self.stopped = self.stopped or news.facts["stopped"]
-                self._deadline = self._deadline or time.monotonic() + GRACE_S
+                self._begin_grace()
 
     def stop(self) -> None:
         """Let its runs checkpoint and stop."""
         for actor in self._actors:
             actor.stop.remote()
 
-    def hurry(self) -> None:
-        """End ranks that have not stopped a while after one was lost. One that Ray cannot reach is waited for: what it died of
-        is what the unit died of."""
-        if self._streams and self._deadline and time.monotonic() > self._deadline and not self._asked & self._streams.keys():
+    def end_stragglers(self) -> None:
+        """End ranks that have not stopped a while after one was lost.
+
+        One that Ray cannot reach is waited for: what it died of is what the unit died of.
+        """
+        if not self._streams or not self._deadline:
+            return
+        waits_for_answer = not self._asked.isdisjoint(self._streams)
+        if time.monotonic() > self._deadline and not waits_for_answer:
             self.kill()
 
     def kill(self) -> None:
@@ -132,59 +170,93 @@ class Gang:
             ray.util.remove_placement_group(self._group)
             self._group = None
 
-    def _hear_start(self, item: Any) -> None:
+    def _take_start(self, item: Any) -> None:
         import ray
 
         rank = self._starts.pop(item)
         try:
-            self._found[rank] = ray.get(item)
+            self._started[rank] = ray.get(item)
         except ray.exceptions.RayError as error:
-            self.death = self.death or replace(classify_start(error), log=self._logs[rank])
-        if not self._starts and not self.death:
-            self._where, self.ready = [self._found[rank] for rank in sorted(self._found)], True
+            self.loss = self.loss or replace(classify_start(error), log=self._logs[rank])
+        if not self._starts and not self.loss:
+            self._processes = [self._started[rank] for rank in sorted(self._started)]
+            self.ready = True
 
     def _ask(self, rank: int) -> None:
         """Ask a rank that Ray cannot reach: Ray answers when it knows what became of it."""
-        again = self._actors[rank].over.remote()
-        self._streams[again] = rank
-        self._asked.add(again)
+        answer = self._actors[rank].over.remote()
+        self._streams[answer] = rank
+        self._asked.add(answer)
 
     def _lose(self, rank: int, error: Exception) -> None:
-        """A rank is gone. What the first one died of is what the gang died of."""
+        """Note that a rank is gone. What the first one died of is what the gang died of."""
         import ray
 
-        found = self._where[rank]
-        node = next((node for node in ray.nodes() if node["NodeID"] == found["node"]), None)
-        self.death = self.death or replace(classify(error, found["host"], node), log=self._logs[rank])
+        process = self._processes[rank]
+        nodes = [node for node in ray.nodes() if node["NodeID"] == process["node"]]
+        loss = classify(error, process["host"], nodes[0] if nodes else None)
+        self.loss = self.loss or replace(loss, log=self._logs[rank])
+        self._begin_grace()
+
+    def _begin_grace(self) -> None:
         self._deadline = self._deadline or time.monotonic() + GRACE_S
 
 
 def request(needs: Resources) -> dict[str, Any]:
-    """What Ray is asked for, for one rank."""
-    memory = {} if needs.memory_gb is None else {"memory": int(needs.memory_gb * 1e9 / needs.ranks)}
-    return {"num_cpus": needs.threads, "num_gpus": needs.gpus / needs.ranks, **memory}
+    """Return what Ray is asked for, for one rank, as an actor's options."""
+    options: dict[str, Any] = {
+        "num_cpus": needs.threads,
+        "num_gpus": needs.gpus / needs.ranks,
+    }
+    if needs.memory_gb is not None:
+        options["memory"] = int(needs.memory_gb * 1e9 / needs.ranks)
+    return options
 
 
-def _place(needs: Resources, avoid: Sequence[str]) -> Any:
-    """A placement group with one bundle a rank; None for a single rank."""
+def bundle(needs: Resources) -> dict[str, float]:
+    """Return the same as Ray counts a node's resources. What is not asked for is left out."""
+    options = request(needs)
+    resources = {
+        "CPU": options["num_cpus"],
+        "GPU": options["num_gpus"],
+        "memory": options.get("memory", 0),
+    }
+    return {name: amount for name, amount in resources.items() if amount}
+
+
+def _log_of(settings: WorkerSettings, rank: int) -> Path:
+    return settings.log.with_suffix(f".{rank}.log") if rank else settings.log
+
+
+def _placement_group(needs: Resources, avoid: Sequence[str]) -> Any:
+    """Make a placement group with one bundle a rank. None for a single rank."""
     if needs.ranks == 1:
         return None
     import ray
 
-    own = request(needs)
-    bundle = {"CPU": own["num_cpus"], "GPU": own["num_gpus"], "memory": own.get("memory", 0)}
-    bundles = [{key: value for key, value in bundle.items() if value}] * needs.ranks
-    others = [_label("!in", avoid)] * needs.ranks if avoid else None
-    return ray.util.placement_group(bundles, strategy="PACK", bundle_label_selector=others)
+    bundles = [bundle(needs)] * needs.ranks
+    selectors = None
+    if avoid:
+        selectors = [_label("!in", avoid)] * needs.ranks
+    return ray.util.placement_group(bundles, strategy="PACK", bundle_label_selector=selectors)
 
 
-def _bundle(group: Any, rank: int, avoid: Sequence[str]) -> dict[str, Any]:
-    """The options that put a rank into its bundle; without bundles, onto another node than those to avoid, or onto one of them."""
-    if group is None:
-        return {"label_selector": _label("!in", avoid), "fallback_strategy": [{"label_selector": _label("in", avoid)}]} if avoid else {}
-    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+def _placement(group: Any, rank: int, avoid: Sequence[str]) -> dict[str, Any]:
+    """Return the options that put a rank into its bundle.
 
-    return {"scheduling_strategy": PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank)}
+    Without bundles, it goes onto another node than those to avoid, or else onto one of them.
+    """
+    if group is not None:
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        strategy = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank)
+        return {"scheduling_strategy": strategy}
+    if not avoid:
+        return {}
+    return {
+        "label_selector": _label("!in", avoid),
+        "fallback_strategy": [{"label_selector": _label("in", avoid)}],
+    }
 
 
 def _label(word: str, nodes: Sequence[str]) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""Augmentation: training clips and their points, drawn per sample from a key, applied to a batch on its device."""
+"""Augmentation of training clips and their points.
+
+It is drawn per sample from a key, and applied to a batch on its device.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,19 @@ if TYPE_CHECKING:
 class Augmentation(Component):
     """A recipe.
 
-    Geometry convention: the integer coordinate (x, y) is the centre of a pixel; resizing W -> W' maps x to
-    (x + 0.5) * W' / W - 0.5. One channel throughout; padding is black, before the encoder's normalisation.
+    Geometry convention: the integer coordinate (x, y) is the centre of a pixel. Resizing W -> W'
+    maps x to (x + 0.5) * W' / W - 0.5. There is one channel throughout. Padding is black, before
+    the encoder's normalisation.
     """
 
     def draw(self, keys: np.ndarray) -> dict[str, np.ndarray]:
-        """The parameters of each sample, from its key (uint64, B): name -> array with B rows.
+        """Draw the parameters of each sample, for ``apply`` and for inspection.
 
-        A row depends on its key alone. For inspection and for ``apply``.
+        Args:
+            keys: uint64, B.
+
+        Returns:
+            Name -> array with B rows. A row depends on its key alone.
         """
         return {}
 
@@ -31,14 +39,21 @@ class Augmentation(Component):
     ) -> tuple[Tensor, Tensor]:
         """Resize and, with ``parameters``, augment.
 
-        clips: B x T x H x W uint8. points: B x N x 2 float (x, y) in pixels of H x W. Returns B x T x size x size
-        float32 in 0-255 and B x N x 2 points in pixels of size x size. ``parameters`` None: resize alone (evaluation).
+        Args:
+            clips: B x T x H x W uint8.
+            points: B x N x 2 float (x, y) in pixels of H x W.
+            size: of the frames that are returned.
+            parameters: what ``draw`` gave. None: resize alone (evaluation).
+
+        Returns:
+            B x T x size x size float32 in 0-255, and B x N x 2 points in pixels of size x size.
         """
         raise TypeError(f"augmentation {self.name} does not implement apply")
 
     def describe(self, key: int) -> dict[str, Any]:
-        """The parameters of one key as plain values."""
-        return {name: row[0].tolist() for name, row in self.draw(np.array([key], np.uint64)).items()}
+        """Draw the parameters of one key, as plain values."""
+        parameters = self.draw(np.array([key], np.uint64))
+        return {name: rows[0].tolist() for name, rows in parameters.items()}
 
 
 AUGMENTATIONS: Registry[Augmentation] = Registry(

@@ -1,4 +1,7 @@
-"""The recipe of Bhoodoo et al. (NLDL 2026, §4.1): spatial, colour, blur, noise, in this order, for training clips."""
+"""The recipe of Bhoodoo et al. (NLDL 2026, §4.1) for training clips.
+
+Its steps are spatial, colour, blur and noise, in this order.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _STEPS = (28, 6, 3, 4)
-"""Uniform numbers that the spatial, colour, blur and noise steps draw from. A sample's draw depends on them."""
+"""Uniform numbers that the spatial, colour, blur and noise steps draw from.
+
+A sample's draw depends on them.
+"""
 
 
 def _ordered(limits: tuple[float, float]) -> tuple[float, float]:
@@ -30,20 +36,31 @@ def _ordered(limits: tuple[float, float]) -> tuple[float, float]:
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Limits = Annotated[tuple[Positive, Positive], AfterValidator(_ordered)]
-Areas = Annotated[tuple[Annotated[Fraction, Field(gt=0)], Annotated[Fraction, Field(gt=0)]], AfterValidator(_ordered)]
+Areas = Annotated[
+    tuple[Annotated[Fraction, Field(gt=0)], Annotated[Fraction, Field(gt=0)]],
+    AfterValidator(_ordered),
+]
 Kernels = Annotated[tuple[Literal[3, 5, 7], ...], Field(min_length=1)]
 
 
 @AUGMENTATIONS.register
 class Bhoodoo2026(Augmentation):
-    """The paper gives steps and probabilities; the magnitudes are our choice: shift, scale and rotation of EchoGraphs,
-    the defaults of albumentations 1.3.1 for the rest. One draw holds for all frames of a clip; points follow, also
-    off the frame; nothing is flipped.
+    """Spatial, colour, blur and noise steps of chance.
 
-    Differences from albumentations on 224 x 224 uint8 RGB frames: gray values stay real numbers between the steps;
-    crop boxes are not rounded to pixels; a step is sampled bilinearly, once, together with the resize; black fills
-    what lies outside the frame (there: mirrored); hue and saturation have no meaning for one gray channel, so of
-    hue-saturation-value the value shift remains; Gaussian noise is the same in the three equal channels.
+    The paper gives steps and probabilities. The magnitudes are our choice: shift, scale and
+    rotation of EchoGraphs, the defaults of albumentations 1.3.1 for the rest. One draw holds for
+    all frames of a clip. Points follow, also off the frame. Nothing is flipped.
+
+    Differences from albumentations on 224 x 224 uint8 RGB frames:
+
+    - Gray values stay real numbers between the steps.
+    - Crop boxes are not rounded to pixels.
+    - A step is sampled bilinearly, once, together with the resize.
+    - Black fills what lies outside the frame (there: mirrored).
+    - Hue and saturation have no meaning for one gray channel, so of hue-saturation-value the value
+      shift remains.
+    - Gaussian noise is the same in the three equal channels.
+
     Kernels and noise are in pixels of the resized frame.
     """
 
@@ -84,12 +101,15 @@ class Bhoodoo2026(Augmentation):
     """Factor of multiplicative noise: one a clip, albumentations' default."""
 
     def draw(self, keys: np.ndarray) -> dict[str, np.ndarray]:
-        """The parameters of each sample (see ``Augmentation.draw``); what was not chosen has its neutral value.
+        """Draw the parameters of each sample (see ``Augmentation.draw``).
 
-        ``crop``: left, top, width, height, fractions of the frame. ``kernel``: 0 without blur.
+        What was not chosen has its neutral value. ``crop`` is left, top, width and height as
+        fractions of the frame. ``kernel`` is 0 without blur.
         """
-        uniform = np.array([generator.random(sum(_STEPS)) for generator in generators(keys)])
-        spatial, colour, blur, noise = np.split(uniform.reshape(-1, sum(_STEPS)).T, np.cumsum(_STEPS)[:-1])
+        count = sum(_STEPS)
+        uniform = np.array([generator.random(count) for generator in generators(keys)])
+        columns = uniform.reshape(-1, count).T
+        spatial, colour, blur, noise = np.split(columns, np.cumsum(_STEPS)[:-1])
         return {
             **self._draw_spatial(spatial),
             **self._draw_colour(colour),
@@ -101,13 +121,18 @@ class Bhoodoo2026(Augmentation):
     def apply(
         self, clips: Tensor, points: Tensor, size: int, parameters: dict[str, np.ndarray] | None
     ) -> tuple[Tensor, Tensor]:
-        """See ``Augmentation.apply``. Equal to augmentation ``none`` with ``parameters`` None."""
+        """Apply the recipe (see ``Augmentation.apply``).
+
+        With ``parameters`` None it equals augmentation ``none``.
+        """
         from echolm.augmentation import affine
 
         if parameters is None:
             return affine.resize(clips, points, size)
         crop = affine.crop(parameters["crop"])
-        turn = affine.shift_scale_rotate(parameters["shift"], parameters["scale"], parameters["angle"])
+        turn = affine.shift_scale_rotate(
+            parameters["shift"], parameters["scale"], parameters["angle"]
+        )
         clips, points = affine.warp(clips, points, affine.compose(crop, turn), size)
         _change_intensity(clips, parameters)
         return clips, points
@@ -116,31 +141,37 @@ class Bhoodoo2026(Augmentation):
         kind = choose(u[0], u[1], self.p_spatial, "crop", "shift-scale-rotate")
         angle, scale, shift = u[2], u[3], u[4:6].T
         box = crop_box(u[8:18], u[18:28], u[6:8], self.crop_area, self.crop_ratio)
+        angle = between(angle, -self.rotate, self.rotate)
+        scale = between(scale, 1 - self.scale, 1 + self.scale)
+        shift = between(shift, -self.shift, self.shift)
         turned, cropped = kind == "shift-scale-rotate", kind == "crop"
         return {
             "spatial": kind,
             "crop": np.where(cropped[:, None], box, [0.0, 0.0, 1.0, 1.0]),
-            "angle": np.where(turned, between(angle, -self.rotate, self.rotate), 0.0),
-            "scale": np.where(turned, between(scale, 1 - self.scale, 1 + self.scale), 1.0),
-            "shift": np.where(turned[:, None], between(shift, -self.shift, self.shift), 0.0),
+            "angle": np.where(turned, angle, 0.0),
+            "scale": np.where(turned, scale, 1.0),
+            "shift": np.where(turned[:, None], shift, 0.0),
         }
 
     def _draw_colour(self, u: np.ndarray) -> dict[str, np.ndarray]:
         kind = choose(u[0], u[1], self.p_colour, "brightness-contrast", "value", "gamma")
+        gain = between(u[2], 1 - self.contrast, 1 + self.contrast)
         brightness = between(u[3], -255 * self.brightness, 255 * self.brightness)
         value = between(u[4], -self.value, self.value)
+        gamma = between(u[5], *self.gamma)
         both = kind == "brightness-contrast"
         return {
             "colour": kind,
-            "gain": np.where(both, between(u[2], 1 - self.contrast, 1 + self.contrast), 1.0),
+            "gain": np.where(both, gain, 1.0),
             "offset": np.select([both, kind == "value"], [brightness, value], 0.0),
-            "gamma": np.where(kind == "gamma", between(u[5], *self.gamma), 1.0),
+            "gamma": np.where(kind == "gamma", gamma, 1.0),
         }
 
     def _draw_blur(self, u: np.ndarray) -> dict[str, np.ndarray]:
         kind = choose(u[0], u[1], self.p_blur, "gaussian", "median")
         sizes = [pick(u[2], self.gaussian_kernels), pick(u[2], self.median_kernels)]
-        return {"blur": kind, "kernel": np.select([kind == "gaussian", kind == "median"], sizes, 0)}
+        kinds = [kind == "gaussian", kind == "median"]
+        return {"blur": kind, "kernel": np.select(kinds, sizes, 0)}
 
     def _draw_noise(self, u: np.ndarray) -> dict[str, np.ndarray]:
         kind = choose(u[0], u[1], self.p_noise, "gaussian", "multiplicative")
@@ -154,7 +185,7 @@ class Bhoodoo2026(Augmentation):
 
 
 def _change_intensity(clips: Tensor, parameters: dict[str, np.ndarray]) -> None:
-    """Colour, blur and noise, in place and only in the clips they were drawn for."""
+    """Change colour, blur and noise, in place and only in the clips they were drawn for."""
     import torch
 
     from echolm.augmentation import blur, intensity
@@ -163,14 +194,17 @@ def _change_intensity(clips: Tensor, parameters: dict[str, np.ndarray]) -> None:
     def on(chosen: np.ndarray, change: Callable[..., Tensor], *names: str) -> None:
         if chosen.any():
             rows = torch.from_numpy(np.flatnonzero(chosen)).to(clips.device)
-            clips[rows] = change(clips[rows], *(tensor(parameters[name][chosen]) for name in names))
+            arguments = [tensor(parameters[name][chosen]) for name in names]
+            clips[rows] = change(clips[rows], *arguments)
 
     def tensor(values: np.ndarray) -> Tensor:
-        own = to_tensor(values) if values.dtype == np.uint64 else torch.from_numpy(values.astype(np.float32))
-        return own.to(clips.device)
+        if values.dtype == np.uint64:  # keys
+            return to_tensor(values).to(clips.device)
+        return torch.from_numpy(values.astype(np.float32)).to(clips.device)
 
     colour, noise = parameters["colour"], parameters["noise"]
-    on((colour == "brightness-contrast") | (colour == "value"), intensity.linear, "gain", "offset")
+    on_line = (colour == "brightness-contrast") | (colour == "value")
+    on(on_line, intensity.linear, "gain", "offset")
     on(colour == "gamma", intensity.gamma, "gamma")
     for kernel in (3, 5, 7):
         sized = parameters["kernel"] == kernel

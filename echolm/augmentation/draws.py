@@ -1,4 +1,7 @@
-"""Draws from uniform numbers: each function maps (B,) numbers in [0, 1) to (B,) values, row by row."""
+"""Draws from uniform numbers.
+
+Each function maps (B,) numbers in [0, 1) to (B,) values, row by row.
+"""
 
 from __future__ import annotations
 
@@ -6,32 +9,58 @@ import numpy as np
 
 
 def between(u: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Uniform in [low, high)."""
+    """Draw values that are uniform in [low, high)."""
     return low + (high - low) * u
 
 
 def pick(u: np.ndarray, options: tuple[object, ...]) -> np.ndarray:
-    """One of ``options``, each entry as likely."""
-    return np.array(options)[(u * len(options)).astype(np.int64)]
+    """Draw one of ``options``, each entry as likely."""
+    index = (u * len(options)).astype(np.int64)
+    return np.array(options)[index]
 
 
 def choose(gate: np.ndarray, u: np.ndarray, probability: float, *names: str) -> np.ndarray:
-    """With ``probability`` one of ``names``, each as likely, else "none"."""
+    """Draw one of ``names``, each as likely, with ``probability``, else "none".
+
+    Args:
+        gate: uniform numbers that decide whether.
+        u: uniform numbers that decide which.
+        probability: of one of the names.
+        names: what can be drawn.
+    """
     return np.where(gate < probability, pick(u, names), "none")
 
 
 def crop_box(
-    areas: np.ndarray, ratios: np.ndarray, place: np.ndarray, area: tuple[float, float], ratio: tuple[float, float]
+    areas: np.ndarray,
+    ratios: np.ndarray,
+    position: np.ndarray,
+    area: tuple[float, float],
+    ratio: tuple[float, float],
 ) -> np.ndarray:
-    """Boxes (B, 4) of a random resized crop: left, top, width, height as fractions of a square frame.
+    """Draw the boxes of a random resized crop of square frames.
 
-    ``areas`` and ``ratios`` (n, B): the first of n attempts that fits into the frame is taken, the whole frame if none
-    does. The ratio width / height is uniform in its logarithm; ``place`` (2, B) is uniform over where the box fits.
+    The first of n attempts that fits into the frame is taken, the whole frame if none does.
+
+    Args:
+        areas: (n, B) uniform numbers for the areas.
+        ratios: (n, B) uniform numbers for width / height, which is uniform in its logarithm.
+        position: (2, B) uniform numbers for where the box is, of all places where it fits.
+        area: limits, as fractions of the frame.
+        ratio: limits.
+
+    Returns:
+        (B, 4): left, top, width, height as fractions of the frame.
     """
-    target, aspect = between(areas, *area), np.exp(between(ratios, *np.log(ratio)))
+    target = between(areas, *area)
+    aspect = np.exp(between(ratios, *np.log(ratio)))
     whole = np.ones_like(areas[:1])
     widths = np.concatenate([np.sqrt(target * aspect), whole])
     heights = np.concatenate([np.sqrt(target / aspect), whole])
-    first = ((widths <= 1) & (heights <= 1)).argmax(0), np.arange(areas.shape[1])
-    extent = np.stack([widths[first], heights[first]])
-    return np.concatenate([place * (1 - extent), extent]).T
+
+    fits = (widths <= 1) & (heights <= 1)
+    attempt = fits.argmax(0)
+    sample = np.arange(areas.shape[1])
+    extent = np.stack([widths[attempt, sample], heights[attempt, sample]])
+    corner = position * (1 - extent)
+    return np.concatenate([corner, extent]).T

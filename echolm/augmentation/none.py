@@ -13,14 +13,17 @@ if TYPE_CHECKING:
 
 @AUGMENTATIONS.register
 class NoAugmentation(Augmentation):
-    """Resize only, in training as in evaluation (the rows without augmentation of NLDL 2026, tables 2-4)."""
+    """Resize only, in training as in evaluation.
+
+    These are the rows without augmentation of NLDL 2026, tables 2-4.
+    """
 
     name: Literal["none"] = "none"
 
     def apply(
         self, clips: Tensor, points: Tensor, size: int, parameters: dict[str, np.ndarray] | None
     ) -> tuple[Tensor, Tensor]:
-        """``affine.resize``, whatever the parameters."""
+        """Resize by ``affine.resize``, whatever the parameters."""
         from echolm.augmentation import affine
 
         return affine.resize(clips, points, size)

@@ -8,23 +8,29 @@ from typing import Any
 
 import click
 
-from echolm.cli.cells import cancel, retry
+from echolm.cli.cancel_retry import cancel, retry
+from echolm.cli.claims import claims
 from echolm.cli.cluster import cluster
 from echolm.cli.collect import collect
 from echolm.cli.compare import compare, seeds_needed
+from echolm.cli.completion import completion
+from echolm.cli.components import components
 from echolm.cli.data import data
 from echolm.cli.grid import grid
 from echolm.cli.launch import launch
 from echolm.cli.logs import logs
-from echolm.cli.options import retyped
+from echolm.cli.options import program
 from echolm.cli.predict import predict
 from echolm.cli.report import report
+from echolm.cli.schema import schema
 from echolm.cli.search import search
 from echolm.cli.status import status
 from echolm.cli.tables import tables
 from echolm.cli.train import train
 from echolm.cli.weights import weights
-from echolm.errors import EchoLMError, printable
+from echolm.cli.workspace_option import accept_workspace
+from echolm.errors import EchoLMError
+from echolm.text import printable
 from echolm.workspace import DEFAULT, VARIABLE, Workspace
 
 
@@ -36,7 +42,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except EchoLMError as error:
-            raise _shown(retyped(str(error))) from error
+            raise _shown(error.text(program())) from error
         except OSError as error:
             if error.errno == errno.EPIPE:  # the reader of a pipe has gone
                 raise
@@ -45,29 +51,61 @@ class Commands(click.Group):
 
 
 def _shown(message: str) -> click.ClickException:
-    """An error to print: what a file holds or is called is no order to the terminal."""
+    """Make an error to print. What a file holds or is called is no order to the terminal."""
     return click.ClickException("\n".join(printable(line) for line in message.split("\n")))
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.option("--workspace", "-w", type=click.Path(file_okay=False, path_type=Path), envvar=VARIABLE, show_envvar=True,
-              help=f"Folder for stores, weights, runs, tracking and results.  [default: ./{DEFAULT}]")  # fmt: skip
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@click.option(
+    "--workspace",
+    "-w",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar=VARIABLE,
+    show_envvar=True,
+    help="Folder for stores, weights, runs, tracking and results. It may also stand after the"
+    f" command.  [default: ./{DEFAULT}]",
+)
 @click.version_option(package_name="echolm")
 @click.pass_context
 def main(ctx: click.Context, workspace: Path | None) -> None:
     """Benchmark echocardiography foundation models: grids of training runs, from data to tables.
 
     \b
-    echolm data phantom echonet-dynamic DIR      make data        echolm launch GRID --on local   run a grid
-    echolm data prepare echonet-dynamic DIR      decode it once   echolm status GRID              how it stands
-    echolm grid list                             what can be run  echolm tables GRID              mean ± std
-    """
+    echolm data phantom echonet-dynamic DIR   make data
+    echolm data prepare echonet-dynamic DIR   decode it once
+    echolm grid list                          what can be run
+    echolm launch GRID --on local             run a grid
+    echolm status GRID                        how it stands
+    echolm tables GRID                        mean ± std
+    """  # noqa: D301 - click reads the character \b
     ctx.obj = Workspace(workspace.absolute()) if workspace else Workspace.default()
 
 
 GROUPS = (
-    data, weights, grid, train, launch, status, logs, cancel, retry, collect, tables, report, compare, seeds_needed, predict, search,
+    data,
+    weights,
+    grid,
+    train,
+    launch,
+    status,
+    logs,
+    cancel,
+    retry,
+    collect,
+    tables,
+    report,
+    compare,
+    seeds_needed,
+    claims,
+    predict,
+    search,
     cluster,
-)  # fmt: skip
+    components,
+    schema,
+    completion,
+)
 for command in GROUPS:
     main.add_command(command)
+    accept_workspace(command)

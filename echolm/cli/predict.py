@@ -1,4 +1,4 @@
-"""``echolm predict``: contours of a clip, or of a folder of clips, from a complete run."""
+"""``echolm predict``: what a complete run says of a clip, or of a folder of clips."""
 
 from __future__ import annotations
 
@@ -12,176 +12,350 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from echolm.cli.options import as_json, check_device, counted, device, print_json
+from echolm.cli.complete import complete_cell
+from echolm.cli.options import as_json, check_device, device, print_json
+from echolm.cli.predict_reconstruction import DEFAULT_OUT as RECONSTRUCTION
+from echolm.cli.predict_reconstruction import check_reconstruction_usage, reconstruct_file
+from echolm.cli.predict_values import (
+    DEFAULT_OUT,
+    check_value_usage,
+    plain_training,
+    predict_file,
+    predict_folder,
+)
+from echolm.progress import ProgressBar
+from echolm.text import counted, printable
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
+    from echolm.predict.contour_video import TracedFrame
+    from echolm.predict.contours import ContourPrediction, ContourPredictor
     from echolm.predict.folder import FileRow
-    from echolm.predict.predictor import Cine, Prediction, Predictor
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=complete_cell)
 @click.argument("clip", type=click.Path(exists=True, path_type=Path))
-@click.option("--ed", type=click.IntRange(0), help="Frame number of end-diastole, from 0.  [default: estimated]")
-@click.option("--es", type=click.IntRange(0), help="Frame number of end-systole, from 0.  [default: estimated]")
-@click.option("--tracings", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="A VolumeTracings.csv: clips that it traces get its frames.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), help="Picture to write, or folder.  [default: contours.png, or contours]")
-@click.option("--video", type=click.Path(dir_okay=False, path_type=Path), help="Contour video to write: .mp4, .avi or .gif.")
+@click.option(
+    "--ed",
+    type=click.IntRange(0),
+    help="Frame number of end-diastole, from 0.  [default: estimated]",
+)
+@click.option(
+    "--es",
+    type=click.IntRange(0),
+    help="Frame number of end-systole, from 0.  [default: estimated]",
+)
+@click.option(
+    "--tracings",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A VolumeTracings.csv: clips that it traces get its frames.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Picture to write, or folder.  [default: contours.png, or contours]",
+)
+@click.option(
+    "--video",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Contour video to write: .mp4, .avi or .gif.",
+)
 @click.option("--overwrite", is_flag=True, help="In a folder: predict again what is there.")
 @device("cpu")
 @as_json
 @click.pass_obj
 def predict(
-    workspace: Workspace, run: str, clip: Path, ed: int | None, es: int | None, tracings: Path | None, out: Path | None,
-    video: Path | None, overwrite: bool, device: str, as_json: bool,
-) -> None:  # fmt: skip
-    """Draw the LV contours that a run finds in clips.
+    workspace: Workspace,
+    run: str,
+    clip: Path,
+    ed: int | None,
+    es: int | None,
+    tracings: Path | None,
+    out: Path | None,
+    video: Path | None,
+    overwrite: bool,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Predict clips by a run: LV contours, values or classes.
 
-    RUN is a complete run: a cell's id, the start of one, or a record folder. CLIP is an AVI or DICOM file, or a folder
-    of them. For research, not for clinical use.
+    RUN is a complete run: a cell's id, the start of one, or a record folder. CLIP is a DICOM,
+    NIfTI, MetaImage, PNG or JPEG file or a video (AVI, MP4, and others that FFmpeg decodes), or a
+    folder of them. For research, not for clinical use. What the run was trained on is said beside
+    every prediction.
 
-    Without --ed and --es both frames are estimated, with one of them the other: the frames of largest (ED) and smallest
-    (ES) predicted area, at most one second apart. The network reads every candidate frame in three short clips, as
-    first, last and only frame; its area is the mean of these readings, and the agreement tells how far they point to
-    the same frames (100 %: all do). The frames that are found are printed as estimated.
+    A run of regression or classification sees the frames that its clip says, most often of the
+    whole file. Its value, or its classes with their probabilities, is printed. A folder gives
+    predictions.csv in the folder --out (default: predictions), with a row a file.
 
-    The video holds the frames from ED to ES, ten a second, and no others. Each contour is from a forward pass of its
-    own in which that frame is an end of the clip: frames nearer to ED take the ED contour of the clip from there to ES,
-    the others the ES contour of the clip from ED to there. Nothing is interpolated.
+    A pretraining run draws original, masked and reconstructed frames of one file (default --out:
+    reconstruction.png). All that follows is about runs of landmarks, which draw contours.
 
-    A folder's clips, without those of folders inside it, give a picture each and predictions.csv with a row a file in
-    the folder --out. What is there already is left out. A file that cannot be read is one line, and the exit status 1.
-    Its column 'warning' says what is implausible: a contour at ED that is smaller than at ES, an EF below 0 or above 90 %,
-    an agreement below 50 %.
+    Without --ed and --es both frames are estimated, with one of them the other: the frames of
+    largest (ED) and smallest (ES) predicted area, at most one second apart. The network reads every
+    candidate frame in three short clips, as first, last and only frame. Its area is the mean of
+    these readings, and the agreement tells how far they point to the same frames (100 %: all do).
+    The frames that are found are printed as estimated.
+
+    The video holds the frames from ED to ES, ten a second, and no others. Each contour is from a
+    forward pass of its own in which that frame is an end of the clip: frames nearer to ED take the
+    ED contour of the clip from there to ES, the others the ES contour of the clip from ED to there.
+    Nothing is interpolated.
+
+    A folder's clips, and those of the folders in it, give a picture each and predictions.csv with a
+    row a file in the folder --out. What is there already is left out. A file that is no clip is a
+    line that says why. A clip that cannot be read is one line, and the exit status 1.
+
+    A warning, and the table's column 'warning', says what is implausible: contours that cross
+    themselves, have an area that no ventricle has, or are smaller at ED than at ES, an EF below 0
+    or above 90 %, ED and ES closer together than in any heart, an agreement below 50 %, too few
+    frames for a beat, and pictures without an ultrasound sector.
     """
     _check_usage(clip, ed, es, tracings, out, video, overwrite)
-    from echolm.predict.film import check_film
+    from echolm.predict.contour_video import check_film
+    from echolm.predict.contours import ContourPredictor
+    from echolm.predict.folder import from_tracings
     from echolm.predict.picture import check_picture
-    from echolm.predict.predictor import Predictor
+    from echolm.predict.reconstruction import Reconstructor, is_pretraining
+    from echolm.predict.values import ValuePredictor, predicts_values
     from echolm.training.distributed import pick_device
-    from grid.plan import find_run
+    from grid.find import find_run
 
-    out = out or Path("contours" if clip.is_dir() else "contours.png")
+    record = find_run(run, workspace)
+    phases_given = tracings is not None or ed is not None or es is not None
+    if is_pretraining(record):
+        picture = Reconstructor(record, workspace, str(pick_device(check_device(device))))
+        check_reconstruction_usage(picture, clip, phases_given, video)
+        if tracings is not None:
+            ed, es = _traced_ends(tracings, clip)
+        target = out or RECONSTRUCTION
+        check_picture(target)
+        reconstruct_file(picture, clip, ed, es, target, as_json)
+        return
+    if predicts_values(record):
+        values = ValuePredictor(record, workspace, str(pick_device(check_device(device))))
+        check_value_usage(values, clip, phases_given, out, video)
+        if clip.is_dir():
+            ends = from_tracings(tracings) if tracings else _no_ends
+            sys.exit(predict_folder(values, clip, out or DEFAULT_OUT, ends, overwrite, as_json))
+        if tracings is not None:
+            ed, es = _traced_ends(tracings, clip)
+        predict_file(values, clip, ed, es, as_json)
+        return
+    if out is None:
+        out = Path("contours" if clip.is_dir() else "contours.png")
     if not clip.is_dir():
         check_picture(out)
     if video:
         check_film(video)
-    predictor = Predictor(find_run(run, workspace), workspace, str(pick_device(check_device(device))))
+    predictor = ContourPredictor(record, workspace, str(pick_device(check_device(device))))
     if clip.is_dir():
         sys.exit(_folder(predictor, clip, out, tracings, overwrite, as_json))
-    _file(predictor, clip, _given(clip, ed, es, tracings), out, video, as_json)
+    if tracings is not None:
+        ed, es = _traced_ends(tracings, clip)
+    _file(predictor, clip, ed, es, out, video, as_json)
 
 
 def _check_usage(
-    clip: Path, ed: int | None, es: int | None, tracings: Path | None, out: Path | None, video: Path | None, overwrite: bool
+    clip: Path,
+    ed: int | None,
+    es: int | None,
+    tracings: Path | None,
+    out: Path | None,
+    video: Path | None,
+    overwrite: bool,
 ) -> None:
-    """Options that do not go together are wrong usage."""
-    given = ed is not None or es is not None
-    if clip.is_dir() and (given or video):
-        raise click.UsageError("--ed, --es and --video are for one clip; in a folder the frames are estimated, or those of --tracings")
-    if given and tracings:
+    """Refuse options that do not go together."""
+    frames_given = ed is not None or es is not None
+    if clip.is_dir() and (frames_given or video):
+        raise click.UsageError(
+            "--ed, --es and --video are for one clip; "
+            "in a folder the frames are estimated, or those of --tracings"
+        )
+    if frames_given and tracings:
         raise click.UsageError("--tracings gives both frames; leave out --ed and --es")
     if overwrite and not clip.is_dir():
-        raise click.UsageError("--overwrite is for a folder; the picture of one clip is always written")
+        raise click.UsageError(
+            "--overwrite is for a folder; the picture of one clip is always written"
+        )
     if out and clip.is_dir() and out.exists() and not out.is_dir():
-        raise click.UsageError(f"--out {out}: is a file; CLIP is a folder, and --out the folder for its pictures")
+        raise click.UsageError(
+            f"--out {out}: is a file; CLIP is a folder, and --out the folder for its pictures"
+        )
     if out and not clip.is_dir() and out.is_dir():
-        raise click.UsageError(f"--out {out}: is a folder; CLIP is one file, and --out the picture to write")
+        raise click.UsageError(
+            f"--out {out}: is a folder; CLIP is one file, and --out the picture to write"
+        )
 
 
-def _given(clip: Path, ed: int | None, es: int | None, tracings: Path | None) -> tuple[int | None, int | None]:
-    if tracings is None:
-        return ed, es
+def _traced_ends(tracings: Path, clip: Path) -> tuple[int | None, int | None]:
     from echolm.predict.folder import from_tracings
 
-    return from_tracings(tracings)(clip) or (None, None)
+    ends = from_tracings(tracings)(clip)
+    return ends if ends is not None else (None, None)
 
 
-def _file(predictor: Predictor, clip: Path, given: tuple[int | None, int | None], out: Path, video: Path | None, as_json: bool) -> None:
-    from tqdm import tqdm
-
-    from echolm.predict.film import film, save_film
+def _file(
+    predictor: ContourPredictor,
+    clip: Path,
+    ed: int | None,
+    es: int | None,
+    out: Path,
+    video: Path | None,
+    as_json: bool,
+) -> None:
+    """Predict one clip, write what was asked for, and print what was found."""
+    from echolm.predict.contour_video import save_film
     from echolm.predict.picture import draw, save
+    from echolm.predict.plausibility import warnings_about
 
-    with tqdm(unit="pass", desc=clip.name, disable=not sys.stderr.isatty(), leave=False, dynamic_ncols=True) as bar:
-        predictor.progress = bar.update
-        found = predictor(clip, *given)
-        traced = film(predictor, _between(predictor, clip, found), *found.numbers) if video else []
-    save(draw(found), out)
+    with ProgressBar(clip.name, "passes") as bar:
+        predictor.report_progress(bar.advance)
+        prediction = predictor(clip, ed, es)
+        traced = _traced_frames(predictor, clip, prediction) if video else []
+    save(draw(prediction, predictor.trained_on.note), out)
     if video:
         save_film(traced, video)
     if as_json:
-        return print_json(_plain(clip, found, out) | {"video": str(video) if video else None, "video_frames": [one.number for one in traced]})
-    ed, es = found.numbers
-    click.echo(f"{out}: contours at frames {ed} (ED) and {es} (ES); EF {found.ejection_fraction:.1f} % by disks on the predicted contours")
-    if found.estimate:
-        click.echo(_estimated(found))
-    if doubt := _doubt(found):
-        click.echo(f"warning: {doubt}", err=True)
+        plain = _plain(clip, prediction, out)
+        plain["trained_on"] = plain_training(predictor.trained_on)
+        plain["video"] = str(video) if video else None
+        plain["video_frames"] = [frame.number for frame in traced]
+        print_json(plain)
+        return
+    _print_prediction(prediction, out)
     if video:
-        click.echo(f"{video}: frames {traced[0].number} to {traced[-1].number}, each with a contour of its own forward pass")
+        first, last = traced[0].number, traced[-1].number
+        click.echo(
+            f"{video}: frames {first} to {last}, each with a contour of its own forward pass"
+        )
+    _print_training(predictor)
+    warning = warnings_about(prediction)
+    if warning:
+        click.echo(f"warning: {warning}", err=True)
 
 
-def _between(predictor: Predictor, clip: Path, found: Prediction) -> Cine:
-    """The frames from ED to ES."""
-    return predictor.read(clip, range(min(found.numbers), max(found.numbers) + 1))
+def _traced_frames(
+    predictor: ContourPredictor, clip: Path, prediction: ContourPrediction
+) -> list[TracedFrame]:
+    """Trace the frames from ED to ES."""
+    from echolm.predict.contour_video import film
+
+    ed, es = prediction.numbers
+    cine = predictor.read(clip, range(min(ed, es), max(ed, es) + 1))
+    return film(predictor, cine, ed, es)
 
 
-def _estimated(found: Prediction) -> str:
-    assert found.estimate
-    phases = " and ".join(found.estimate.estimated)
-    was = "were" if len(found.estimate.estimated) > 1 else "was"
-    largest, smallest = found.areas
-    return (
-        f"{phases} {was} estimated, by the largest and smallest predicted area: agreement {100 * found.estimate.agreement:.0f} % "
-        f"over {found.estimate.passes} forward passes; areas {largest:.0f} and {smallest:.0f} pixels"
+def _print_prediction(prediction: ContourPrediction, out: Path) -> None:
+    ed, es = prediction.numbers
+    click.echo(
+        f"{out}: contours at frames {ed} (ED) and {es} (ES); "
+        f"EF {prediction.ejection_fraction:.1f} % by disks on the predicted contours"
     )
+    estimate = prediction.estimate
+    if estimate:
+        phases = " and ".join(estimate.estimated)
+        was = "were" if len(estimate.estimated) > 1 else "was"
+        largest, smallest = prediction.areas
+        click.echo(
+            f"{phases} {was} estimated, by the largest and smallest predicted area: "
+            f"agreement {100 * estimate.agreement:.0f} % over {estimate.passes} forward passes; "
+            f"areas {largest:.0f} and {smallest:.0f} pixels"
+        )
 
 
-def _doubt(found: Prediction) -> str:
-    from echolm.predict.plausible import warning
+def _print_training(predictor: ContourPredictor) -> None:
+    """Say what the run was trained on."""
+    click.echo(f"run {predictor.run}: {predictor.trained_on.sentence}")
 
-    return warning(found.ejection_fraction, found.areas, found.estimate.agreement if found.estimate else None)
 
+def _plain(clip: Path, prediction: ContourPrediction, out: Path) -> dict[str, Any]:
+    """Return plain values for JSON. A number that is not one is null."""
+    from echolm.predict.find_ed_es import RULE
+    from echolm.predict.plausibility import warnings_about
 
-def _plain(clip: Path, found: Prediction, out: Path) -> dict[str, Any]:
-    """For JSON; a number that is not one is null."""
-    from echolm.predict.phases import RULE
-
-    estimate = {"rule": RULE, **asdict(found.estimate)} if found.estimate else None
-    ef = found.ejection_fraction
+    estimate = None
+    if prediction.estimate:
+        estimate = {"rule": RULE, **asdict(prediction.estimate)}
+    ef = prediction.ejection_fraction
     return {
-        "clip": str(clip), "frames": list(found.numbers), "estimate": estimate, "ejection_fraction": ef if math.isfinite(ef) else None,
-        "areas": list(found.areas), "contours": found.contours.tolist(), "picture": str(out),
-        "warning": _doubt(found),
-    }  # fmt: skip
+        "clip": str(clip),
+        "frames": list(prediction.numbers),
+        "estimate": estimate,
+        "ejection_fraction": ef if math.isfinite(ef) else None,
+        "areas": list(prediction.areas),
+        "contours": prediction.contours.tolist(),
+        "picture": str(out),
+        "warning": warnings_about(prediction),
+    }
 
 
-def _folder(predictor: Predictor, folder: Path, out: Path, tracings: Path | None, overwrite: bool, as_json: bool) -> int:
-    """Predict a folder's clips with a progress bar on a terminal; the exit status."""
-    from tqdm import tqdm
+def _folder(
+    predictor: ContourPredictor,
+    folder: Path,
+    out: Path,
+    tracings: Path | None,
+    overwrite: bool,
+    as_json: bool,
+) -> int:
+    """Predict a folder's clips with a progress bar on a terminal. Return the exit status."""
+    from echolm.predict.find_clips import find_clips
+    from echolm.predict.folder import Folder, escaped, from_tracings
 
-    from echolm.predict.folder import Folder, clips, from_tracings
-
-    files = clips(folder)
-    target = Folder(predictor, out, from_tracings(tracings) if tracings else lambda _: None, overwrite)
+    files = find_clips(folder, out)
+    ends = from_tracings(tracings) if tracings else _no_ends
+    target = Folder(predictor, folder, out, ends, overwrite)
     rows: list[FileRow] = []
     counts: Counter[str] = Counter()
-    with tqdm(total=len(files), unit="clip", disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
-        for row, new in target.predict(files):
+    with ProgressBar("predicting", "clips", len(files.clips)) as bar:
+        for skipped in files.skipped:
+            bar.say(printable(f"{escaped(str(folder / skipped.file))}: skipped: {skipped.reason}"))
+        for row, new in target.predict(files.clips):
             rows.append(row)
-            counts["failed" if row.problem else "predicted" if new else "already there"] += 1
+            counts[_outcome(row, new)] += 1
             if row.problem:
-                tqdm.write(row.problem, file=sys.stderr)
-            bar.update()
+                bar.say(row.problem)
+            bar.advance()
     if as_json:
-        print_json({"table": str(target.table), "counts": dict(counts), "files": [asdict(row) for row in rows]})
+        print_json(
+            {
+                "table": str(target.table),
+                "trained_on": plain_training(predictor.trained_on),
+                "counts": dict(counts),
+                "skipped": [asdict(skipped) for skipped in files.skipped],
+                "files": [asdict(row) for row in rows],
+            }
+        )
     else:
-        doubtful = sum(bool(row.warning) for row in rows)
-        warned = f"; {doubtful} with a warning (column 'warning')" if doubtful else ""
-        click.echo(f"{target.table}: {counted(len(files), 'clip')}: {', '.join(f'{number} {what}' for what, number in counts.items())}{warned}")
-        if agreements := [row.agreement for row in rows if row.agreement is not None]:
-            click.echo(f"ED and ES of {counted(len(agreements), 'clip')} are estimated; agreement {100 * median(agreements):.0f} % (median)")
+        _print_summary(target.table, rows, counts, len(files.skipped))
+        _print_training(predictor)
     return 1 if counts["failed"] else 0
+
+
+def _no_ends(clip: Path) -> None:
+    """Give no frames: they are estimated."""
+
+
+def _outcome(row: FileRow, new: bool) -> str:
+    if row.problem:
+        return "failed"
+    return "predicted" if new else "already there"
+
+
+def _print_summary(table: Path, rows: list[FileRow], counts: Counter[str], skipped: int) -> None:
+    outcomes = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
+    line = f"{table}: {counted(len(rows), 'clip')}: {outcomes}"
+    if skipped:
+        line += f"; {counted(skipped, 'other file')} skipped"
+    warned = [row for row in rows if row.warning]
+    if warned:
+        line += f"; {len(warned)} with a warning (column 'warning')"
+    click.echo(line)
+
+    agreements = [row.agreement for row in rows if row.agreement is not None]
+    if agreements:
+        click.echo(
+            f"ED and ES of {counted(len(agreements), 'clip')} are estimated; "
+            f"agreement {100 * median(agreements):.0f} % (median)"
+        )

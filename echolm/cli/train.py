@@ -2,31 +2,54 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from echolm.cli.complete import complete_cell_or_file
 from echolm.cli.options import as_json, check_device, device, print_json, print_table
+from echolm.cli.terminal import say
+from echolm.states import RunState
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
-    from echolm.training.held import Outcome
+    from echolm.training.run_handle import Outcome
+
+_EXIT_STATUS = {RunState.COMPLETE: 0, RunState.INTERRUPTED: 3}
 
 
 @click.command()
-@click.argument("what", metavar="CELL|CONFIG.yaml")
+@click.argument("what", metavar="CELL|CONFIG.yaml", shell_complete=complete_cell_or_file)
+@click.argument("settings", metavar="[FIELD=VALUE]...", nargs=-1)
 @device("auto")
-@click.option("--micro-batch", type=click.IntRange(1), help="Samples a rank pushes at once; the batch size stays.")
+@click.option(
+    "--micro-batch",
+    type=click.IntRange(1),
+    help="Samples a rank pushes at once; the batch size stays.",
+)
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of each rank.")
-@click.option("--quiet", is_flag=True, help="No line per epoch.")
+@click.option("--quiet", is_flag=True, help="No progress, and no line per epoch.")
 @as_json
 @click.pass_obj
-def train(workspace: Workspace, what: str, device: str, micro_batch: int | None, threads: int | None, quiet: bool, as_json: bool) -> None:
-    """Train one run, in the foreground.
+def train(
+    workspace: Workspace,
+    what: str,
+    settings: tuple[str, ...],
+    device: str,
+    micro_batch: int | None,
+    threads: int | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    r"""Train one run, in the foreground.
 
-    It is a cell of a grid by its id (or the start of one), or a configuration file. It continues where it stopped.
+    It is a cell of a grid by its id (or the start of one), or a configuration file. FIELD=VALUE
+    gives a field another value, as in epochs=5 optimizer.lr=1.0e-3: that is another run. It
+    continues where it stopped. What goes away meanwhile (the store, the workspace, room on the
+    disk) is waited for, ECHOLM_OUTAGE_S seconds at most (900).
 
     \b
     On several processes: torchrun --nproc-per-node 2 -m echolm.cli train CELL
@@ -34,37 +57,73 @@ def train(workspace: Workspace, what: str, device: str, micro_batch: int | None,
     """
     import torch
 
-    from echolm.config import load_config
+    from echolm.cli.train_progress import TrainProgress
+    from echolm.outages import mark_workspace
     from echolm.training.distributed import ranks_from_environment
     from echolm.training.loop import Compute, fit
-    from echolm.training.prepare import PreparedRun, prepare_run
-    from grid.plan import find_cell
+    from echolm.training.prepare import prepare_run
+    from echolm.training.signals import StopRequest
+    from grid.definition.settings import changed_run, load_changed_run, read_settings
+    from grid.find import find_cell, inputs_of
+    from grid.tracking.store import check_before_training
 
+    check_before_training(workspace)
     if threads:
         torch.set_num_threads(threads)
-    config = load_config(Path(what)) if what.endswith((".yaml", ".yml", ".json")) else find_cell(what, workspace)[1]
-    run = prepare_run(config, workspace)
-
-    def tell(run: PreparedRun, epoch: int, metrics: dict[str, float]) -> str:
-        if not (quiet or as_json):
-            click.echo(f"epoch {epoch + 1}/{run.config.epochs}  " + "  ".join(f"val {k} {v:.5g}" for k, v in metrics.items()))
-        return "continue"
+    changes = read_settings(settings)
+    if what.endswith((".yaml", ".yml", ".json")):
+        config = load_changed_run(Path(what), changes)
+    else:
+        cell, config = find_cell(what, workspace)
+        if changes:
+            config = changed_run(config, changes, f"cell {cell}")
+    run = prepare_run(config, workspace, inputs_of(config, workspace))
 
     with ranks_from_environment(check_device(device)) as ranks:
-        if ranks.first and not as_json:
-            click.echo(f"cell {run.cell} in {run.record.path}")
-        [outcome] = fit([run], Compute(micro_batch=micro_batch), ranks, tell)  # type: ignore[arg-type]
+        if ranks.first:
+            mark_workspace(workspace.root)
+            if not as_json:
+                say(f"cell {run.cell} in {run.record.path}")
+        compute = Compute(micro_batch=micro_batch)
+        shown = TrainProgress(run.config.epochs, hidden=quiet or as_json or not ranks.first)
+        with shown.bar, StopRequest(_tell_stopping if ranks.first else None):
+            [outcome] = fit(
+                [run],
+                compute,
+                ranks,
+                shown.epoch,
+                on_live=shown.step,
+                on_outage=shown.bar.say,
+            )
         if ranks.first:
             _print(outcome, run.record.summary(), as_json)
-    sys.exit({"complete": 0, "interrupted": 3}.get(outcome.state, 1))
+    sys.exit(1 if outcome.outage else _EXIT_STATUS.get(outcome.state, 1))  # type: ignore[call-overload]
+
+
+def _tell_stopping(name: str) -> None:
+    """Say at once that a signal came. In a signal handler, so past Python's buffers."""
+    line = f"stopping ({name}): the run saves a checkpoint first; a second Ctrl-C does not wait\n"
+    os.write(2, line.encode())
 
 
 def _print(outcome: Outcome, summary: dict[str, object] | None, as_json: bool) -> None:
+    """Print how the run ended, and its results if it is complete."""
     if as_json:
-        print_json({"cell": outcome.cell, "state": outcome.state, "detail": outcome.detail, "summary": summary})
+        content = {
+            "cell": outcome.cell,
+            "state": outcome.state,
+            "detail": outcome.detail,
+            "summary": summary,
+        }
+        print_json(content)
         return
-    click.echo(f"{outcome.state}" + (f": {outcome.detail}" if outcome.detail else ""))
-    if outcome.state == "interrupted":
-        click.echo("the same command continues from the checkpoint")
+    if outcome.detail:
+        say(f"{outcome.state}: {outcome.detail}")
+    else:
+        say(outcome.state)
+    if outcome.state == RunState.INTERRUPTED:
+        say("the same command continues from the checkpoint")
     if summary and isinstance(summary["metrics"], dict):
-        print_table(["metric", "value"], [(name, f"{value:.5g}") for name, value in sorted(summary["metrics"].items())])
+        metrics = sorted(summary["metrics"].items())
+        rows = [(name, f"{value:.5g}") for name, value in metrics]
+        print_table(["metric", "value"], rows)

@@ -1,6 +1,10 @@
-"""Encoders: one file each. A file declares what the encoder reads and gives (no torch) and builds its network.
+"""Encoders: one file each.
 
-Stages: stem, ordered blocks, readout. Positions count them: 0 the stem, 1..blocks the blocks, blocks + 1 the readout.
+A file declares what the encoder reads and gives (no torch) and builds its network. The class
+attributes are declared in ``Encoder``, so an encoder writes their values alone.
+
+Stages: stem, ordered blocks, readout. Positions count them: 0 the stem, 1..blocks the blocks,
+blocks + 1 the readout.
 """
 
 from __future__ import annotations
@@ -14,14 +18,19 @@ if TYPE_CHECKING:
     from echolm.encoders.base import EncoderNetwork
 
 
-class Published(Frozen):
-    """A published checkpoint: its usual file name, where a user gets it, its licence. Never fetched by EchoLM."""
+class PublishedWeights(Frozen):
+    """A published checkpoint. EchoLM never fetches it."""
 
     file: str
+    """Its usual file name."""
     origin: str
+    """Where a user gets it."""
     licence: str
     sha256: str = ""
-    """The file's SHA-256, or its first digits where no more are known (torchvision: the 8 in the name); "" unknown."""
+    """The file's SHA-256, or its first digits where no more are known. Empty when none are.
+
+    torchvision's file names carry the first 8.
+    """
 
 
 class Encoder(Component):
@@ -38,15 +47,38 @@ class Encoder(Component):
     blocks: ClassVar[int]
     """Number of blocks between stem and readout."""
     width: ClassVar[int]
-    """D of ``Features.pooled``, and of ``frames`` and ``tokens`` unless ``token_width`` is another."""
+    """D of ``Features.pooled``, and of ``frames`` and ``tokens`` without a ``token_width``."""
     token_width: ClassVar[int | None] = None
-    """D of ``Features.frames`` and ``tokens`` where a projection makes ``pooled`` of another width."""
+    """D of ``Features.frames`` and ``tokens`` where a projection gives ``pooled`` another width."""
+    token_grid: ClassVar[tuple[int, int, int] | None] = None
+    """(T', H', W') of ``Features.tokens`` for clips of ``frames`` and ``size``. None: no tokens."""
     gives: ClassVar[tuple[str, ...]] = ("pooled",)
     """Fields of ``Features`` that are not None."""
-    published: ClassVar[dict[str, Published]] = {}
+    maskable: ClassVar[bool] = False
+    """Whether its stem is a ``TokenStem``: a masked autoencoder may drop tokens of ``token_grid``.
+
+    See ``echolm.encoders.base.keep_tokens``.
+    """
+    attention_maps: ClassVar[bool] = False
+    """Whether ``EncoderNetwork.attentions`` gives the maps of its blocks."""
+    forward_flops: ClassVar[int | None] = None
+    """Operations of one clip in one pass forward, of convolutions and products of matrices.
+
+    A product and its sum are two, as in a run's cost. None: not declared (a plugin).
+    """
+    published: ClassVar[dict[str, PublishedWeights]] = {}
+
+    @property
+    def statistics_over_batch(self) -> bool:
+        """Whether its BatchNorm takes its statistics from the batch (``batch_norm: batch``)."""
+        return getattr(self, "batch_norm", "frozen") == "batch"
 
     def build(self, checkpoint: Path | None) -> EncoderNetwork:
-        """The network, from the ambient torch generator (``checkpoint`` None) or from a checkpoint file."""
+        """Build the network.
+
+        Args:
+            checkpoint: a file of weights. None draws them from the ambient torch generator.
+        """
         raise TypeError(f"encoder {self.name} does not implement build")
 
 
@@ -56,11 +88,15 @@ ENCODERS: Registry[Encoder] = Registry(
         "echolm.encoders.none",
         "echolm.encoders.tiny_r3d",
         "echolm.encoders.tiny_mvit",
+        "echolm.encoders.tiny_videomae",
         "echolm.encoders.r3d_18",
         "echolm.encoders.mvit_v2_s",
         "echolm.encoders.resnet18_2d",
         "echolm.encoders.vit_b_16",
         "echolm.encoders.echoprime",
         "echolm.encoders.panecho",
+        "echolm.encoders.videomae_b",
+        "echolm.encoders.videomae_l",
+        "echolm.encoders.echo_vision_fm",
     ],
 )

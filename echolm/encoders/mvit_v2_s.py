@@ -1,11 +1,11 @@
-"""MViTv2-S (Li et al. 2022), torchvision's network; Kinetics-400 weights by file (NLDL 2026 Table 1)."""
+"""MViTv2-S (Li et al. 2022): torchvision's network, Kinetics-400 weights (NLDL 2026 Table 1)."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
-from echolm.encoders import ENCODERS, Encoder, Published
+from echolm.encoders import ENCODERS, Encoder, PublishedWeights
 
 if TYPE_CHECKING:
     from echolm.encoders.base import EncoderNetwork
@@ -13,18 +13,20 @@ if TYPE_CHECKING:
 
 @ENCODERS.register
 class MViTV2S(Encoder):
-    """Sixteen transformer blocks; the pooled vector is the class token after the last LayerNorm."""
+    """Sixteen transformer blocks. The pooled vector is the class token after the last LayerNorm."""
 
-    frames: ClassVar[int] = 16
-    size: ClassVar[int] = 224
-    scale: ClassVar[Literal["0-1", "0-255"]] = "0-1"
-    mean: ClassVar[tuple[float, float, float]] = (0.45, 0.45, 0.45)
-    std: ClassVar[tuple[float, float, float]] = (0.225, 0.225, 0.225)
-    blocks: ClassVar[int] = 16
-    width: ClassVar[int] = 768
-    gives: ClassVar[tuple[str, ...]] = ("pooled", "frames", "tokens")
-    published: ClassVar[dict[str, Published]] = {
-        "kinetics400": Published(
+    frames = 16
+    size = 224
+    scale = "0-1"
+    mean = (0.45, 0.45, 0.45)
+    std = (0.225, 0.225, 0.225)
+    blocks = 16
+    width = 768
+    token_grid = (8, 7, 7)
+    gives = ("pooled", "frames", "tokens")
+    forward_flops = 137_867_681_376
+    published = {
+        "kinetics400": PublishedWeights(
             file="mvit_v2_s-ae3be167.pth",
             origin="https://download.pytorch.org/models/mvit_v2_s-ae3be167.pth",
             licence="BSD-3-Clause (torchvision)",
@@ -35,7 +37,10 @@ class MViTV2S(Encoder):
     name: Literal["mvit-v2-s"] = "mvit-v2-s"
 
     def build(self, checkpoint: Path | None) -> EncoderNetwork:
-        """The network without its classifier. A checkpoint has torchvision's keys, the classifier's among them."""
+        """Build the network without its classifier.
+
+        A checkpoint has torchvision's keys, the classifier's among them.
+        """
         from echolm.encoders.checkpoints import load_state
         from echolm.encoders.families.mvit import from_torchvision
         from echolm.encoders.torchvision_compat import import_torchvision

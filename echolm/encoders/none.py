@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from echolm.encoders import ENCODERS, Encoder
 
@@ -13,20 +13,24 @@ if TYPE_CHECKING:
 
 @ENCODERS.register
 class NoEncoder(Encoder):
-    """Reads one small frame, so that a clip can be prepared as for any encoder, and gives one zero per sample."""
+    """Reads one small frame and gives one zero per sample.
 
-    frames: ClassVar[int] = 1
-    size: ClassVar[int] = 16
-    scale: ClassVar[Literal["0-1", "0-255"]] = "0-1"
-    mean: ClassVar[tuple[float, float, float]] = (0.0, 0.0, 0.0)
-    std: ClassVar[tuple[float, float, float]] = (1.0, 1.0, 1.0)
-    blocks: ClassVar[int] = 0
-    width: ClassVar[int] = 1
+    So a clip can be prepared as for any encoder.
+    """
+
+    frames = 1
+    size = 16
+    scale = "0-1"
+    mean = (0.0, 0.0, 0.0)
+    std = (1.0, 1.0, 1.0)
+    blocks = 0
+    width = 1
+    forward_flops = 0
 
     name: Literal["none"] = "none"
 
     def build(self, checkpoint: Path | None) -> EncoderNetwork:
-        """A network without parameters. A checkpoint that holds any is refused."""
+        """Build a network without parameters. A checkpoint that holds any is refused."""
         from echolm.encoders.checkpoints import load_state
         from echolm.encoders.families.blank import blank
 

@@ -1,11 +1,14 @@
-"""PanEcho's video encoder (Holste et al., JAMA 2025): ConvNeXt-T, then a transformer over images; weights by file."""
+"""PanEcho's video encoder (Holste et al., JAMA 2025): ConvNeXt-T, then a transformer over images.
+
+Weights are read from a file.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
-from echolm.encoders import ENCODERS, Encoder, Published
+from echolm.encoders import ENCODERS, Encoder, PublishedWeights
 
 if TYPE_CHECKING:
     from echolm.encoders.base import EncoderNetwork
@@ -13,23 +16,22 @@ if TYPE_CHECKING:
 
 @ENCODERS.register
 class PanEcho(Encoder):
-    """Four ConvNeXt stages and four transformer layers; pooled is the mean over the clip's images.
+    """Four ConvNeXt stages and four transformer layers.
 
-    ``images``: ``released`` forms them as the published network does, which its weights were trained with: its reshape
-    leaves the axes of channel and time in place, so that of a gray clip of T frames image i holds frames 3i, 3i + 1 and
-    3i + 2 (modulo T) as its channels. ``frames`` takes each frame as an image.
+    Pooled is the mean over the clip's images.
     """
 
-    frames: ClassVar[int] = 16
-    size: ClassVar[int] = 224
-    scale: ClassVar[Literal["0-1", "0-255"]] = "0-1"
-    mean: ClassVar[tuple[float, float, float]] = (0.485, 0.456, 0.406)
-    std: ClassVar[tuple[float, float, float]] = (0.229, 0.224, 0.225)
-    blocks: ClassVar[int] = 8
-    width: ClassVar[int] = 768
-    gives: ClassVar[tuple[str, ...]] = ("pooled", "frames")
-    published: ClassVar[dict[str, Published]] = {
-        "panecho": Published(
+    frames = 16
+    size = 224
+    scale = "0-1"
+    mean = (0.485, 0.456, 0.406)
+    std = (0.229, 0.224, 0.225)
+    blocks = 8
+    width = 768
+    gives = ("pooled", "frames")
+    forward_flops = 143_008_555_008
+    published = {
+        "panecho": PublishedWeights(
             file="panecho.pt",
             origin="https://github.com/CarDS-Yale/PanEcho/releases/tag/v1.0",
             licence="CC BY-NC-SA 4.0 (non-commercial, share alike)",
@@ -38,10 +40,19 @@ class PanEcho(Encoder):
 
     name: Literal["panecho"] = "panecho"
     images: Literal["released", "frames"] = "released"
+    """How the images are formed from a clip.
+
+    ``released``: as the published network does, which its weights were trained with. Its reshape
+    leaves the axes of channel and time in place: of a gray clip of T frames, image i holds frames
+    3i, 3i + 1 and 3i + 2 (modulo T) as its channels. ``frames``: each frame is an image.
+    """
 
     def build(self, checkpoint: Path | None) -> EncoderNetwork:
-        """The network without its task heads. A checkpoint has the published keys, under ``weights`` or bare; the
-        position table, which is computed, and the heads of tasks are left out."""
+        """Build the network without its task heads.
+
+        A checkpoint has the published keys, under ``weights`` or bare. The position table, which is
+        computed, and the heads of tasks are left out.
+        """
         from echolm.encoders.checkpoints import load_state
         from echolm.encoders.families import frame_transformer
         from echolm.encoders.torchvision_compat import import_torchvision

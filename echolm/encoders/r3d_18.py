@@ -1,11 +1,11 @@
-"""R3D-18 (Tran et al. 2018), torchvision's network; Kinetics-400 weights by file (NLDL 2026 Table 1)."""
+"""R3D-18 (Tran et al. 2018): torchvision's network, Kinetics-400 weights (NLDL 2026 Table 1)."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
-from echolm.encoders import ENCODERS, Encoder, Published
+from echolm.encoders import ENCODERS, Encoder, PublishedWeights
 
 if TYPE_CHECKING:
     from echolm.encoders.base import EncoderNetwork
@@ -13,19 +13,20 @@ if TYPE_CHECKING:
 
 @ENCODERS.register
 class R3D18(Encoder):
-    """Eight residual blocks. ``batch_norm``: ``frozen`` uses stored statistics always, also where the affine
-    parameters train; ``batch`` uses the batch's in stages that train."""
+    """Eight residual blocks."""
 
-    frames: ClassVar[int] = 16
-    size: ClassVar[int] = 224
-    scale: ClassVar[Literal["0-1", "0-255"]] = "0-1"
-    mean: ClassVar[tuple[float, float, float]] = (0.43216, 0.394666, 0.37645)
-    std: ClassVar[tuple[float, float, float]] = (0.22803, 0.22145, 0.216989)
-    blocks: ClassVar[int] = 8
-    width: ClassVar[int] = 512
-    gives: ClassVar[tuple[str, ...]] = ("pooled", "frames", "tokens")
-    published: ClassVar[dict[str, Published]] = {
-        "kinetics400": Published(
+    frames = 16
+    size = 224
+    scale = "0-1"
+    mean = (0.43216, 0.394666, 0.37645)
+    std = (0.22803, 0.22145, 0.216989)
+    blocks = 8
+    width = 512
+    token_grid = (2, 14, 14)
+    gives = ("pooled", "frames", "tokens")
+    forward_flops = 325_570_789_376
+    published = {
+        "kinetics400": PublishedWeights(
             file="r3d_18-b3b3357e.pth",
             origin="https://download.pytorch.org/models/r3d_18-b3b3357e.pth",
             licence="BSD-3-Clause (torchvision)",
@@ -35,9 +36,17 @@ class R3D18(Encoder):
 
     name: Literal["r3d-18"] = "r3d-18"
     batch_norm: Literal["frozen", "batch"] = "batch"
+    """Which statistics BatchNorm uses.
+
+    ``frozen``: always the stored ones, also where the affine parameters train. ``batch``: those of
+    the batch in stages that train.
+    """
 
     def build(self, checkpoint: Path | None) -> EncoderNetwork:
-        """The network without its classifier. A checkpoint has torchvision's keys, the classifier's among them."""
+        """Build the network without its classifier.
+
+        A checkpoint has torchvision's keys, the classifier's among them.
+        """
         from echolm.encoders.checkpoints import load_state
         from echolm.encoders.families.resnet3d import from_torchvision
         from echolm.encoders.torchvision_compat import import_torchvision

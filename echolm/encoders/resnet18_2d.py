@@ -1,11 +1,14 @@
-"""ResNet-18 (He et al. 2016) frame by frame, torchvision's network; ImageNet weights by file (NLDL 2026)."""
+"""ResNet-18 (He et al. 2016) frame by frame.
+
+torchvision's network with ImageNet weights (NLDL 2026).
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
-from echolm.encoders import ENCODERS, Encoder, Published
+from echolm.encoders import ENCODERS, Encoder, PublishedWeights
 
 if TYPE_CHECKING:
     from echolm.encoders.base import EncoderNetwork
@@ -13,19 +16,20 @@ if TYPE_CHECKING:
 
 @ENCODERS.register
 class ResNet182D(Encoder):
-    """Eight residual blocks; per-frame features averaged over frames (NLDL 2026 §3.1). ``batch_norm`` as in ``r3d-18``;
-    with ``batch``, statistics are over all frames of the batch."""
+    """Eight residual blocks. Features of frames are averaged over frames (NLDL 2026 §3.1)."""
 
-    frames: ClassVar[int] = 16
-    size: ClassVar[int] = 224
-    scale: ClassVar[Literal["0-1", "0-255"]] = "0-1"
-    mean: ClassVar[tuple[float, float, float]] = (0.485, 0.456, 0.406)
-    std: ClassVar[tuple[float, float, float]] = (0.229, 0.224, 0.225)
-    blocks: ClassVar[int] = 8
-    width: ClassVar[int] = 512
-    gives: ClassVar[tuple[str, ...]] = ("pooled", "frames", "tokens")
-    published: ClassVar[dict[str, Published]] = {
-        "imagenet": Published(
+    frames = 16
+    size = 224
+    scale = "0-1"
+    mean = (0.485, 0.456, 0.406)
+    std = (0.229, 0.224, 0.225)
+    blocks = 8
+    width = 512
+    token_grid = (16, 7, 7)
+    gives = ("pooled", "frames", "tokens")
+    forward_flops = 58_033_963_008
+    published = {
+        "imagenet": PublishedWeights(
             file="resnet18-f37072fd.pth",
             origin="https://download.pytorch.org/models/resnet18-f37072fd.pth",
             licence="BSD-3-Clause (torchvision)",
@@ -35,9 +39,13 @@ class ResNet182D(Encoder):
 
     name: Literal["resnet18-2d"] = "resnet18-2d"
     batch_norm: Literal["frozen", "batch"] = "batch"
+    """As in ``r3d-18``. With ``batch``, statistics are over all frames of the batch."""
 
     def build(self, checkpoint: Path | None) -> EncoderNetwork:
-        """The network without its classifier. A checkpoint has torchvision's keys, the classifier's among them."""
+        """Build the network without its classifier.
+
+        A checkpoint has torchvision's keys, the classifier's among them.
+        """
         from echolm.encoders.checkpoints import load_state
         from echolm.encoders.families.resnet2d import from_torchvision
         from echolm.encoders.torchvision_compat import import_torchvision

@@ -1,9 +1,9 @@
-"""A small network of R3D-18's family, for tests, demonstrations and dry runs of grids on a CPU."""
+"""A small network of the family of R3D-18, for tests, demonstrations and dry runs on a CPU."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from echolm.encoders import ENCODERS, Encoder
 
@@ -13,26 +13,31 @@ if TYPE_CHECKING:
 
 @ENCODERS.register
 class TinyR3D(Encoder):
-    """Four residual blocks, 16 frames of 32 x 32. ``batch_norm`` as in ``r3d-18``."""
+    """Four residual blocks, 16 frames of 32 x 32."""
 
-    frames: ClassVar[int] = 16
-    size: ClassVar[int] = 32
-    scale: ClassVar[Literal["0-1", "0-255"]] = "0-1"
-    mean: ClassVar[tuple[float, float, float]] = (0.45, 0.45, 0.45)
-    std: ClassVar[tuple[float, float, float]] = (0.225, 0.225, 0.225)
-    blocks: ClassVar[int] = 4
-    width: ClassVar[int] = 64
-    gives: ClassVar[tuple[str, ...]] = ("pooled", "frames", "tokens")
+    frames = 16
+    size = 32
+    scale = "0-1"
+    mean = (0.45, 0.45, 0.45)
+    std = (0.225, 0.225, 0.225)
+    blocks = 4
+    width = 64
+    token_grid = (2, 4, 4)
+    gives = ("pooled", "frames", "tokens")
+    forward_flops = 47_415_296
 
     name: Literal["tiny-r3d"] = "tiny-r3d"
     batch_norm: Literal["frozen", "batch"] = "batch"
+    """As in ``r3d-18``."""
 
     def build(self, checkpoint: Path | None) -> EncoderNetwork:
-        """The network. A checkpoint has the keys of this network's own state dict."""
+        """Build the network. A checkpoint has the keys of this network's own state dict."""
         from echolm.encoders.checkpoints import load_state
         from echolm.encoders.families.resnet3d import small
 
-        network = small(planes=[8, 16, 32, self.width], strides=[1, 2, 2, 1], batch_norm=self.batch_norm)
+        network = small(
+            planes=[8, 16, 32, self.width], strides=[1, 2, 2, 1], batch_norm=self.batch_norm
+        )
         if checkpoint is not None:
             load_state(checkpoint, network, self)
         return network

@@ -1,9 +1,10 @@
 """torchvision on machines whose torch has no CUDA.
 
-A CUDA build of torchvision (the package index has no other for some versions) cannot load its compiled operators
-beside a CPU build of torch, and then fails at import, because it registers fake kernels for ``torchvision::nms``,
-which nothing has defined. Its models need none of these operators, so declaring them is enough; calling
-``torchvision.ops.nms`` still fails, with torch's own message.
+A CUDA build of torchvision (the package index has no other for some versions) cannot load its
+compiled operators beside a CPU build of torch. It then fails at import, because it registers fake
+kernels for ``torchvision::nms``, which nothing has defined. Its models need none of these
+operators, so declaring them is enough. Calling ``torchvision.ops.nms`` still fails, with torch's
+own message.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from types import ModuleType
 import torch
 
 _MISSING = "operator torchvision::nms does not exist"
-_SCHEMAS = tuple(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor" for name in ("nms", "qnms"))
-_declared: list[torch.library.Library] = []  # a Library withdraws its operators when it is collected
+_OPERATORS = ("nms", "qnms")
+_SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+# A Library withdraws its operators when it is collected.
+_declared: list[torch.library.Library] = []
 
 
 def import_torchvision() -> ModuleType:
-    """The module ``torchvision``. A pair of torch and torchvision that works is used untouched."""
+    """Import ``torchvision``. A pair of torch and torchvision that works is used untouched."""
     try:
         return importlib.import_module("torchvision")
     except RuntimeError as error:
@@ -32,12 +35,13 @@ def import_torchvision() -> ModuleType:
 
 
 def _forget_partial_import() -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-        del sys.modules[name]
+    for name in list(sys.modules):
+        if name.partition(".")[0] == "torchvision":
+            del sys.modules[name]
 
 
 def _declare_operators() -> None:
     library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
-    for schema in _SCHEMAS:
-        library.define(schema)  # type: ignore[no-untyped-call]
+    for name in _OPERATORS:
+        library.define(name + _SIGNATURE)  # type: ignore[no-untyped-call]
     _declared.append(library)

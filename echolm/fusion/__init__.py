@@ -1,4 +1,4 @@
-"""Fusion: ``Features`` -> one vector per clip (B x D')."""
+"""Fusion: an encoder's ``Features`` become one vector per clip (B x D')."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Fusion(Component):
     """Fields of Features it reads."""
 
     def width(self, encoder: Encoder) -> int:
-        """D' of the vector."""
+        """Return D' of the vector."""
         raise TypeError(f"fusion {self.name} does not implement width")
 
     def build(self, encoder: Encoder) -> nn.Module:
-        """A module Features -> B x D'."""
+        """Build a module Features -> B x D'."""
         raise TypeError(f"fusion {self.name} does not implement build")
 
 
-FUSIONS: Registry[Fusion] = Registry("fusion", ["echolm.fusion.pooled"])
+FUSIONS: Registry[Fusion] = Registry("fusion", ["echolm.fusion.pooled", "echolm.fusion.mean_std"])

@@ -18,11 +18,11 @@ class Pooled(Fusion):
     name: Literal["pooled"] = "pooled"
 
     def width(self, encoder: Encoder) -> int:
-        """The encoder's width."""
+        """Return the encoder's width."""
         return encoder.width
 
     def build(self, encoder: Encoder) -> nn.Module:
-        """Features -> B x D."""
+        """Build Features -> B x D."""
         from torch import nn
 
         class Pool(nn.Module):

@@ -6,8 +6,11 @@ import torch
 from torch import Tensor, nn
 
 
-class Constant(nn.Module):
-    """Gives ``mean`` for every row: NaN until ``begin`` or a state dict sets it. No parameters."""
+class ConstantHead(nn.Module):
+    """Gives ``mean`` for every row. It has no parameters.
+
+    The mean is NaN until ``begin`` or a state dict sets it.
+    """
 
     mean: Tensor
 
@@ -16,11 +19,20 @@ class Constant(nn.Module):
         self.register_buffer("mean", torch.full(outputs, torch.nan))
 
     def begin(self, mean: Tensor) -> None:
-        """Set the output. ``mean``: *outputs. RuntimeError for another shape."""
+        """Set the output.
+
+        Args:
+            mean: *outputs.
+
+        Raises:
+            RuntimeError: for another shape.
+        """
         if mean.shape != self.mean.shape:
-            raise RuntimeError(f"mean of shape {tuple(mean.shape)} for outputs of shape {tuple(self.mean.shape)}")
+            raise RuntimeError(
+                f"mean of shape {tuple(mean.shape)} for outputs of shape {tuple(self.mean.shape)}"
+            )
         self.mean.copy_(mean)
 
     def forward(self, x: Tensor) -> Tensor:
-        """B x anything -> B x *outputs."""
+        """Map B x anything to B x *outputs."""
         return self.mean.expand(len(x), *self.mean.shape)

@@ -1,4 +1,4 @@
-"""A vector -> landmarks by graph convolutions, after EchoGraphs.
+"""Landmarks from a vector by graph convolutions, after EchoGraphs.
 
 Nodes are frame-major: node ``phase * points + point``.
 """
@@ -18,8 +18,15 @@ Convolution = Callable[[int, int], nn.Module]
 class GraphDecoder(nn.Module):
     """One linear layer to node features, then graph convolutions with ELU between them.
 
-    ``channels`` are read from the last to the first; the last convolution gives two numbers a node, has no activation,
-    and ``mapping`` says what they are (see ``echolm.heads.gcn_fullyconnected``).
+    The last convolution gives two numbers a node and has no activation.
+
+    Args:
+        width: of the vector.
+        phases: of the landmarks.
+        points: of each phase.
+        channels: widths of the convolutions, read from the last to the first.
+        convolution: builds one of them.
+        mapping: what the two numbers of a node are (see ``echolm.heads.gcn_fullyconnected``).
     """
 
     def __init__(
@@ -32,24 +39,27 @@ class GraphDecoder(nn.Module):
         mapping: Literal["frame-major", "released"] = "frame-major",
     ) -> None:
         super().__init__()
-        self.phases, self.points, self.mapping = phases, points, mapping
+        self.phases = phases
+        self.points = points
+        self.mapping = mapping
         widths = [channels[-1], *reversed(channels), 2]
         self.expand = linear(width, phases * points * widths[0])
         self.convolutions = nn.ModuleList(convolution(*pair) for pair in pairwise(widths))
 
     def forward(self, x: Tensor) -> Tensor:
-        """B x width -> B x phases x points x 2."""
+        """Map B x width to B x phases x points x 2."""
         nodes: Tensor = self.expand(x).unflatten(1, (self.phases * self.points, -1))
         for convolution in self.convolutions[:-1]:
             nodes = nn.functional.elu(convolution(nodes))
         nodes = self.convolutions[-1](nodes)
         if self.mapping == "frame-major":
             return nodes.unflatten(1, (self.phases, self.points))
-        return nodes.reshape(len(x), self.points, 2, self.phases).permute(0, 3, 1, 2)
+        released = nodes.reshape(len(x), self.points, 2, self.phases)
+        return released.permute(0, 3, 1, 2)
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:
-    """A linear layer with Xavier-uniform weights and zero bias (EchoGraphs)."""
+    """Build a linear layer with Xavier-uniform weights and zero bias (EchoGraphs)."""
     layer = nn.Linear(inputs, outputs)
     nn.init.xavier_uniform_(layer.weight)
     nn.init.zeros_(layer.bias)

@@ -14,17 +14,21 @@ if TYPE_CHECKING:
 
 @HEADS.register
 class GATv2(GraphHead):
-    """The graph is that of ``gcnconv``. Each of the ``attention_heads`` gives a layer's full width, and they are
-    averaged. Attention weights are not dropped."""
+    """Graph attention on the graph of ``gcnconv``. Attention weights are not dropped."""
 
     name: Literal["gatv2"] = "gatv2"
     attention_heads: Annotated[int, Field(ge=1)] = 4
+    """Each gives a layer's full width, and they are averaged."""
 
     def build(self, width: int, outputs: tuple[int, ...]) -> nn.Module:
-        """B x width -> B x phases x points x 2, coordinates in [0, 1] by training alone. ``outputs`` has that shape."""
+        """Build B x width -> B x *outputs, which is (phases, points, 2).
+
+        Coordinates are in [0, 1] by training alone.
+        """
         from echolm.heads.decoder import GraphDecoder
         from echolm.heads.geometric import attention_layer, contour_edges
 
         phases, points = self.contours(outputs)
-        convolution = attention_layer(contour_edges(phases, points), phases * points, self.attention_heads)
+        edges = contour_edges(phases, points)
+        convolution = attention_layer(edges, phases * points, self.attention_heads)
         return GraphDecoder(width, phases, points, self.channels, convolution)

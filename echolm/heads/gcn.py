@@ -12,15 +12,22 @@ if TYPE_CHECKING:
 
 @HEADS.register
 class GCN(GraphHead):
-    """Spiral convolutions over the contours: a node's neighbours are its whole contour, walked from the node on, and
-    the same point in the other phase."""
+    """Spiral convolutions over the contours.
+
+    A node's neighbours are its whole contour, walked from the node on, and the same point in the
+    other phase.
+    """
 
     name: Literal["gcn"] = "gcn"
 
     def build(self, width: int, outputs: tuple[int, ...]) -> nn.Module:
-        """B x width -> B x phases x points x 2, coordinates in [0, 1] by training alone. ``outputs`` has that shape."""
+        """Build B x width -> B x *outputs, which is (phases, points, 2).
+
+        Coordinates are in [0, 1] by training alone.
+        """
         from echolm.heads.decoder import GraphDecoder
         from echolm.heads.spiral import spiral, spiral_indices
 
         phases, points = self.contours(outputs)
-        return GraphDecoder(width, phases, points, self.channels, spiral(spiral_indices(phases, points)))
+        convolution = spiral(spiral_indices(phases, points))
+        return GraphDecoder(width, phases, points, self.channels, convolution)

@@ -1,4 +1,4 @@
-"""Graph convolutions of Kipf and Welling (2017), torch-geometric's ``GCNConv``, over the contours."""
+"""Graph convolutions of Kipf and Welling (2017), torch-geometric's ``GCNConv``, over contours."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ if TYPE_CHECKING:
 
 @HEADS.register
 class GCNConv(GraphHead):
-    """The graph is that of NLDL 2026 §3.1: edges between adjacent points of a contour, which is closed, and between the
-    same point in neighbouring phases. Neighbours have no order, unlike in ``gcn``."""
+    """Graph convolutions on the graph of NLDL 2026 §3.1.
+
+    It has edges between adjacent points of a contour, which is closed, and between the same point
+    in neighbouring phases. Neighbours have no order, unlike in ``gcn``.
+    """
 
     name: Literal["gcnconv"] = "gcnconv"
 
     def build(self, width: int, outputs: tuple[int, ...]) -> nn.Module:
-        """B x width -> B x phases x points x 2, coordinates in [0, 1] by training alone. ``outputs`` has that shape."""
+        """Build B x width -> B x *outputs, which is (phases, points, 2).
+
+        Coordinates are in [0, 1] by training alone.
+        """
         from echolm.heads.decoder import GraphDecoder
         from echolm.heads.geometric import contour_edges, gcn_layer
 

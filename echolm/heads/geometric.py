@@ -14,8 +14,11 @@ from echolm.heads.decoder import Convolution
 
 
 def contour_edges(phases: int, points: int) -> Tensor:
-    """2 x edges int64 (from, to), ascending, each in both directions, no loops: adjacent points of each contour, whose
-    last joins its first, and the same point in neighbouring phases."""
+    """Return the edges of contours as 2 x edges int64 (from, to).
+
+    They are between adjacent points of each contour, whose last joins its first, and between the
+    same point in neighbouring phases. They ascend, go in both directions, and have no loops.
+    """
     numbers = torch.arange(phases * points).view(phases, points)
     along = torch.stack([numbers, numbers.roll(-1, dims=1)]).flatten(1)
     across = torch.stack([numbers[:-1], numbers[1:]]).flatten(1)
@@ -25,7 +28,10 @@ def contour_edges(phases: int, points: int) -> Tensor:
 
 
 class GCNLayer(nn.Module):
-    """``GCNConv`` on one graph: D^-1/2 (A + I) D^-1/2 X W + b, its normalised adjacency computed once."""
+    """``GCNConv`` on one graph: D^-1/2 (A + I) D^-1/2 X W + b.
+
+    Its normalised adjacency is computed once.
+    """
 
     edges: Tensor
     weights: Tensor
@@ -38,14 +44,16 @@ class GCNLayer(nn.Module):
         self.convolution = GCNConv(inputs, outputs, normalize=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """B x nodes x inputs -> B x nodes x outputs."""
+        """Map B x nodes x inputs to B x nodes x outputs."""
         outputs: Tensor = self.convolution(x, self.edges, self.weights)
         return outputs
 
 
 class AttentionLayer(nn.Module):
-    """``GATv2Conv`` with self-loops, its ``heads`` averaged; a batch is one graph of unconnected copies, as it takes no
-    batch axis."""
+    """``GATv2Conv`` with self-loops, its ``heads`` averaged.
+
+    It takes no batch axis, so a batch is one graph of unconnected copies.
+    """
 
     edges: Tensor
 
@@ -56,18 +64,27 @@ class AttentionLayer(nn.Module):
         self.convolution = GATv2Conv(inputs, outputs, heads=heads, concat=False, dropout=0.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """B x nodes x inputs -> B x nodes x outputs."""
-        copies = torch.arange(len(x), device=x.device)[:, None] * self.nodes
-        edges = (self.edges[:, None] + copies).flatten(1)
+        """Map B x nodes x inputs to B x nodes x outputs."""
+        batch = len(x)
+        first_nodes = torch.arange(batch, device=x.device)[:, None] * self.nodes
+        edges = (self.edges[:, None] + first_nodes).flatten(1)
         outputs: Tensor = self.convolution(x.flatten(0, 1), edges)
-        return outputs.unflatten(0, (len(x), self.nodes))
+        return outputs.unflatten(0, (batch, self.nodes))
 
 
 def gcn_layer(edges: Tensor, nodes: int) -> Convolution:
-    """Graph convolutions of any widths on this graph."""
-    return lambda inputs, outputs: GCNLayer(inputs, outputs, edges, nodes)
+    """Return how graph convolutions of any widths are built on this graph."""
+
+    def build(inputs: int, outputs: int) -> nn.Module:
+        return GCNLayer(inputs, outputs, edges, nodes)
+
+    return build
 
 
 def attention_layer(edges: Tensor, nodes: int, heads: int) -> Convolution:
-    """Graph attention of any widths on this graph."""
-    return lambda inputs, outputs: AttentionLayer(inputs, outputs, edges, nodes, heads)
+    """Return how graph attention of any widths is built on this graph."""
+
+    def build(inputs: int, outputs: int) -> nn.Module:
+        return AttentionLayer(inputs, outputs, edges, nodes, heads)
+
+    return build

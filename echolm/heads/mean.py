@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from echolm.heads import HEADS, Head
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 
 @HEADS.register
-class Mean(Head):
-    """What any trained model must beat. Nothing trains; outputs of any shape."""
+class MeanHead(Head):
+    """What any trained model must beat. Nothing trains. Outputs may have any shape."""
 
-    starts_from_mean: ClassVar[bool] = True
+    starts_from_mean = True
 
     name: Literal["mean"] = "mean"
 
     def build(self, width: int, outputs: tuple[int, ...]) -> nn.Module:
-        """B x width -> B x *outputs, all rows equal. ``begin(mean)`` sets them."""
-        from echolm.heads.constant import Constant
+        """Build B x width -> B x *outputs, all rows equal. ``begin(mean)`` sets them."""
+        from echolm.heads.constant import ConstantHead
 
-        return Constant(outputs)
+        return ConstantHead(outputs)

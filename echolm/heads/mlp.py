@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 
 @HEADS.register
 class MLP(Head):
-    """Widths and dropout rate are not in the paper; the defaults are ours."""
+    """Three linear layers. Widths and dropout rate are not in the paper: the defaults are ours."""
 
     name: Literal["mlp"] = "mlp"
     width: Annotated[int, Field(ge=1)] = 256
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
     def build(self, width: int, outputs: tuple[int, ...]) -> nn.Module:
-        """B x width -> B x *outputs. No activation at the end: coordinates are in [0, 1] by training alone."""
+        """Build B x width -> B x *outputs.
+
+        There is no activation at the end: coordinates are in [0, 1] by training alone.
+        """
         from torch import nn
 
         return nn.Sequential(

@@ -1,7 +1,8 @@
-"""Spiral convolutions (Gong et al. 2019) over closed contours in one or more phases, as EchoGraphs uses them.
+"""Spiral convolutions (Gong et al. 2019) over closed contours in one or more phases.
 
-Nodes are frame-major: node ``phase * points + point``. ``spiral_indices`` orders a node's neighbours as the authors of
-EchoGraphs state it (their correction of 2023), ``ascending_indices`` as the code they released does.
+EchoGraphs uses them. Nodes are frame-major: node ``phase * points + point``. ``spiral_indices``
+orders a node's neighbours as the authors of EchoGraphs state it (their correction of 2023),
+``ascending_indices`` as the code they released does.
 """
 
 from __future__ import annotations
@@ -13,34 +14,55 @@ from echolm.heads.decoder import Convolution, linear
 
 
 def spiral_indices(phases: int, points: int) -> Tensor:
-    """phases * points x length int64: each node's ordered neighbours, itself first.
+    """Order each node's neighbours, itself first.
 
-    First its phase's whole contour, starting at the node and walking on cyclically (``points`` entries), then the
-    same point in the next phase, cyclically (one entry; none when there is one phase only).
+    First comes its phase's whole contour, starting at the node and walking on cyclically
+    (``points`` entries), then the same point in the next phase, cyclically (one entry, none when
+    there is one phase only).
+
+    Returns:
+        phases * points x length int64.
     """
-    return _with_next_phase(phases, (torch.arange(points)[:, None] + torch.arange(points)) % points)
+    point = torch.arange(points)[:, None]
+    step = torch.arange(points)
+    return _with_next_phase(phases, (point + step) % points)
 
 
 def ascending_indices(phases: int, points: int) -> Tensor:
-    """As ``spiral_indices``, but the contour's other nodes follow the node itself by ascending index."""
-    point, place = torch.arange(points)[:, None], torch.arange(points)
-    return _with_next_phase(phases, torch.where(place == 0, point, place - (place <= point).long()))
+    """Order neighbours as ``spiral_indices``, but the contour's other nodes by ascending index."""
+    point = torch.arange(points)[:, None]
+    entry = torch.arange(points)
+    # Entry 0 is the node itself. It is left out of those that follow.
+    others = entry - (entry <= point).long()
+    return _with_next_phase(phases, torch.where(entry == 0, point, others))
 
 
 def _with_next_phase(phases: int, contour: Tensor) -> Tensor:
-    """The neighbours within one contour (points x length) -> those in all phases, with the same point in the next."""
+    """Extend neighbours within one contour to all phases, with the same point in the next phase.
+
+    Args:
+        phases: their number.
+        contour: points x length.
+    """
     points = len(contour)
     phase = torch.arange(phases).view(-1, 1, 1)
-    parts = [phase * points + contour]
+    neighbours = phase * points + contour
     if phases > 1:
-        parts.append((phase + 1) % phases * points + torch.arange(points)[:, None])
-    return torch.cat(parts, dim=2).flatten(0, 1)
+        next_phase = (phase + 1) % phases
+        same_point = next_phase * points + torch.arange(points)[:, None]
+        neighbours = torch.cat([neighbours, same_point], dim=2)
+    return neighbours.flatten(0, 1)
 
 
 class SpiralConv(nn.Module):
-    """Concatenates the features of each node's neighbours, in order, and maps them by one linear layer.
+    """Concatenates the features of each node's neighbours, in order, and maps them.
 
-    ``indices``: nodes x length. Parameters are shared by all nodes.
+    One linear layer does that. All nodes share its parameters.
+
+    Args:
+        inputs: width of a node's features.
+        outputs: likewise.
+        indices: nodes x length, the neighbours of each.
     """
 
     indices: Tensor
@@ -51,12 +73,16 @@ class SpiralConv(nn.Module):
         self.linear = linear(indices.shape[1] * inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """B x nodes x inputs -> B x nodes x outputs."""
+        """Map B x nodes x inputs to B x nodes x outputs."""
         neighbours: Tensor = x[:, self.indices]
         outputs: Tensor = self.linear(neighbours.flatten(2))
         return outputs
 
 
 def spiral(indices: Tensor) -> Convolution:
-    """Spiral convolutions of any widths with these neighbours."""
-    return lambda inputs, outputs: SpiralConv(inputs, outputs, indices)
+    """Return how spiral convolutions of any widths are built with these neighbours."""
+
+    def build(inputs: int, outputs: int) -> nn.Module:
+        return SpiralConv(inputs, outputs, indices)
+
+    return build

@@ -1,4 +1,7 @@
-"""LV endocardial landmarks at ED and ES (Bhoodoo et al., NLDL 2026 §3): 40 ordered points a phase, 160 numbers."""
+"""LV endocardial landmarks at ED and ES (Bhoodoo et al., NLDL 2026 §3).
+
+A phase has 40 ordered points, so a sample has 160 numbers.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from torch import Tensor
 
-    from echolm.data.store import Item
+    from echolm.stores.items import Item
 
 PHASES = ("ED", "ES")
 POINTS = 40
@@ -22,80 +25,117 @@ GRID = 112
 
 @TASKS.register
 class Landmarks(Task):
-    """Coordinates of both contours from the frames ED to ES; loss: mean squared error of coordinates in [0, 1]
-    (not stated by the paper; EchoGraphs' default)."""
+    """Coordinates of both contours from the frames ED to ES.
+
+    The loss is the mean squared error of coordinates in [0, 1] (EchoGraphs' default, as the paper
+    does not state it).
+    """
 
     name: Literal["landmarks"] = "landmarks"
-    sampling = "ed-to-es-16"
+    slots = PHASES
+    clips = ("ed-to-es",)
+
+    def needed_values(self) -> tuple[str, ...]:
+        """Return the names of both contours."""
+        return ("landmarks_ed", "landmarks_es")
 
     def outputs(self) -> tuple[int, ...]:
-        """(phases, points, xy) = (2, 40, 2)."""
+        """Return (phases, points, xy) = (2, 40, 2)."""
         return (len(PHASES), POINTS, 2)
 
     def prepare(self, item: Item, frames: int) -> Sample:
-        """``frames`` frames uniform from ED (slot 0) to ES (last slot); points ED then ES, (80, 2)."""
-        from echolm.data.clips import ed_to_es
+        """Return the points of ED, then of ES: (80, 2).
 
-        points = np.concatenate([item.values["landmarks_ed"], item.values["landmarks_es"]]).astype(np.float32)
-        return Sample(ed_to_es(item.values["ed"], item.values["es"], frames), points)
+        The clip's frames run from ED (the first) to ES (the last).
+        """
+        contours = [item.values[name] for name in self.needed_values()]
+        return Sample(points=np.concatenate(contours).astype(np.float32))
 
     def truth(self, batch: Batch) -> Tensor:
-        """B x 2 x 40 x 2 in [0, 1] of the frame."""
+        """Return the traced points, B x 2 x 40 x 2 in [0, 1] of the frame."""
         return batch.points.view(-1, *self.outputs())
 
     def loss(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Mean squared error over a sample's 160 numbers."""
-        return {"loss": (outputs - self.truth(batch)).square().flatten(1).mean(1)}
+        """Compute the mean squared error over a sample's 160 numbers."""
+        squared_error = (outputs - self.truth(batch)).square()
+        return {"loss": squared_error.flatten(1).mean(1)}
 
     def rows(self, outputs: Tensor, batch: Batch) -> pa.Table:
-        """Two rows a sample (slots ED and ES): x, y interleaved, in pixels of the 112 grid; see ``landmark_rows``."""
-        to_grid = [(values.double().cpu().numpy() * GRID - 0.5) for values in (self.truth(batch), outputs)]
-        return landmark_rows(batch.items, *to_grid)
+        """Return two rows a sample (slots ED and ES), see ``landmark_rows``.
+
+        x and y are interleaved, in pixels of the 112 grid.
+        """
+        truth = _on_grid(self.truth(batch))
+        prediction = _on_grid(outputs)
+        return landmark_rows(batch.items, truth, prediction)
 
     def metrics(self, rows: pa.Table) -> dict[str, float]:
-        """Mean over frames of Dice (%) and keypoint error (px on the 112 grid): ``dice/ED`` ... ``mke/ES``."""
+        """Average Dice (%) and keypoint error (px on the 112 grid) over frames.
+
+        Returns:
+            ``dice/ED``, ``dice/ES``, ``mke/ED``, ``mke/ES``.
+        """
         slots = rows["slot"].to_numpy(zero_copy_only=False)
-        return {
-            f"{name}/{phase}": float(rows[name].to_numpy()[slots == phase].mean())
-            for name in ("dice", "mke")
-            for phase in PHASES
-        }
+        metrics = {}
+        for name in ("dice", "mke"):
+            values = rows[name].to_numpy()
+            for phase in PHASES:
+                metrics[f"{name}/{phase}"] = float(values[slots == phase].mean())
+        return metrics
 
     def describe(self) -> dict[str, Any]:
-        """Units and directions of the metrics."""
-        return {"dice": {"unit": "%", "better": "higher"}, "mke": {"unit": "px", "better": "lower"}}
+        """Return units, directions and ranges of the metrics."""
+        return {
+            "dice": {"unit": "%", "better": "higher", "range": (0, 100)},
+            "mke": {"unit": "px", "better": "lower", "range": (0, None)},
+        }
 
 
 def landmark_rows(items: list[Item], truth: np.ndarray, prediction: np.ndarray) -> pa.Table:
-    """Rows for B x 2 x 40 x 2 contours in pixels of the 112 grid.
+    """Return the rows of B x 2 x 40 x 2 contours in pixels of the 112 grid.
 
-    Beside the common columns: ``dice`` (% of this frame), ``mke`` (mean distance, px), and the additive parts
-    ``intersection``, ``area_truth``, ``area_prediction`` (pixels of the 112 grid) and ``squared_error`` (px^2, summed
-    over the 40 points).
+    Beside the common columns there are ``dice`` (% of this frame), ``mke`` (mean distance, px), and
+    the additive parts ``intersection``, ``area_truth``, ``area_prediction`` (pixels of the 112
+    grid) and ``squared_error`` (px^2, summed over the 40 points).
     """
     import pyarrow as pa
 
     from echolm import geometry
 
-    flat_truth, flat_prediction = truth.reshape(-1, POINTS, 2), prediction.reshape(-1, POINTS, 2)
-    intersection, area_truth, area_prediction = geometry.overlap(flat_truth, flat_prediction, GRID)
+    truth = truth.reshape(-1, POINTS, 2)
+    prediction = prediction.reshape(-1, POINTS, 2)
+    intersection, area_truth, area_prediction = geometry.overlap(truth, prediction, GRID)
     dice = 100.0 * geometry.dice_from_overlap(intersection, area_truth, area_prediction)
-    repeated = [item for item in items for _ in PHASES]
-    columns = {
-        "sample": pa.array([item.sample for item in repeated], pa.string()),
-        "patient": pa.array([item.patient for item in repeated], pa.string()),
-        "study": pa.array([item.study for item in repeated], pa.string()),
-        "split": pa.array([item.split for item in repeated], pa.string()),
-        "target": pa.array(["landmarks"] * len(repeated), pa.string()),
-        "slot": pa.array(list(PHASES) * len(items), pa.string()),
-        "truth": pa.array(list(flat_truth.reshape(-1, POINTS * 2)), pa.list_(pa.float64())),
-        "prediction": pa.array(list(flat_prediction.reshape(-1, POINTS * 2)), pa.list_(pa.float64())),
-        "score": pa.nulls(len(repeated), pa.list_(pa.float64())),
-        "dice": pa.array(dice, pa.float64()),
-        "mke": pa.array(geometry.keypoint_error(flat_truth, flat_prediction), pa.float64()),
-        "intersection": pa.array(intersection, pa.int64()),
-        "area_truth": pa.array(area_truth, pa.int64()),
-        "area_prediction": pa.array(area_prediction, pa.int64()),
-        "squared_error": pa.array(np.square(flat_truth - flat_prediction).sum((1, 2)), pa.float64()),
-    }
+    mke = geometry.keypoint_error(truth, prediction)
+    squared_error = np.square(truth - prediction).sum((1, 2))
+
+    items_by_row = [item for item in items for _ in PHASES]
+    count = len(items_by_row)
+    columns: dict[str, pa.Array] = {}
+    for name in ("sample", "patient", "study", "split"):
+        texts = [getattr(item, name) for item in items_by_row]
+        columns[name] = pa.array(texts, pa.string())
+    columns["target"] = pa.array(["landmarks"] * count, pa.string())
+    columns["slot"] = pa.array(list(PHASES) * len(items), pa.string())
+    columns["truth"] = _number_lists(truth)
+    columns["prediction"] = _number_lists(prediction)
+    columns["score"] = pa.nulls(count, pa.list_(pa.float64()))
+    columns["dice"] = pa.array(dice, pa.float64())
+    columns["mke"] = pa.array(mke, pa.float64())
+    columns["intersection"] = pa.array(intersection, pa.int64())
+    columns["area_truth"] = pa.array(area_truth, pa.int64())
+    columns["area_prediction"] = pa.array(area_prediction, pa.int64())
+    columns["squared_error"] = pa.array(squared_error, pa.float64())
     return pa.table(columns)
+
+
+def _on_grid(coordinates: Tensor) -> np.ndarray:
+    """Convert [0, 1] of the frame to pixels of the 112 grid."""
+    return coordinates.double().cpu().numpy() * GRID - 0.5
+
+
+def _number_lists(contours: np.ndarray) -> pa.Array:
+    import pyarrow as pa
+
+    interleaved = contours.reshape(-1, POINTS * 2)
+    return pa.array(list(interleaved), pa.list_(pa.float64()))

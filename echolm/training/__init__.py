@@ -1,4 +1,1 @@
-"""Training: one loop for every task, its members, checkpoints, ranks."""
-
-TRAINING_PROTOCOL = 1
-"""Raised when the loop's results change for an unchanged configuration."""
+"""Training: one loop for every task and objective, its members, feeds, checkpoints and ranks."""

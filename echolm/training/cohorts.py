@@ -1,58 +1,98 @@
-"""Holding runs, and which of them can be trained together."""
+"""Acquiring runs, and which of them can be trained together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from echolm.config import needs_whole_batch
+from echolm.config import splits_read, whole_batch_reason
 from echolm.liveness import HEARTBEAT_S, PATIENCE_S
 from echolm.training.distributed import Ranks
-from echolm.training.held import Held, Outcome
 from echolm.training.prepare import PreparedRun
+from echolm.training.run_handle import Outcome, RunHandle
 
 
 @dataclass(frozen=True)
 class Compute:
-    """How a run is computed; none of it is part of the run. ``micro_batch``: samples a rank pushes at once."""
+    """How a run is computed. None of it is part of the run.
+
+    Attributes:
+        micro_batch: samples a rank pushes at once. None: all of its share.
+        patience_s: seconds without a heartbeat after which a holder counts as gone.
+        heartbeat_s: seconds between two heartbeats.
+        outage_s: seconds to wait for what went away. None: ``echolm.outages.limit_s``. With 0,
+            a run that meets an outage ends as interrupted at once.
+    """
 
     micro_batch: int | None = None
     patience_s: float = PATIENCE_S
     heartbeat_s: float = HEARTBEAT_S
+    outage_s: float | None = None
 
 
-def hold(run: PreparedRun, compute: Compute, ranks: Ranks) -> Held:
-    """Acquire a run's record on rank 0. A run that this is refused for has its outcome."""
-    h = Held(run)
-    refused = refusal(run, compute, ranks) or (h.acquire(compute.patience_s, compute.heartbeat_s) if ranks.first else None)
-    h.outcome, h.place = ranks.share((refused, h.place))
-    return h
+def acquire(
+    prepared: PreparedRun, compute: Compute, ranks: Ranks, excuses: bool = True
+) -> RunHandle:
+    """Acquire a run's record on rank 0. A run that this is refused for has its outcome.
+
+    Args:
+        prepared: the run.
+        compute: how it is computed.
+        ranks: this process among others.
+        excuses: whether an outage lets the run be continued. Else it fails of it.
+    """
+    run = RunHandle(prepared, excuses)
+    outcome = refusal(prepared, compute, ranks)
+    if outcome is None and ranks.first:
+        outcome = run.acquire(compute.patience_s, compute.heartbeat_s)
+    run.outcome, run.position = ranks.share((outcome, run.position))
+    return run
 
 
-def refusal(run: PreparedRun, compute: Compute, ranks: Ranks) -> Outcome | None:
-    """The Outcome that refuses to split a batch whose BatchNorm statistics must be over the whole of it; else None."""
-    config = run.config
-    if not needs_whole_batch(config):
+def refusal(prepared: PreparedRun, compute: Compute, ranks: Ranks) -> Outcome | None:
+    """Refuse to split a batch whose statistics must be over the whole of it.
+
+    Returns:
+        The Outcome of the refused run, or None.
+    """
+    config = prepared.config
+    reason = whole_batch_reason(config)
+    micro_batch = compute.micro_batch or config.batch_size
+    if not reason or (ranks.world == 1 and micro_batch >= config.batch_size):
         return None
-    if ranks.world == 1 and (compute.micro_batch or config.batch_size) >= config.batch_size:
-        return None
-    return Outcome(
-        run.cell, "refused", f"encoder {config.encoder.name} with batch_norm: batch needs its batch of {config.batch_size}"
-        " on one device; use one device and no micro-batch, or batch_norm: frozen"
-    )  # fmt: skip
+    remedy = "use one device and no micro-batch"
+    if "batch_norm" in reason:
+        remedy += ", or batch_norm: frozen"
+    detail = f"{reason} needs its batch of {config.batch_size} on one device; {remedy}"
+    return Outcome(prepared.cell, "refused", detail)
 
 
-def cohorts(held: list[Held]) -> list[list[Held]]:
-    """Group runs that can share batches: equal data, first weights, views, order and batch size, at the same step."""
-    groups: dict[tuple[tuple[int, int], str], list[Held]] = {}
-    for h in held:
-        groups.setdefault((h.place, _shared(h.run)), []).append(h)
+def cohorts(runs: list[RunHandle]) -> list[list[RunHandle]]:
+    """Group runs that can share batches.
+
+    They have equal data, clips, first weights, views, order and batch size, and stand at the same
+    step.
+    """
+    groups: dict[tuple[tuple[int, int], str], list[RunHandle]] = {}
+    for run in runs:
+        key = (run.position, _shared(run.prepared))
+        groups.setdefault(key, []).append(run)
     return [groups[key] for key in sorted(groups)]
 
 
-def _shared(run: PreparedRun) -> str:
-    """Equal for runs whose trunks give the same states for the same batches."""
-    config = run.config
-    data = (run.store, run.identity["data"], config.data, config.task, config.batch_size, config.order)
+def _shared(prepared: PreparedRun) -> str:
+    """Return a text that is equal for runs whose feeds give the same states at the same steps."""
+    config = prepared.config
+    batches = (
+        prepared.store,
+        prepared.identity["data"],
+        config.data,
+        config.goal,
+        splits_read(config),
+        config.clip,
+        config.batch_size,
+        config.order,
+    )
     views = (config.augmentation, config.view, config.views)
-    first = (config.encoder, run.identity["weights"], config.seed if config.weights.source == "random" else None)
-    return repr((data, views, first))
+    drawn_from = config.seed if config.weights.source == "random" else None
+    first_weights = (config.encoder, prepared.identity["weights"], drawn_from)
+    return repr((batches, views, first_weights))

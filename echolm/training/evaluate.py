@@ -1,79 +1,164 @@
-"""Evaluation: a split's rows and losses from members in evaluation mode, on this rank's share of the split."""
+"""Evaluation: a split's rows and losses from members in evaluation mode.
+
+Each rank evaluates its share of the split.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 
+from echolm.config import makes_rows
 from echolm.encoders.base import State
-from echolm.tasks import Batch
-from echolm.training.batches import Batches
+from echolm.tasks import DENOMINATOR, Batch
 from echolm.training.failures import Diverged
+from echolm.training.feed import Feed
 from echolm.training.member import Member
-from echolm.training.trunk import Trunk
 
 
 @dataclass
 class Evaluation:
-    """What a member predicts for samples in the order of the store: tables of rows, the losses, and the error that
-    ended it early, if any."""
+    """What a member predicts for samples, in the order of the store.
+
+    Attributes:
+        tables: rows of predictions, a table a batch.
+        losses: losses by sample, an array a batch.
+        denominators: what each sample counts in the mean of the losses, of a goal that says it.
+        error: what ended it early, if anything did.
+        outputs: the sum of the outputs of the passes over the batch at hand. None between batches.
+        passes: how many these are.
+    """
 
     tables: list[pa.Table] = field(default_factory=list)
     losses: list[np.ndarray] = field(default_factory=list)
+    denominators: list[np.ndarray] = field(default_factory=list)
     error: Exception | None = None
+    outputs: Any = None
+    passes: int = 0
 
     @classmethod
     def joined(cls, parts: Iterable[Evaluation]) -> Evaluation:
-        """One after the other: shards are contiguous, so the ranks' parts by rank are in the order of the rows."""
+        """Join the ranks' parts, given by rank.
+
+        Shards are contiguous, so the whole is in the order of the rows.
+        """
         whole = cls()
         for part in parts:
             whole.tables += part.tables
             whole.losses += part.losses
+            whole.denominators += part.denominators
         return whole
 
-    def add(self, member: Member, state: State, batch: Batch) -> None:
-        """Append a batch. An error is kept, and everything after it left out; so is a loss that is not finite."""
-        if self.error is None:
-            try:
-                outputs = member.model(state)
-                losses = member.config.task.loss(outputs, batch)["loss"].double().cpu().numpy()
-                for item, loss in zip(batch.items, losses, strict=True):
-                    if not np.isfinite(loss):
-                        raise Diverged(f"the loss of {item.split} sample {item.sample} is {loss}")
-                self.losses.append(losses)
-                self.tables.append(member.config.task.rows(outputs, batch))
-            except Exception as error:
-                self.error = error
+    def predict(self, member: Member, state: State, samples: np.ndarray) -> None:
+        """Predict one pass over a batch. ``add`` averages the passes.
+
+        An error is kept, and everything after it left out.
+
+        Args:
+            member: what predicts.
+            state: the batch at the cut.
+            samples: the samples' keys (B,).
+        """
+        if self.error is not None:
+            return
+        try:
+            outputs = member.predict(state, samples)
+            self.outputs = outputs if self.outputs is None else self.outputs + outputs
+            self.passes += 1
+        except Exception as error:
+            self.error = error
+
+    def add(self, member: Member, batch: Batch) -> None:
+        """Append a batch, of which all passes were predicted.
+
+        An error is kept, and everything after it left out. A loss that is not finite is one.
+
+        Args:
+            member: what predicts.
+            batch: the batch, in its last pass.
+        """
+        total, passes = self.outputs, self.passes
+        self.outputs, self.passes = None, 0
+        if self.error is not None or total is None:
+            return
+        try:
+            outputs = total if passes == 1 else total / passes
+            goal = member.config.goal
+            parts = goal.loss(outputs, batch)
+            losses = parts["loss"].double().cpu().numpy()
+            for item, loss in zip(batch.items, losses, strict=True):
+                if not np.isfinite(loss):
+                    raise Diverged(f"the loss of {item.split} sample {item.sample} is {loss}")
+            self.losses.append(losses)
+            if goal.has_denominator:
+                self.denominators.append(parts[DENOMINATOR].double().cpu().numpy())
+            if makes_rows(member.config):
+                self.tables.append(goal.rows(outputs, batch))
+        except Exception as error:
+            self.error = error
 
     def rows(self) -> pa.Table:
-        """All rows."""
+        """Return all rows."""
         return pa.concat_tables(self.tables).combine_chunks()
 
     def metrics(self, member: Member) -> dict[str, float]:
-        """``loss``, the mean over samples, and the task's metrics."""
-        found = {"loss": np.concatenate(self.losses).mean(), **member.config.task.metrics(self.rows())}
-        return {name: float(value) for name, value in found.items()}
+        """Compute ``loss``, the mean over samples, and the metrics of the task or objective.
+
+        Without rows there is the loss alone.
+        """
+        values = {"loss": self._mean_loss()}
+        if makes_rows(member.config):
+            values |= member.config.goal.metrics(self.rows())
+        return {name: float(value) for name, value in values.items()}
+
+    def _mean_loss(self) -> float:
+        losses = np.concatenate(self.losses)
+        if not self.denominators:
+            return float(losses.mean())
+        denominator = np.concatenate(self.denominators).sum()
+        return float(losses.sum() / denominator) if denominator else 0.0
 
 
 def evaluate(
-    members: Sequence[Member], trunk: Trunk, batches: Batches, rows: np.ndarray, batch_size: int, between: Callable[[], None]
+    members: Sequence[Member],
+    feed: Feed,
+    rows: np.ndarray,
+    batch_size: int,
+    after_batch: Callable[[], None],
+    passes: int = 1,
 ) -> list[Evaluation]:
-    """Evaluate each member on the store rows, without augmentation: an Evaluation a member.
+    """Evaluate each member on the store rows, without augmentation.
 
-    ``between`` is called after each batch and may raise. So may reading data: that is no single member's error.
+    Reading data may raise: that is no single member's error.
+
+    Args:
+        members: who is evaluated.
+        feed: where batches come from.
+        rows: rows of the store.
+        batch_size: rows of a batch.
+        after_batch: called after each batch. It may raise.
+        passes: clips that are seen of each sample, whose outputs are averaged.
+
+    Returns:
+        An Evaluation a member.
     """
-    found = [Evaluation() for _ in members]
+    windows = [None] if passes == 1 else range(passes)
+    evaluations = [Evaluation() for _ in members]
     for member in members:
         member.train(False)
     with torch.inference_mode():
         for start in range(0, len(rows), batch_size):
-            batch = batches.batch(rows[start : start + batch_size], None)
-            state = trunk(batch.clips)
-            for member, evaluation in zip(members, found, strict=True):
-                evaluation.add(member, state, batch)
-            between()
-    return found
+            batch_rows = rows[start : start + batch_size]
+            for window in windows:
+                batch, state = feed(batch_rows, None, window)
+                for member, evaluation in zip(members, evaluations, strict=True):
+                    evaluation.predict(member, state, feed.keys[batch_rows])
+            for member, evaluation in zip(members, evaluations, strict=True):
+                evaluation.add(member, batch)
+            after_batch()
+    return evaluations

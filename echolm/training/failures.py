@@ -6,6 +6,11 @@ import traceback
 
 from echolm.attempt import Superseded
 from echolm.errors import EchoLMError
+from echolm.outages import is_outage
+from echolm.states import FailureClass
+
+_OUT_OF_MEMORY = ("OutOfMemoryError", "AcceleratorError")
+"""torch's errors, by name: this module is imported without torch."""
 
 
 class Diverged(EchoLMError):
@@ -13,9 +18,16 @@ class Diverged(EchoLMError):
 
 
 class RankFailed(EchoLMError):
-    """An error of another rank. ``kind`` is its failure class; its traceback is a note of this error."""
+    """An error of another rank. Its traceback is a note of this error.
 
-    def __init__(self, rank: int, kind: str, text: str, trace: str) -> None:
+    Args:
+        rank: which one.
+        kind: the failure class of its error.
+        text: its error in words.
+        trace: its traceback.
+    """
+
+    def __init__(self, rank: int, kind: FailureClass, text: str, trace: str) -> None:
         super().__init__(f"rank {rank}: {text}")
         self.kind = kind
         self.add_note(f"traceback of rank {rank}:\n{trace}")
@@ -25,24 +37,31 @@ class RankLost(Exception):
     """Another rank's process is gone, or cannot be reached."""
 
 
-def failure_class(error: BaseException) -> str:
-    """``out-of-memory``, ``data``, ``diverged``, ``bug``; ``superseded`` when a newer attempt holds the run."""
+def failure_class(error: BaseException) -> FailureClass:
+    """Return the class of an error that ended a run.
+
+    ``SUPERSEDED`` when a newer attempt holds the run, ``OUTAGE`` when something may have gone away.
+    """
     if isinstance(error, RankFailed):
         return error.kind
     if isinstance(error, Superseded):
-        return "superseded"
-    if isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "AcceleratorError"):
-        return "out-of-memory"
+        return FailureClass.SUPERSEDED
+    if isinstance(error, MemoryError) or type(error).__name__ in _OUT_OF_MEMORY:
+        return FailureClass.OUT_OF_MEMORY
     if isinstance(error, Diverged):
-        return "diverged"
-    return "data" if isinstance(error, (OSError, EchoLMError)) else "bug"
+        return FailureClass.DIVERGED
+    if is_outage(error):
+        return FailureClass.OUTAGE
+    if isinstance(error, (OSError, EchoLMError)):
+        return FailureClass.DATA
+    return FailureClass.BUG
 
 
-def describe(error: BaseException) -> str:
-    """``ValueError: what is wrong``."""
+def describe_error(error: BaseException) -> str:
+    """Return ``ValueError: what is wrong``."""
     return f"{type(error).__name__}: {error}"
 
 
-def trace(error: BaseException) -> str:
-    """The traceback as text."""
+def traceback_text(error: BaseException) -> str:
+    """Return the traceback as text."""
     return "".join(traceback.format_exception(error))

@@ -1,8 +1,13 @@
-"""The training loop: one for fine-tuning and pretraining, one run or a cohort, one process or many ranks.
+"""The training loop: one for fine-tuning and pretraining, one run or a cohort, one process or many.
 
-A cohort's members have equal data, weights, views, order and batch size. Each batch goes once through the trunk, then
-through every member's tail and head. The loss is the sum over the effective batch divided by its true size, so rank
-count and micro-batch change nothing but rounding. A failing member leaves; the others go on.
+A cohort's members have equal data, weights, views, order and batch size. Each batch goes once
+through the trunk, then through every member's tail and head. The loss is the sum over the effective
+batch divided by its true size, so rank count and micro-batch change nothing but rounding. A failing
+member leaves, and the others go on.
+
+Read it top down: ``fit``, then ``Cohort.train``, ``_epoch``, ``_step``. How ranks agree is in
+``echolm.training.consensus``: there it says why errors are kept on the run until the next
+collective, in place of being raised where they happen.
 """
 
 from __future__ import annotations
@@ -10,331 +15,485 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
+from torch import Tensor
 
-from echolm.data.store import ClipStore
-from echolm.encoders.base import EncoderNetwork
-from echolm.errors import EchoLMError
-from echolm.randomness import order, to_tensor
-from echolm.tasks import Batch
-from echolm.training.batches import Batches, training_rows
-from echolm.training.cohorts import Compute, cohorts, hold
+from echolm.config import FinetuneConfig, PretrainConfig, splits_read
+from echolm.encoders.base import EncoderNetwork, State
+from echolm.provenance import code_facts
+from echolm.randomness import order
+from echolm.states import RunState
+from echolm.tasks import DENOMINATOR, Batch
+from echolm.training import callbacks
+from echolm.training.closed_form import fit_closed_form, is_closed_form
+from echolm.training.cohorts import Compute, acquire, cohorts
+from echolm.training.consensus import Consensus, Interrupted
+from echolm.training.cost import network_cost
 from echolm.training.distributed import Ranks
 from echolm.training.evaluate import Evaluation, evaluate
 from echolm.training.failures import Diverged, RankLost
-from echolm.training.held import Held, Outcome
+from echolm.training.feed import open_feed
+from echolm.training.live import EVERY_S, LiveProgress
 from echolm.training.member import Member, cut_of
+from echolm.training.patience import AfterWait, Patience, interrupted_by_outage
 from echolm.training.prepare import PreparedRun
-from echolm.training.signals import Signals
-from echolm.training.trunk import Trunk, first_network
+from echolm.training.run_handle import Outcome, RunHandle
+from echolm.training.selection import select_rows
+from echolm.training.signals import StopRequest
+from echolm.training.trunk import first_network
 
-Verdict = Literal["continue", "stop", "pruned"]
-OnEpoch = Callable[[PreparedRun, int, dict[str, float]], Verdict]
-T = TypeVar("T")
-
-
-class Interrupted(Exception):
-    """A watched signal came; every active run has its checkpoint."""
-
-
-def keep_going(run: PreparedRun, epoch: int, metrics: dict[str, float]) -> Verdict:
-    """The callback that never stops a run."""
-    return "continue"
+Verdict = callbacks.Verdict
 
 
 def fit(
-    runs: Sequence[PreparedRun], compute: Compute | None = None, ranks: Ranks | None = None, on_epoch: OnEpoch = keep_going,
+    runs: Sequence[PreparedRun],
+    compute: Compute | None = None,
+    ranks: Ranks | None = None,
+    on_epoch: callbacks.OnEpoch = callbacks.keep_going,
     test: bool = True,
-) -> list[Outcome]:  # fmt: skip
-    """Train runs to the end, or as far as a signal, a cancel mark or a failure lets them; together where they can be.
+    on_live: callbacks.OnLive = callbacks.show_nowhere,
+    on_outage: Callable[[str], None] = callbacks.tell_on_stderr,
+) -> list[Outcome]:
+    """Train runs to the end, together where they can be.
 
-    ``on_epoch(run, epoch, validation metrics)`` is asked on rank 0 after each epoch. Without ``test`` no sample of the
-    test split is read, and the results are those of validation alone: for searches, whose records are kept apart from
-    those of grids. Returns one Outcome a run, in order.
+    A signal, a cancel mark or a failure ends them before. What goes away meanwhile is waited for.
+
+    Args:
+        runs: the prepared runs.
+        compute: how they are computed.
+        ranks: this process among others. None: a single process on the CPU.
+        on_epoch: ``on_epoch(run, epoch, validation metrics)`` is asked on rank 0 after each epoch.
+        test: False: no sample of the test split is read, and the results are those of validation
+            alone. For searches, whose records are kept apart from those of grids.
+        on_live: ``on_live(run, progress)`` is called on rank 0, about once a second.
+        on_outage: is called on rank 0 with a line when something is away, and when it is back.
+
+    Returns:
+        One Outcome a run, in order.
     """
-    compute, ranks = compute or Compute(), ranks or Ranks()
-    held = [hold(run, compute, ranks) for run in runs]
-    with Signals() as signals:
-        for group in cohorts([h for h in held if h.active]):
-            Cohort(group, compute, ranks, signals, on_epoch, test).train()
-    return [h.outcome for h in held if h.outcome]
+    compute = compute or Compute()
+    ranks = ranks or Ranks()
+    handles = [acquire(run, compute, ranks) for run in runs]
+    with StopRequest() as stop:
+
+        def train(taken: list[RunHandle]) -> None:
+            for group in cohorts([run for run in taken if run.active]):
+                Cohort(group, compute, ranks, stop, on_epoch, test, on_live).train()
+
+        train(handles)
+        patience = Patience(ranks, stop, on_outage, compute.outage_s)
+        try:
+            while lost := interrupted_by_outage(handles, ranks):
+                verdict = patience.wait_for_runs([handles[index] for index in lost])
+                if verdict == AfterWait.OVER:
+                    break
+                for index in lost:
+                    handles[index].write_owed_ending()
+                    excuses = verdict == AfterWait.AGAIN
+                    handles[index] = acquire(runs[index], compute, ranks, excuses)
+                train([handles[index] for index in lost])
+        except RankLost as loss:
+            for run in handles:
+                if run.active:
+                    run.end(RunState.INTERRUPTED, str(loss))
+    return [run.outcome for run in handles if run.outcome]
+
+
+@dataclass(frozen=True)
+class OptimiserStep:
+    """One step of an epoch.
+
+    Attributes:
+        epoch: from 0.
+        number: of the step in the epoch, from 0.
+        rows: the store rows of the whole batch, over all ranks.
+    """
+
+    epoch: int
+    number: int
+    rows: np.ndarray
 
 
 class Cohort:
     """Runs that share their batches and stand at the same step, trained together."""
 
     def __init__(
-        self, held: list[Held], compute: Compute, ranks: Ranks, signals: Signals, on_epoch: OnEpoch, test: bool = True
+        self,
+        runs: list[RunHandle],
+        compute: Compute,
+        ranks: Ranks,
+        stop: StopRequest,
+        on_epoch: callbacks.OnEpoch,
+        test: bool = True,
+        on_live: callbacks.OnLive = callbacks.show_nowhere,
     ) -> None:
-        self.held, self.compute, self.ranks, self.signals, self.on_epoch = held, compute, ranks, signals, on_epoch
-        self.results = ("val", "test") if test else ("val",)
-        self.config = held[0].config
-        self.asked = False
-        self.clock = 0.0
+        self.runs = runs
+        self.compute = compute
+        self.ranks = ranks
+        self.consensus = Consensus(ranks, stop)
+        self.on_epoch = on_epoch
+        self.on_live = on_live
+        self.config = runs[0].config
+        read = splits_read(self.config) if test else ("train", "val")
+        self.result_splits = read[1:]
+        self._clock = 0.0
+        self._shown = time.monotonic()
+        """When it was last shown where the runs stand."""
 
     @property
-    def active(self) -> list[Held]:
+    def active(self) -> list[RunHandle]:
         """Members whose runs have not ended."""
-        return [h for h in self.held if h.active]
+        return [run for run in self.runs if run.active]
 
     def train(self) -> None:
-        """Run all epochs; an error that is not one member's own ends them all as failed."""
+        """Run all epochs. An error that is not one member's own ends them all as failed."""
         try:
             self._build()
             while self.active:
-                self._finish([h for h in self.active if h.progress.done])
+                self._finish([run for run in self.active if run.progress.done])
                 if self.active:
                     self._epoch()
         except (Interrupted, RankLost) as stop:
-            for h in self.active:
-                h.end("interrupted", str(stop))
+            for run in self.active:
+                run.end(RunState.INTERRUPTED, str(stop))
         except Exception as error:
-            for h in self.active:
-                h.fail(error)
+            for run in self.active:
+                run.fail(error)
+
+    # Beginning
 
     def _build(self) -> None:
-        """Data, networks, and the state of the newest checkpoint."""
-        if self.ranks.any(bool(self.signals.received)):
-            raise Interrupted(self.signals.received or "signal on another rank")
+        """Build feed and networks, and load the state of the newest checkpoints."""
+        self.consensus.stop_before_start()
         with self.ranks.together():
-            self._open()
-            network = first_network(self.held[0].run, self.ranks.device)
-            self.trunk = Trunk(network, min(cut_of(h.config) for h in self.held))
-        for h in self.held:
-            state = self._guard(h, h.read_checkpoint)
-            self._guard(h, self._join, h, network, state)
+            network = self._open()
+        new = []
+        for run in self.runs:
+            state = self.consensus.on_all_ranks(run, run.read_checkpoint)
+            self.consensus.on_all_ranks(run, self._join, run, network, state)
+            if state is None:
+                new.append(run)
+        fit_closed_form(new, self.feed, self.rows["train"], self.consensus)
 
-    def _open(self) -> None:
-        """The store and its rows by split."""
-        config, path = self.config, self.held[0].run.store
-        store = ClipStore.open(path)
-        self.batches = Batches(store, config.task, config.encoder, config.augmentation, self.ranks.device)
-        self.rows = {split: training_rows(store, config.data, split) for split in ("train", "val")}
-        if "test" in self.results:
-            self.rows["test"] = np.array(store.split("test"), np.int64)
-        for split, rows in self.rows.items():
-            if not len(rows):
-                raise EchoLMError(f"{path}: no sample in split {split}; a run needs {', '.join(self.rows)}")
-        self.steps = math.ceil(len(self.rows["train"]) / config.batch_size)
+    def _open(self) -> EncoderNetwork:
+        """Open the feed and choose its rows by split. Returns the encoder's first network."""
+        prepared = self.runs[0].prepared
+        network = first_network(prepared, self.ranks.device)
+        self.cut = min(cut_of(run.config) for run in self.runs)
+        self.feed = open_feed(prepared, network, self.cut, self.ranks.device)
+        selection = select_rows(self.feed.store, self.config, ("train", *self.result_splits))
+        self.rows = selection.rows
+        self.left_out = selection.left_out
+        self.steps = math.ceil(len(self.rows["train"]) / self.config.batch_size)
+        return network
 
-    def _join(self, h: Held, network: EncoderNetwork, state: dict[str, Any] | None) -> None:
+    def _join(self, run: RunHandle, network: EncoderNetwork, state: dict[str, Any] | None) -> None:
         """Build a run's member: at its beginning, or where its checkpoint says."""
-        h.member = Member(h.config, network, self.trunk.cut, self.ranks.device)
+        run.member = Member(run.config, network, self.cut, self.ranks.device)
         if state is None:
-            self._begin(h)
+            self._set_start(run)
         else:
-            h.load_state(state)
-        place = {"epoch": h.progress.epoch, "step": h.progress.step}
-        h.event("started", world=self.ranks.world, device=str(self.ranks.device), **place)
+            run.load_state(state)
+        run.event(
+            "started",
+            world=self.ranks.world,
+            device=str(self.ranks.device),
+            epoch=run.progress.epoch,
+            step=run.progress.step,
+            **code_facts(run.config),
+        )
 
-    def _begin(self, h: Held) -> None:
-        """Give the mean training target to a head that starts from it."""
-        head = getattr(h.config, "head", None)
-        if head is None or not head.starts_from_mean:
+    def _set_start(self, run: RunHandle) -> None:
+        """Let a head start from what fits the training targets best without a look at clips."""
+        config = run.config
+        if not isinstance(config, FinetuneConfig):
             return
-        total, size = None, self.config.batch_size
-        for start in range(0, len(self.rows["train"]), size):
-            truth = self.config.task.truth(self.batches.batch(self.rows["train"][start : start + size], None)).sum(0)
-            total = truth if total is None else total + truth
-        h.member.model.head.begin(total / len(self.rows["train"]))  # type: ignore[union-attr,operator]
+        items = self.feed.store.items
+        start = config.task.start([items[int(row)] for row in self.rows["train"]])
+        if start is None and config.head.starts_from_mean:
+            start = self._mean_target(config)
+        if start is not None:
+            config.head.begin(run.member.model.head, start)  # type: ignore[union-attr,arg-type]
+
+    def _mean_target(self, config: FinetuneConfig) -> Tensor:
+        """Return the mean training target, *outputs."""
+        rows = self.rows["train"]
+        total = None
+        for start in range(0, len(rows), config.batch_size):
+            batch = self.feed.targets(rows[start : start + config.batch_size])
+            batch_sum = config.task.truth(batch).sum(0)
+            total = batch_sum if total is None else total + batch_sum
+        assert total is not None
+        return total / len(rows)
+
+    # Training
 
     def _epoch(self) -> None:
-        """The remaining steps of the current epoch, then validation and the decisions that follow from it."""
-        self.clock = time.monotonic()
-        epoch, size = self.active[0].progress.epoch, self.config.batch_size
-        shuffled = self.rows["train"][order(self.batches.keys[self.rows["train"]], self.config.order, epoch)]
-        for step in range(self.active[0].progress.step, self.steps):
-            self._step(shuffled[step * size : (step + 1) * size], epoch, step)
+        """Take the remaining steps of the current epoch, validate, and decide what follows."""
+        self._clock = time.monotonic()
+        progress = self.active[0].progress
+        epoch = progress.epoch
+        rows = self.rows["train"]
+        shuffled = rows[order(self.feed.keys[rows], self.config.order, epoch)]
+        size = self.config.batch_size
+        for number in range(progress.step, self.steps):
+            self._step(OptimiserStep(epoch, number, shuffled[number * size : (number + 1) * size]))
             if not self.active:
                 return
-        held = self.active
-        evaluations = self._evaluate(held, "val")
-        self._charge()
-        for h, evaluation in zip(held, evaluations, strict=True):
-            self._decide(h, evaluation)
+        runs = self.active
+        evaluations = self._evaluate(runs, "val")
+        self._add_elapsed_time()
+        for run, evaluation in zip(runs, evaluations, strict=True):
+            self._finish_epoch(run, evaluation)
 
-    def _step(self, rows: np.ndarray, epoch: int, step: int) -> None:
-        """One optimiser step of every active member on the batch of store rows."""
-        for h in self.active:
-            h.member.train(True)
-            h.step_loss = 0.0
-        for part in self._micro_batches(self.ranks.shard(rows)):
-            self._accumulate(part, epoch, len(rows))
-        self._agree(rows)
-        for h in self.active:
-            self._update(h, epoch, step, len(rows))
-        self._charge()
-        self._stop_if_asked()
+    def _step(self, step: OptimiserStep) -> None:
+        """Take one optimiser step of every active member."""
+        for run in self.active:
+            run.member.train(True)
+            run.step_loss = 0.0
+            run.step_denominator = 0.0
+        for rows in self._micro_batches(self.ranks.shard(step.rows)):
+            self._accumulate(rows, step)
+        self.consensus.reduce_step_facts(self.active)
+        self._fail_diverged(step)
+        for run in self.active:
+            self._update(run, step)
+        self._add_elapsed_time()
+        self._show("training", step.number + 1, self.steps)
+        self.consensus.stop_if_requested(self.active)
 
     def _micro_batches(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         size = self.compute.micro_batch or max(len(rows), 1)
         for start in range(0, len(rows), size):
             yield rows[start : start + size]
 
-    def _accumulate(self, rows: np.ndarray, epoch: int, total: int) -> None:
-        """Add a micro-batch's gradients: the sum of its losses over ``total``, the size of the whole batch."""
+    def _accumulate(self, rows: np.ndarray, step: OptimiserStep) -> None:
+        """Add the gradients of a micro-batch to every active member."""
         try:
-            view = self.batches.view_keys(rows, self.config.view, epoch, self.config.views)
-            batch = self.batches.batch(rows, view)
-            state = self.trunk(batch.clips)
+            batch, state = self.feed(rows, step.epoch)
         except Exception as error:
-            for h in self.active:
-                h.error = error
-        for h in self.active:
-            if h.error is None:
+            # Data are shared: every member has the error. It is raised on no rank alone.
+            for run in self.active:
+                run.error = error
+            return
+        for run in self.active:
+            if run.error is None:
                 try:
-                    h.step_loss += self._backward(h, state, batch, rows, epoch, total)
+                    run.step_loss += self._backward(run, state, batch, rows, step)
                 except Exception as error:
-                    h.error = error
+                    run.error = error
 
-    def _backward(self, h: Held, state: Any, batch: Batch, rows: np.ndarray, epoch: int, total: int) -> float:
-        keys = to_tensor(self.batches.step_keys(rows, h.config.seed, epoch)).to(self.ranks.device)
-        loss = h.member.losses(state, batch, keys)["loss"].sum()
-        if h.member.parameters:
-            (loss / total).backward()
+    def _backward(
+        self, run: RunHandle, state: State, batch: Batch, rows: np.ndarray, step: OptimiserStep
+    ) -> float:
+        """Add a micro-batch's gradients. Returns the sum of its losses.
+
+        The gradients are those of the sum divided by the size of the whole batch, so that micro-
+        batches and ranks add up to the mean. Where the losses have denominators, ``_update``
+        divides by their sum, which is known when all ranks have passed all of the batch.
+        """
+        samples = self.feed.keys[rows]
+        losses = run.member.losses(state, batch, samples, step.epoch, step.number)
+        loss = losses["loss"].sum()
+        share = loss / len(step.rows)
+        if run.config.goal.has_denominator:
+            share = loss
+            run.step_denominator += float(losses[DENOMINATOR].detach().double().sum())
+        if run.member.parameters:
+            share.backward()
         return float(loss.detach())
 
-    def _agree(self, rows: np.ndarray) -> None:
-        """Sum losses, errors, cancel marks and signals over ranks, in one collective.
+    def _fail_diverged(self, step: OptimiserStep) -> None:
+        """End members whose loss is not finite, with the samples of the batch as evidence."""
+        for run in self.active:
+            loss = run.step_loss
+            if not math.isfinite(loss):
+                items = self.feed.store.items
+                samples = [items[int(row)].sample for row in step.rows]
+                error = Diverged(f"the training loss is {loss}")
+                run.fail(error, loss=loss, samples=samples)
 
-        A member with an error, or a loss that is not finite, leaves as failed.
-        """
-        asked = bool(self.signals.received)
-        facts = [[h.step_loss, h.error is not None, self._marked(h), asked] for h in self.active]
-        found = self.ranks.sum(torch.tensor(facts, dtype=torch.float64, device=self.ranks.device)).tolist()
-        self.asked = found[0][3] > 0
-        for h, (loss, errors, cancelled, _) in zip(self.active, found, strict=True):
-            h.step_loss, h.cancelled = loss, cancelled > 0
-            if errors:
-                self._settle(h)
-            elif not math.isfinite(loss):
-                samples = [self.batches.store.items[int(row)].sample for row in rows]
-                h.fail(Diverged(f"the training loss is {loss}"), loss=loss, samples=samples)
-
-    def _marked(self, h: Held) -> bool:
-        return self.ranks.first and h.run.record.cancelled()
-
-    def _update(self, h: Held, epoch: int, step: int, count: int) -> None:
-        """The optimiser step. An error is kept until the ranks next agree on errors."""
-        self.ranks.sum_gradients(h.member.parameters)
+    def _update(self, run: RunHandle, step: OptimiserStep) -> None:
+        """Step the optimiser. An error is kept until the ranks next agree on errors."""
+        self.ranks.sum_gradients(run.member.parameters)
+        schedule, epochs = run.config.schedule, run.config.epochs
+        size: float = len(step.rows)
         try:
-            h.member.step((epoch * self.steps + step) / (h.config.epochs * self.steps))
+            if run.config.goal.has_denominator:
+                size = run.step_denominator
+                run.member.divide_gradients(size)
+            run.member.step(schedule.progress(step.epoch, step.number, epochs, self.steps))
         except Exception as error:
-            h.error = error
-        h.progress.loss_sum += h.step_loss
-        h.progress.count += count
-        h.progress.step = step + 1
+            run.error = error
+        run.progress.loss_sum += run.step_loss
+        run.progress.count += size
+        run.progress.step = step.number + 1
 
-    def _charge(self) -> None:
+    def _add_elapsed_time(self) -> None:
         """Add the time since the last call to every active run's epoch."""
         now = time.monotonic()
-        for h in self.active:
-            h.progress.epoch_seconds += now - self.clock
-        self.clock = now
+        for run in self.active:
+            run.progress.epoch_seconds += now - self._clock
+        self._clock = now
 
-    def _stop_if_asked(self) -> None:
-        """Checkpoint cancelled runs, which leave, and all runs when a signal has come to any rank."""
-        for h in self.active:
-            if (self.asked or h.cancelled) and not h.progress.done:
-                self._guard(h, h.save_checkpoint)
-            if h.cancelled and h.active:
-                h.end("cancelled", "marked as cancelled")
-        if self.asked:
-            raise Interrupted(self.signals.received or "signal on another rank")
+    def _show(self, phase: str, step: int, steps: int) -> None:
+        """Show where the runs stand, now and then: in their records, and to who called ``fit``.
 
-    def _between(self) -> None:
-        """Between two evaluation batches of a single process: stop if asked (ranks agree at the next step)."""
-        if self.ranks.world == 1:
-            self.asked = bool(self.signals.received)
-            self._stop_if_asked()
+        Args:
+            phase: of ``LiveProgress``.
+            step: steps of the phase that are done.
+            steps: how many it has.
+        """
+        now = time.monotonic()
+        if not self.ranks.first or now - self._shown < EVERY_S:
+            return
+        self._shown = now
+        for run in self.active:
+            progress = run.progress
+            live = LiveProgress(
+                phase=phase,
+                epoch=min(progress.epoch + 1, run.config.epochs),
+                epochs=run.config.epochs,
+                step=step,
+                steps=steps,
+                seconds_left=progress.seconds_left(run.config.epochs, self.steps),
+            )
+            run.show(live)
+            self.on_live(run.prepared, live)
 
-    def _evaluate(self, held: list[Held], split: str) -> list[Evaluation]:
-        """On rank 0 each member's whole Evaluation, elsewhere this rank's part. One with an error leaves as failed."""
-        members, rows = [h.member for h in held], self.ranks.shard(self.rows[split])
+    # Validation
+
+    def _evaluate(
+        self, runs: list[RunHandle], split: str, phase: str = "validation", passes: int = 1
+    ) -> list[Evaluation]:
+        """Evaluate members on a split. One with an error leaves as failed.
+
+        Args:
+            runs: the members' runs.
+            split: its name.
+            phase: of ``LiveProgress``.
+            passes: clips that are seen of each sample.
+
+        Returns:
+            On rank 0 each member's whole Evaluation, elsewhere this rank's part.
+        """
+        rows = self.ranks.shard(self.rows[split])
+        batches = math.ceil(len(rows) / self.config.batch_size)
+        done = 0
+
+        def after_batch() -> None:
+            nonlocal done
+            done += 1
+            self._show(phase, done, batches)
+            self.consensus.poll_signals(self.active)
+
         with self.ranks.together():
-            found = evaluate(members, self.trunk, self.batches, rows, self.config.batch_size, self._between)
-        for place, h in enumerate(held):
-            h.error = h.error or found[place].error
-            self._settle(h)
-            if h.active and (parts := self.ranks.gather(found[place])):
-                found[place] = Evaluation.joined(parts)
-        return found
+            members = [run.member for run in runs]
+            size = self.config.batch_size
+            evaluations = evaluate(members, self.feed, rows, size, after_batch, passes)
+        for index, run in enumerate(runs):
+            run.error = run.error or evaluations[index].error
+            self.consensus.fail_if_any_rank_failed(run)
+            if run.active and (parts := self.ranks.gather(evaluations[index])):
+                evaluations[index] = Evaluation.joined(parts)
+        return evaluations
 
-    def _decide(self, h: Held, evaluation: Evaluation) -> None:
-        """After validation: best weights, schedule, event, the callback's verdict, checkpoint."""
-        metrics = self._guard(h, lambda: evaluation.metrics(h.member) if self.ranks.first else {})
-        verdict = self._guard(h, self._judge, h, metrics)
+    def _finish_epoch(self, run: RunHandle, evaluation: Evaluation) -> None:
+        """Follow a validation: keep or not, go on or stop, and checkpoint."""
+        metrics = self.consensus.on_all_ranks(run, self._validation_metrics, run, evaluation)
+        verdict = self.consensus.on_all_ranks(run, self._after_validation, run, metrics)
         if verdict is None:
             return
-        h.progress.next_epoch()
-        h.progress.done = verdict == "stop" or h.progress.epoch >= h.config.epochs
-        self._guard(h, h.save_checkpoint)
-        if verdict == "pruned" and h.active:
-            h.end("pruned", f"after epoch {h.progress.epoch}")
+        is_last = run.progress.epoch + 1 >= run.config.epochs or is_closed_form(run.member)
+        run.progress.done = verdict == "stop" or is_last
+        if run.config.select == "last" and run.progress.done:
+            self.consensus.on_all_ranks(run, run.keep_best, run.selecting_value)
+        run.progress.next_epoch()
+        self.consensus.on_all_ranks(run, run.save_checkpoint)
+        if verdict == "pruned" and run.active:
+            run.end(RunState.PRUNED, f"after epoch {run.progress.epoch}")
 
-    def _judge(self, h: Held, metrics: dict[str, float]) -> Verdict:
-        """Keep weights that are the best so far, move the schedule, report the epoch, ask the callback."""
-        progress, (name, direction) = h.progress, h.config.task.select
+    def _validation_metrics(self, run: RunHandle, evaluation: Evaluation) -> dict[str, float]:
+        """Compute the metrics on rank 0, which has the whole of the evaluation."""
+        return evaluation.metrics(run.member) if self.ranks.first else {}
+
+    def _after_validation(self, run: RunHandle, metrics: dict[str, float]) -> Verdict:
+        """Keep the best weights, move the schedule, report the epoch, ask the callback.
+
+        With ``select: last`` the weights are kept when the last epoch is over.
+        """
+        progress, member = run.progress, run.member
+        name, direction = run.config.goal.select
         value = metrics[name] if direction == "min" else -metrics[name]
         if not math.isfinite(value):
             raise Diverged(f"the validation metric {name} is {metrics[name]}")
-        if progress.best_value is None or value < progress.best_value:
-            h.keep_best(value)
-        h.member.schedule = h.config.schedule.epoch(h.member.schedule, metrics["loss"])
-        log = {"train/loss": progress.loss_sum / progress.count, **{f"val/{key}": metrics[key] for key in metrics}}
-        step = (progress.epoch + 1) * self.steps
-        h.event("epoch", epoch=progress.epoch, step=step, metrics=log, seconds=progress.epoch_seconds)
-        h.log(f"epoch {progress.epoch + 1}/{h.config.epochs} " + " ".join(f"{k} {v:.5g}" for k, v in log.items()))
-        return self.on_epoch(h.run, progress.epoch, metrics) if self.ranks.first else "continue"
+        run.selecting_value = value
+        is_better = progress.best_value is None or value < progress.best_value
+        if run.config.select == "best" and is_better:
+            run.keep_best(value)
+        member.schedule = run.config.schedule.epoch(member.schedule, metrics["loss"])
+        self._report_epoch(run, metrics)
+        if not self.ranks.first:
+            return "continue"  # rank 0's verdict is shared
+        return self.on_epoch(run.prepared, progress.epoch, metrics)
 
-    def _finish(self, done: list[Held]) -> None:
-        """Test metrics, once, from the chosen checkpoint; per-sample rows of val and test (unless left out); the summary."""
-        for h in done:
-            best = self._guard(h, h.best_tensors)
-            self._guard(h, h.member.load_tensors, best)
-        done = [h for h in done if h.active]
-        if done:
-            found = [self._evaluate(done, split) for split in self.results]
-            for h, *evaluations in zip(done, *found, strict=True):
-                metrics = self._guard(h, self._publish, h, evaluations)
-                if h.active:
-                    h.end("complete", metrics=metrics)
+    def _report_epoch(self, run: RunHandle, metrics: dict[str, float]) -> None:
+        """Write the epoch into the attempt's events and log."""
+        progress = run.progress
+        values = {"train/loss": progress.loss_sum / (progress.count or 1)}
+        for name, value in metrics.items():
+            values[f"val/{name}"] = value
+        run.event(
+            "epoch",
+            epoch=progress.epoch,
+            step=(progress.epoch + 1) * self.steps,
+            metrics=values,
+            seconds=progress.epoch_seconds,
+        )
+        text = " ".join(f"{name} {value:.5g}" for name, value in values.items())
+        run.log(f"epoch {progress.epoch + 1}/{run.config.epochs} {text}")
 
-    def _publish(self, h: Held, evaluations: list[Evaluation]) -> dict[str, float]:
+    # End
+
+    def _finish(self, runs: list[RunHandle]) -> None:
+        """Complete runs from their chosen checkpoints: evaluate once, and write the results."""
+        for run in runs:
+            best = self.consensus.on_all_ranks(run, run.best_tensors)
+            self.consensus.on_all_ranks(run, run.member.load_tensors, best)
+        runs = [run for run in runs if run.active]
+        if not runs:
+            return
+        passes = self.config.clip.passes()
+        by_split = []
+        for split in self.result_splits:
+            by_split.append(self._evaluate(runs, split, "final evaluation", passes))
+        for run, *evaluations in zip(runs, *by_split, strict=True):
+            metrics = self.consensus.on_all_ranks(run, self._publish, run, evaluations)
+            if run.active:
+                run.end(RunState.COMPLETE, metrics=metrics)
+
+    def _publish(self, run: RunHandle, evaluations: list[Evaluation]) -> dict[str, float]:
         """Write the results on rank 0, which has the whole of the evaluations."""
         if not self.ranks.first:
             return {}
-        metrics = {f"{split}/{k}": v for split, e in zip(self.results, evaluations, strict=True) for k, v in e.metrics(h.member).items()}
-        counts = {split: len(rows) for split, rows in self.rows.items()}
-        how = {"ranks": self.ranks.world, "together": len(self.held)}
-        facts = {"counts": counts, "synthetic": bool(self.batches.store.info.get("synthetic")), **how}
-        h.publish(metrics, pa.concat_tables([e.rows() for e in evaluations]), facts)
+        metrics = {}
+        for split, evaluation in zip(self.result_splits, evaluations, strict=True):
+            for name, value in evaluation.metrics(run.member).items():
+                metrics[f"{split}/{name}"] = value
+        facts = {
+            "counts": {split: len(rows) for split, rows in self.rows.items()},
+            "left_out": self.left_out,
+            "synthetic": bool(self.feed.store.info.get("synthetic")),
+            "ranks": self.ranks.world,
+            "together": len(self.runs),
+            "cost": network_cost(run.member, self.feed, int(self.rows["train"][0])),
+        }
+        rows = None
+        if not isinstance(run.config, PretrainConfig) or run.config.predictions:
+            rows = pa.concat_tables([evaluation.rows() for evaluation in evaluations])
+        run.publish(metrics, rows, facts)
         return metrics
-
-    def _guard(self, h: Held, act: Callable[..., T], *args: Any) -> T | None:
-        """``act`` on every rank, without communication; rank 0's result on all of them.
-
-        An error on any rank ends the member on all ranks: None then, and for a member that has ended before.
-        """
-        result = None
-        if h.active and h.error is None:
-            try:
-                result = act(*args)
-            except Exception as error:
-                h.error = error
-        self._settle(h)
-        return self.ranks.share(result) if h.active else None
-
-    def _settle(self, h: Held) -> None:
-        """End a member as failed when it has an error on any rank."""
-        if h.active:
-            try:
-                self.ranks.agree(h.error)
-            except RankLost:
-                raise
-            except Exception as error:
-                h.fail(error)

@@ -1,4 +1,7 @@
-"""A member of a cohort: one run's network behind the shared trunk, its optimiser and schedule, and their state."""
+"""A member of a cohort: one run behind the shared trunk.
+
+It has the run's network, its optimiser and schedule, and their state.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,20 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from echolm.config import FinetuneConfig, PretrainConfig
 from echolm.encoders.base import EncoderNetwork, State
-from echolm.encoders.modes import set_modes
+from echolm.encoders.train_modes import set_modes
 from echolm.errors import EchoLMError
-from echolm.randomness import seeded
+from echolm.randomness import fold, seeded, to_tensor, word
 from echolm.tasks import Batch
-from echolm.training.keyed import key_randomness
+from echolm.training.keyed_dropout import Keys, key_randomness
+
+_EVALUATION = "evaluation"
+"""Stands for epoch and step in the keys of evaluation, which are the same in every epoch."""
 
 
 class Finetune(nn.Module):
@@ -23,104 +30,182 @@ class Finetune(nn.Module):
 
     def __init__(self, encoder: EncoderNetwork, cut: int, config: FinetuneConfig) -> None:
         super().__init__()
-        self.encoder, self.cut = encoder, cut
+        self.encoder = encoder
+        self.cut = cut
         self.fusion = config.fusion.build(config.encoder)
-        self.head = config.head.build(config.fusion.width(config.encoder), config.task.outputs())
+        self.head = config.head.build(config.head_width, config.task.outputs())
         self._takes = config.head.takes
 
     def forward(self, state: State) -> Tensor:
-        """Outputs of the head."""
+        """Compute the outputs of the head."""
+        return self.head(self.inputs(state))
+
+    def inputs(self, state: State) -> Any:
+        """Compute what the head takes: the fusion's vectors B x D, or the encoder's Features."""
         features = self.encoder.run(state, self.cut, len(self.encoder.blocks) + 2)
-        return self.head(features if self._takes == "features" else self.fusion(features))
+        return features if self._takes == "features" else self.fusion(features)
 
 
 class Pretrain(nn.Module):
-    """An objective's network around the whole encoder: State with the normalised clip -> outputs."""
+    """An objective's network around the whole encoder: State with the clip -> outputs."""
 
-    def __init__(self, encoder: EncoderNetwork, config: PretrainConfig) -> None:
+    def __init__(self, encoder: EncoderNetwork, config: PretrainConfig, keys: Keys) -> None:
         super().__init__()
-        objective = config.task.model(encoder)
-        if objective is None:
-            raise EchoLMError(f"task {config.task.name} has no pretraining objective (Task.model returns None)")
-        self.encoder, self.objective = encoder, objective
+        self.encoder = encoder
+        self.objective = config.objective.build_for(config.encoder, encoder, keys)
 
-    def forward(self, state: State) -> Tensor:
-        """Outputs of the objective."""
+    def forward(self, state: State) -> Any:
+        """Compute the outputs of the objective."""
         return self.objective(state.tensors["clip"])
 
 
 def cut_of(config: FinetuneConfig | PretrainConfig) -> int:
-    """The position before which nothing trains; 0 in pretraining."""
-    return config.trainable.cut(config.encoder.blocks) if isinstance(config, FinetuneConfig) else 0
+    """Return the position before which nothing trains. It is 0 in pretraining."""
+    if isinstance(config, PretrainConfig):
+        return 0
+    return config.trainable.cut(config.encoder.blocks)
 
 
 def own_tail(encoder: EncoderNetwork, cut: int) -> EncoderNetwork:
-    """The encoder with stages before ``cut`` shared and the others copied."""
-    stages = [stage if position < cut else copy.deepcopy(stage) for position, stage in enumerate(encoder.stages())]
+    """Return the encoder with stages before ``cut`` shared and the others copied."""
+    stages = encoder.stages()
+    for position in range(cut, len(stages)):
+        stages[position] = copy.deepcopy(stages[position])
     return EncoderNetwork(stages[0], stages[1:-1], stages[-1])
 
 
 class Member:
-    """The trainable side of one run. Its whole state is ``state()``; equal states continue bitwise equally."""
+    """The trainable side of one run.
 
-    def __init__(self, config: FinetuneConfig | PretrainConfig, encoder: EncoderNetwork, cut: int, device: torch.device) -> None:
+    Its whole state is ``state()``. Equal states continue bitwise equally.
+    """
+
+    def __init__(
+        self,
+        config: FinetuneConfig | PretrainConfig,
+        encoder: EncoderNetwork,
+        cut: int,
+        device: torch.device,
+    ) -> None:
         self.config = config
-        blocks = config.encoder.blocks
-        self._positions = config.trainable.positions(blocks) if isinstance(config, FinetuneConfig) else set(range(blocks + 2))
-        network = own_tail(encoder, cut)
-        with seeded("head", config.seed):
-            model = Finetune(network, cut, config) if isinstance(config, FinetuneConfig) else Pretrain(network, config)
-        self.keys = key_randomness(model, "member")
-        self.model = model.to(device)
+        self._device = device
+        self._positions = _trained_positions(config)
+        self.keys = Keys()
+        self.model = self._build_model(own_tail(encoder, cut), cut).to(device)
         self.train(False)
-        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = config.optimizer.build(self.parameters) if self.parameters else None
+        named = [pair for pair in self.model.named_parameters() if pair[1].requires_grad]
+        self.parameters = [parameter for _, parameter in named]
+        self.optimizer = config.optimizer.build(named) if named else None
+        self._rates: list[float] = []
+        """Each group's learning rate, before the schedule's factor."""
+        if self.optimizer:
+            self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self.schedule = config.schedule.start()
 
+    def _build_model(self, network: EncoderNetwork, cut: int) -> Finetune | Pretrain:
+        model: Finetune | Pretrain
+        with seeded("head", self.config.seed):
+            if isinstance(self.config, PretrainConfig):
+                model = Pretrain(network, self.config, self.keys)
+            else:
+                model = Finetune(network, cut, self.config)
+        key_randomness(model, "member", self.keys)
+        return model
+
     def train(self, training: bool) -> None:
-        """Training or evaluation mode; a stage that does not train stays in evaluation mode."""
+        """Set training or evaluation mode. A stage that does not train stays in evaluation mode."""
         self.model.train(training)
         set_modes(self.model.encoder, self._positions, training)
 
-    def losses(self, state: State, batch: Batch, keys: Tensor) -> dict[str, Tensor]:
-        """Per-sample losses (B,) in training mode; ``keys`` (B,) int64 feed dropout and stochastic depth."""
-        self.keys.current = keys
-        return self.config.task.loss(self.model(state), batch)
+    def losses(
+        self, state: State, batch: Batch, samples: np.ndarray, epoch: int, step: int
+    ) -> dict[str, Tensor]:
+        """Compute losses by sample (B,) in training mode, see ``Goal.loss``.
+
+        Args:
+            state: the batch at the cut.
+            batch: the batch.
+            samples: uint64 keys of its samples (B,).
+            epoch: with the sample, what dropout and masks draw from.
+            step: the step in the epoch, for draws that all samples of a step share.
+        """
+        self._set_keys(samples, epoch, step)
+        return self.config.goal.loss(self.model(state), batch)
+
+    def predict(self, state: State, samples: np.ndarray) -> Any:
+        """Compute the outputs for evaluation.
+
+        What draws even then (a mask) draws the same in every epoch, so that losses compare.
+
+        Args:
+            state: the batch at the cut.
+            samples: uint64 keys of its samples (B,).
+        """
+        self._set_keys(samples, _EVALUATION, _EVALUATION)
+        return self.model(state)
+
+    def _set_keys(self, samples: np.ndarray, epoch: int | str, step: int | str) -> None:
+        seed = self.config.seed
+        by_sample = fold(samples, "network", seed, epoch)
+        by_step = np.array([word("step", seed, epoch, step)], np.uint64)
+        self.keys.current = to_tensor(by_sample).to(self._device)
+        self.keys.step = to_tensor(by_step).to(self._device)
+
+    def divide_gradients(self, denominator: float) -> None:
+        """Divide the gradients of sums by the denominator of the whole batch.
+
+        With a denominator of 0 nothing was learned from, and the sums are 0 already.
+        """
+        for parameter in self.parameters:
+            if denominator and parameter.grad is not None:
+                parameter.grad /= denominator
 
     def step(self, progress: float) -> None:
-        """One optimiser step at the schedule's learning rate; ``progress`` in [0, 1) of all steps."""
+        """Make one optimiser step at the schedule's rates, with gradients of the whole batch.
+
+        Args:
+            progress: the share of the training that is over, see ``Schedule.progress``.
+        """
         if self.optimizer is None:
             return
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.optimizer.lr * self.config.schedule.factor(self.schedule, progress)
+        factor = self.config.schedule.factor(self.schedule, progress)
+        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * factor
+        clip = self.config.optimizer.clip
+        if clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
     def tensors(self) -> dict[str, Tensor]:
-        """What training changes, by name: trained stages (``encoder.``), head and objective; parameters and buffers.
+        """Return what training changes, by name: parameters and buffers.
 
-        The other stages follow from the weights' source.
+        They are those of trained stages (``encoder.``), head and objective. The other stages follow
+        from the weights' source.
         """
-        prefix = {"encoder.stem.": 0, "encoder.readout.": len(self.model.encoder.blocks) + 1}
+        blocks = len(self.model.encoder.blocks)
         kept = {}
         for name, tensor in self.model.state_dict().items():
-            position = _position(name, prefix)
+            position = _stage_position(name, blocks)
             if position is None or position in self._positions:
                 kept[name] = tensor.detach()
         return _without_aliases(kept)
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what ``tensors`` gave; the names must be the same."""
-        own = self.tensors()
-        if set(own) != set(tensors):
-            wrong = sorted(set(own) ^ set(tensors))
-            raise EchoLMError(f"saved tensors do not belong to this configuration; first of {len(wrong)} names: {wrong[0]}")
+        """Put back what ``tensors`` gave. The names must be the same."""
+        current = self.tensors()
+        wrong = sorted(current.keys() ^ tensors.keys())
+        if wrong:
+            raise EchoLMError(
+                "saved tensors do not belong to this configuration; "
+                f"first of {len(wrong)} names: {wrong[0]}"
+            )
         with torch.no_grad():
-            for name, tensor in own.items():
+            for name, tensor in current.items():
                 tensor.copy_(tensors[name])
 
     def state(self) -> dict[str, Any]:
-        """Tensors, optimiser and schedule."""
+        """Return tensors, optimiser and schedule."""
         optimizer = self.optimizer.state_dict() if self.optimizer else {}
         return {"tensors": self.tensors(), "optimizer": optimizer, "schedule": self.schedule}
 
@@ -132,18 +217,27 @@ class Member:
         self.schedule = state["schedule"]
 
 
-def _position(name: str, ends: dict[str, int]) -> int | None:
-    """The stage a tensor belongs to, None for head and objective."""
-    for prefix, position in ends.items():
-        if name.startswith(prefix):
-            return position
+def _trained_positions(config: FinetuneConfig | PretrainConfig) -> set[int]:
+    """Return the positions of the stages that train: all of them in pretraining."""
+    blocks = config.encoder.blocks
+    if isinstance(config, PretrainConfig):
+        return set(range(blocks + 2))
+    return config.trainable.positions(blocks)
+
+
+def _stage_position(name: str, blocks: int) -> int | None:
+    """Return the position of the stage a tensor belongs to, None for head and objective."""
+    if name.startswith("encoder.stem."):
+        return 0
+    if name.startswith("encoder.readout."):
+        return blocks + 1
     if name.startswith("encoder.blocks."):
         return 1 + int(name.split(".")[2])
     return None
 
 
 def _without_aliases(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """One name per storage: an objective that holds the encoder would list it twice."""
+    """Keep one name for each storage: an objective that holds the encoder lists it twice."""
     seen: set[tuple[int, int, tuple[int, ...]]] = set()
     kept = {}
     for name, tensor in tensors.items():

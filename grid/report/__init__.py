@@ -1,1 +1,4 @@
-"""One static page about a grid: tables, learning curves, distributions, contours, cost, failures, what is missing."""
+"""Print one static page about a grid.
+
+It shows tables, learning curves, distributions, contours, cost, failures, and what is missing.
+"""

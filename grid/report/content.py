@@ -1,29 +1,57 @@
-"""What a report shows of a grid, as plain data: its cells with their runs, grouped by setting."""
+"""Gather what a report shows of a grid, as plain data: its cells with their runs, by setting."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from echolm.commands import Command
 from echolm.errors import EchoLMError
-from echolm.record import RunRecord, cell_standing, find_records
-from grid.tables.definition import SEED, TableCell, TableGrid
-from grid.tables.results import RUNS_FILE, newest_runs, predictions_path
+from echolm.record import RunRecord, find_records
+from echolm.states import RunState
+from echolm.weights import random_weights
+from echolm.workspace import Workspace
+from grid.definition.tables import SEED, TableCell, TableGrid
+from grid.results.files import RUNS_FILE, predictions_path, read_columns
+from grid.tables.origins import TodaysOrigins
+from grid.tables.runs import CollectedRuns
 from grid.tables.table import ABSENT
 
-PARAMS = {"data_name": "params.data.name", "task": "params.task.name"}
-METRICS = {"seconds": "metrics.run/seconds", "epochs": "metrics.run/epochs", "best_epoch": "metrics.run/best_epoch"}
-PROVENANCE = ("commit", "host", "device", "data", "start")
+COLUMNS = {
+    "commit": "commit",
+    "host": "host",
+    "device": "device",
+    "data": "data",
+    "start": "start",
+    "data_name": "params.data.name",
+    "task": "params.task.name",
+    "encoder": "params.encoder.name",
+    "weights": "params.weights",
+    "seconds": "metrics.run/seconds",
+    "epochs": "metrics.run/epochs",
+    "best_epoch": "metrics.run/best_epoch",
+}
+"""Field of a ``Run`` -> column of the collected runs."""
+
+Place = tuple[tuple[str, str], ...]
+"""(axis, label) pairs that the cells of a setting share."""
 
 
 @dataclass(frozen=True)
-class Failure:
-    """An attempt, or a job, that failed. ``kind``: its class; ``what``: the error in a line; ``detail``: a traceback or the
-    end of a log; ``log``: the path of the log, relative to the workspace; ``time``: seconds since 1970."""
+class ReportedFailure:
+    """An attempt, or a job, that failed.
+
+    Args:
+        kind: its class.
+        what: the error in one line.
+        cells: the cells that it concerns.
+        detail: a traceback, or the end of a log.
+        log: the path of the log, relative to the workspace.
+        time: seconds since 1970.
+    """
 
     kind: str
     what: str
@@ -37,8 +65,16 @@ class Failure:
 class Run:
     """A cell of the grid and its newest collected run, if it has one.
 
-    ``state``: of the run record, ``complete`` where a run was collected. ``predictions``: their file, if it is there.
-    ``log``: path of the newest attempt's log, relative to the workspace. ``record``: its run record, if it is at hand.
+    Args:
+        state: the state of the run record, or ``complete`` where a run was collected.
+        data: the fingerprint of the clip store.
+        data_name: the name of the data set.
+        problem: why its predictions were not collected.
+        waits: which cell it waits for, or is blocked by, in words.
+        best_epoch: the epoch whose weights were kept, from 0.
+        predictions: their file, if it is there.
+        log: the path of the newest attempt's log, relative to the workspace.
+        record: its run record, if it is at hand.
     """
 
     cell: str
@@ -52,8 +88,11 @@ class Run:
     data: str = ""
     data_name: str = ""
     task: str = ""
+    encoder: str = ""
+    weights: str = ""
     synthetic: bool = False
     problem: str = ""
+    waits: str = ""
     start: datetime | None = None
     end: datetime | None = None
     seconds: float | None = None
@@ -68,10 +107,21 @@ class Run:
         """Whether it has a collected run."""
         return bool(self.run_id)
 
+    @property
+    def random_weights(self) -> bool:
+        """Whether it began with random weights though its encoder has published ones."""
+        return bool(self.encoder and random_weights(self.encoder, self.weights))
+
 
 @dataclass(frozen=True)
 class Setting:
-    """Cells that differ in the seed alone. ``labels``: axis -> label, of the axes that tell settings of the grid apart."""
+    """Cells that differ in the seed alone.
+
+    Args:
+        anchor: where the page shows it.
+        labels: axis -> label, of the axes that tell the settings of the grid apart.
+        runs: its cells.
+    """
 
     anchor: str
     labels: Mapping[str, str]
@@ -82,17 +132,28 @@ class Setting:
         """Its labels in one line."""
         return " · ".join(self.labels.values()) or "the grid's only setting"
 
+    @property
+    def random_weights(self) -> bool:
+        """Whether a run of it began with random weights though its encoder has published ones."""
+        return any(run.random_weights for run in self.runs)
+
 
 @dataclass(frozen=True)
-class Content:
-    """A grid as the report shows it. ``records``: whether run records are at hand; ``failures``: of runs and of jobs."""
+class ReportContent:
+    """A grid as the report shows it.
+
+    Args:
+        results: the folder of collected files. None where nothing was run yet.
+        records: whether run records are at hand.
+        failures: failures of runs and of jobs.
+    """
 
     name: str
     title: str
     settings: tuple[Setting, ...]
     results: Path | None
     records: bool
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[ReportedFailure, ...] = ()
 
     @property
     def runs(self) -> list[Run]:
@@ -105,67 +166,138 @@ class Content:
         return {run.cell: setting.anchor for setting in self.settings for run in setting.runs}
 
 
-def gather(grid: TableGrid, results: Path | None, root: Path, jobs: Sequence[Failure] = ()) -> Content:
-    """All that is known of a grid's cells. ``results``: the collected folder (None: nothing was run yet); ``root``: the
-    workspace, whose ``runs`` may be gone; ``jobs``: failures of jobs. EchoLMError when nothing was collected."""
-    if results is not None and not (results / RUNS_FILE).exists():
-        raise EchoLMError(f"{results / RUNS_FILE}: is not there; type: echolm collect {shlex.quote(grid.typed)}")
-    stored = _stored(results) if results else {}
-    records = root / "runs"
-    at_hand = any((records / cell.id).is_dir() for cell in grid.cells)
-    groups: dict[tuple[tuple[str, str], ...], list[TableCell]] = {}
+def gather(
+    grid: TableGrid, results: Path | None, root: Path, jobs: Sequence[ReportedFailure] = ()
+) -> ReportContent:
+    """Gather all that is known of a grid's cells.
+
+    Args:
+        grid: the grid.
+        results: the folder of collected files. None where nothing was run yet.
+        root: the workspace. Its ``runs`` may be gone.
+        jobs: failures of jobs.
+
+    Raises:
+        EchoLMError: Nothing was collected.
+    """
+    today = TodaysOrigins(Workspace(root), grid.name, grid.cells)
+    collected: dict[str, dict[str, Any]] = {}
+    if results is not None:
+        path = results / RUNS_FILE
+        if not path.exists():
+            raise EchoLMError(f"{path}: is not there; type", Command("collect", grid.typed))
+        collected = _collected_runs(results, [cell.id for cell in grid.cells], today)
+    records_at_hand = any((root / "runs" / cell.id).is_dir() for cell in grid.cells)
+    cells_of_places: dict[Place, list[TableCell]] = {}
     for cell in grid.cells:
-        groups.setdefault(tuple((a, label) for a, label in cell.coordinates.items() if a != SEED), []).append(cell)
-    axes = _telling(list(groups))
-    settings = tuple(
-        Setting(
+        pairs = cell.coordinates.items()
+        place = tuple((axis, label) for axis, label in pairs if axis != SEED)
+        cells_of_places.setdefault(place, []).append(cell)
+    axes = _telling_axes(list(cells_of_places))
+    record_root = root if records_at_hand else None
+    settings = []
+    failures: list[ReportedFailure] = []
+    for place, cells in cells_of_places.items():
+        labels = dict(place)
+        runs = []
+        for cell in cells:
+            runs.append(_run(cell, collected.get(cell.id), results, record_root, today))
+        setting = Setting(
             anchor=f"cell-{cells[0].id}",
-            labels={axis: dict(place).get(axis, ABSENT) for axis in axes},
-            runs=tuple(_run(cell, stored.get(cell.id), results, root if at_hand else None) for cell in cells),
+            labels={axis: labels.get(axis, ABSENT) for axis in axes},
+            runs=tuple(runs),
         )
-        for place, cells in groups.items()
+        settings.append(setting)
+        for run in runs:
+            failures += _failed_attempts(run, root)
+    return ReportContent(
+        name=grid.name,
+        title=getattr(grid, "title", ""),
+        settings=tuple(settings),
+        results=results,
+        records=records_at_hand,
+        failures=(*failures, *jobs),
     )
-    failed = [failure for setting in settings for run in setting.runs for failure in _failures(run, root)]
-    return Content(grid.name, getattr(grid, "title", ""), settings, results, at_hand, (*failed, *jobs))
 
 
-def _telling(places: list[tuple[tuple[str, str], ...]]) -> list[str]:
-    """Axes that have several labels, or are not on every setting."""
-    axes = list(dict.fromkeys(axis for place in places for axis, _ in place))
-    return [axis for axis in axes if len({dict(place).get(axis, ABSENT) for place in places}) > 1]
+def _telling_axes(places: Sequence[Place]) -> list[str]:
+    """Return the axes that have several labels, or are not on every setting."""
+    axes = dict.fromkeys(axis for place in places for axis, _ in place)
+    telling = []
+    for axis in axes:
+        labels = {dict(place).get(axis, ABSENT) for place in places}
+        if len(labels) > 1:
+            telling.append(axis)
+    return telling
 
 
-def _stored(results: Path) -> dict[str, dict[str, Any]]:
-    """Cell -> its newest collected run, with provenance and cost."""
+def _collected_runs(
+    results: Path, cells: Sequence[str], today: TodaysOrigins
+) -> dict[str, dict[str, Any]]:
+    """Read the newest collected run of each cell that counts today, with provenance and cost.
+
+    Returns:
+        Cell -> the run's values by the fields of ``Run``. A column that is not there is left out.
+    """
     import pyarrow.parquet as pq
 
-    from grid.tables.results import read_columns
-
     path = results / RUNS_FILE
-    newest = {cell: runs[0] for cell, runs in newest_runs(results).items()}
-    there = pq.read_schema(path).names
-    wanted = {**{name: name for name in PROVENANCE}, **PARAMS, **METRICS}
-    found = {name: column for name, column in wanted.items() if column in there}
-    more = {row["run_id"]: row for row in read_columns(path, ["run_id", *found.values()]).to_pylist()}
-    return {
-        cell: {**run, **{name: more[run["run_id"]][column] for name, column in found.items()}} for cell, run in newest.items()
-    }
+    names = pq.read_schema(path).names
+    columns = {name: column for name, column in COLUMNS.items() if column in names}
+    rows = {}
+    for row in read_columns(path, ["run_id", *columns.values()]).to_pylist():
+        rows[row["run_id"]] = row
+    collected = {}
+    counting = CollectedRuns(results, today)
+    for cell in cells:
+        runs = counting.runs(cell)
+        if not runs:
+            continue
+        newest = runs[0]
+        row = rows[newest["run_id"]]
+        collected[cell] = {**newest, **{name: row[column] for name, column in columns.items()}}
+    return collected
 
 
-def _run(cell: TableCell, stored: Mapping[str, Any] | None, results: Path | None, root: Path | None) -> Run:
+def _run(
+    cell: TableCell,
+    collected: Mapping[str, Any] | None,
+    results: Path | None,
+    root: Path | None,
+    today: TodaysOrigins,
+) -> Run:
+    """Return a cell with its newest collected run.
+
+    Args:
+        cell: the cell.
+        collected: what was collected of its newest run. None without one.
+        results: the folder of collected files.
+        root: the workspace. None where run records are not at hand.
+        today: tells the state of the run that counts.
+    """
     seed = cell.coordinates.get(SEED, ABSENT)
-    record = _record(root, cell.id, stored["fingerprint"] if stored else "") if root else None
+    fingerprint = collected["fingerprint"] if collected else ""
+    record = _record(root, cell.id, fingerprint) if root else None
     log = _log(record, root) if record and root else ""
-    if stored is None or results is None:
-        return Run(cell.id, seed, cell_standing(root / "runs", cell.id) if root else "", log=log, record=record)
-    path = predictions_path(results, stored["fingerprint"])
-    known = {name: value for name, value in stored.items() if value is not None and name in Run.__dataclass_fields__}
-    known |= {"seed": seed, "state": "complete", "log": log, "record": record, "predictions": path if path.exists() else None}
-    return Run(**known)
+    if collected is None or results is None:
+        state = today.state(cell.id) if root else ""
+        waits = today.why_waiting(cell.id) if root else ""
+        return Run(cell.id, seed, state, waits=waits, log=log, record=record)
+    path = predictions_path(results, fingerprint)
+    values: dict[str, Any] = {}
+    for run_field in fields(Run):
+        if collected.get(run_field.name) is not None:
+            values[run_field.name] = collected[run_field.name]
+    values["seed"] = seed
+    values["state"] = RunState.COMPLETE
+    values["log"] = log
+    values["record"] = record
+    values["predictions"] = path if collected["sound"] and path.exists() else None
+    return Run(**values)
 
 
 def _record(root: Path, cell: str, fingerprint: str) -> RunRecord | None:
-    """The record of a collected run; of a cell without one, the newest."""
+    """Return the record of a collected run, or the newest of a cell without one."""
     if fingerprint:
         record = RunRecord.at(root / "runs", cell, fingerprint)
         return record if record.path.is_dir() else None
@@ -173,19 +305,31 @@ def _record(root: Path, cell: str, fingerprint: str) -> RunRecord | None:
 
 
 def _log(record: RunRecord, root: Path) -> str:
-    paths = [record.attempt_path(number) / "log.txt" for number in record.attempts()]
-    return next((path.relative_to(root).as_posix() for path in reversed(paths) if path.exists()), "")
+    """Return the path of the newest attempt's log, or "" without one."""
+    for number in reversed(record.attempts()):
+        path = record.attempt_path(number) / "log.txt"
+        if path.exists():
+            return path.relative_to(root).as_posix()
+    return ""
 
 
-def _failures(run: Run, root: Path) -> list[Failure]:
-    """The failed attempts of a cell, also those that were run again since."""
-    found = []
-    for number in run.record.attempts() if run.record else []:
-        assert run.record is not None
-        log = run.record.attempt_path(number) / "log.txt"
+def _failed_attempts(run: Run, root: Path) -> list[ReportedFailure]:
+    """Return the failed attempts of a cell, also those that were run again since."""
+    failures: list[ReportedFailure] = []
+    if run.record is None:
+        return failures
+    for number in run.record.attempts():
+        path = run.record.attempt_path(number) / "log.txt"
+        log = path.relative_to(root).as_posix() if path.exists() else ""
         for event in run.record.events(number):
-            if event["event"] == "failed":
-                what, detail = str(event.get("error", "")), str(event.get("traceback", ""))
-                shown = log.relative_to(root).as_posix() if log.exists() else ""
-                found.append(Failure(str(event.get("class", "failed")), what, (run.cell,), detail, shown, event.get("time")))
-    return found
+            if event["event"] == RunState.FAILED:
+                failure = ReportedFailure(
+                    kind=str(event.get("class", RunState.FAILED)),
+                    what=str(event.get("error", "")),
+                    cells=(run.cell,),
+                    detail=str(event.get("traceback", "")),
+                    log=log,
+                    time=event.get("time"),
+                )
+                failures.append(failure)
+    return failures

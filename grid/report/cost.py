@@ -1,9 +1,9 @@
-"""What the runs of a grid cost: seconds and epochs by setting, and in all by device.
+"""Count what the runs of a grid cost: seconds and epochs by setting, and in all by device.
 
-A run's seconds are those of its epochs (training and validation) by the clock of the process. Runs of one cohort share that
-clock, so each of them reports the seconds of all: their sum would count the shared work several times. Runs of one host
-with equal seconds (to the millisecond) and ends within ``APART`` of each other are taken as trained together, and each has
-its part of the seconds.
+A run's seconds are those of its epochs (training and validation) by the clock of the process. Runs
+of one cohort share that clock, so each of them reports the seconds of all. Their sum would count
+the shared work several times. Runs of one host with equal seconds (to the millisecond) and ends
+within ``APART`` of each other are taken as trained together, and each has its part of the seconds.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from grid.report.content import Content, Run, Setting
-from grid.report.markup import Markup, join, link, plain_table, tag
+from echolm.text import duration
+from grid.report.content import ReportContent, Run, Setting
 
-HEADER = ("setting", "runs", "epochs", "s a run", "s an epoch", "together", "own seconds", "share", "device")
 APART = timedelta(seconds=10)
-START = datetime(1970, 1, 1)
+EPOCH = datetime(1970, 1, 1)
+TOGETHER = (
+    "Runs that were trained together as a cohort report the seconds of all of it; 'together' says"
+    " how many those were (runs of one host with equal seconds that ended together), and 'own"
+    " seconds' are each run's part."
+)
 
 
 @dataclass(frozen=True)
@@ -28,72 +32,136 @@ class Part:
     together: int
 
 
+@dataclass(frozen=True)
+class CostRow:
+    """What a setting cost, in words.
+
+    Args:
+        share: its own seconds beside those of the setting with the most, in percent.
+    """
+
+    anchor: str
+    name: str
+    runs: int
+    epochs: str
+    seconds_a_run: str
+    seconds_an_epoch: str
+    together: str
+    own_seconds: str
+    share: str
+    devices: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the grid cost: a sentence on all, and a row a setting."""
+
+    lead: str
+    rows: list[CostRow]
+
+
 def parts(runs: Sequence[Run]) -> dict[str, Part]:
-    """Cell -> its part, of runs that report seconds."""
-    groups: list[list[Run]] = []
-    for run in sorted((run for run in runs if run.seconds is not None), key=_order):
-        if groups and _together(groups[-1][-1], run):
-            groups[-1].append(run)
+    """Find each run's part of its seconds.
+
+    Returns:
+        Cell -> its part, of the runs that report seconds.
+    """
+    timed = [run for run in runs if run.seconds is not None]
+    cohorts: list[list[Run]] = []
+    for run in sorted(timed, key=_order):
+        if cohorts and _trained_together(cohorts[-1][-1], run):
+            cohorts[-1].append(run)
         else:
-            groups.append([run])
-    return {run.cell: Part((run.seconds or 0.0) / len(group), len(group)) for group in groups for run in group}
+            cohorts.append([run])
+    parts_of_cells = {}
+    for cohort in cohorts:
+        for run in cohort:
+            seconds = (run.seconds or 0.0) / len(cohort)
+            parts_of_cells[run.cell] = Part(seconds, len(cohort))
+    return parts_of_cells
 
 
-def cost(content: Content) -> Markup:
-    """A row a setting, and a sentence on all."""
-    found = parts(content.runs)
-    timed = [(setting, [run for run in setting.runs if run.cell in found]) for setting in content.settings]
-    timed = [(setting, runs) for setting, runs in timed if runs]
+def cost(content: ReportContent) -> Cost | None:
+    """Count what the grid cost. None where no run reports seconds."""
+    parts_of_cells = parts(content.runs)
+    timed: list[tuple[Setting, list[Run]]] = []
+    most = 0.0
+    for setting in content.settings:
+        runs = [run for run in setting.runs if run.cell in parts_of_cells]
+        if runs:
+            timed.append((setting, runs))
+            most = max(most, _own_seconds(runs, parts_of_cells))
     if not timed:
-        return tag("p", "No run was collected yet.")
-    most = max(_own(runs, found) for _, runs in timed)
-    rows = [_row(setting, runs, found, most) for setting, runs in timed]
-    lead = f"{len(found)} runs took {_devices(content.runs, found)}. Seconds are those of training and validation, as each run measured them."
-    if any(part.together > 1 for part in found.values()):
-        lead += (" Runs that were trained together as a cohort report the seconds of all of it; 'together' says how many those"
-                 " were (runs of one host with equal seconds that ended together), and 'own seconds' are each run's part.")  # fmt: skip
-    return join([tag("p", lead), plain_table(HEADER, rows, numbers=range(1, 7))])
-
-
-def duration(seconds: float) -> str:
-    """``45 s``, ``12 min``, ``3.5 h``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        return None
+    lead = (
+        f"{len(parts_of_cells)} runs took {_devices(content.runs, parts_of_cells)}."
+        " Seconds are those of training and validation, as each run measured them."
+    )
+    if any(part.together > 1 for part in parts_of_cells.values()):
+        lead += f" {TOGETHER}"
+    return Cost(lead, [_row(setting, runs, parts_of_cells, most) for setting, runs in timed])
 
 
 def _order(run: Run) -> tuple[str, str, float, datetime]:
-    return run.host, run.device, run.seconds or 0.0, run.end.replace(tzinfo=None) if run.end else START
+    """Return what runs are sorted by, so that those of a cohort follow each other."""
+    end = run.end.replace(tzinfo=None) if run.end else EPOCH
+    return (run.host, run.device, run.seconds or 0.0, end)
 
 
-def _together(one: Run, other: Run) -> bool:
+def _trained_together(one: Run, other: Run) -> bool:
+    """Check whether two runs, the earlier one first, seem to be of one cohort."""
     if _order(one)[:3] != _order(other)[:3] or one.end is None or other.end is None:
         return False
     return other.end - one.end <= APART
 
 
-def _own(runs: Sequence[Run], found: Mapping[str, Part]) -> float:
-    return sum(found[run.cell].seconds for run in runs)
+def _own_seconds(runs: Sequence[Run], parts_of_cells: Mapping[str, Part]) -> float:
+    return sum(parts_of_cells[run.cell].seconds for run in runs)
 
 
-def _row(setting: Setting, runs: Sequence[Run], found: Mapping[str, Part], most: float) -> list[str]:
-    seconds, epochs, own = sum(run.seconds or 0.0 for run in runs), sum(run.epochs or 0.0 for run in runs), _own(runs, found)
-    bar = tag("span", tag("i", style=f"width:{100 * own / most if most else 0:.1f}%"), class_="bar")
-    devices = ", ".join(dict.fromkeys(run.device for run in runs if run.device))
-    sizes = sorted({found[run.cell].together for run in runs})
-    together = "-".join(str(size) for size in dict.fromkeys((sizes[0], sizes[-1])))
-    an_epoch = f"{seconds / epochs:.2f}" if epochs else "-"
-    return [
-        link(setting.anchor, setting.name), str(len(runs)), f"{epochs:g}", f"{seconds / len(runs):.1f}", an_epoch, together,
-        f"{own:.1f}", bar, devices,
-    ]  # fmt: skip
+def _row(
+    setting: Setting, runs: Sequence[Run], parts_of_cells: Mapping[str, Part], most: float
+) -> CostRow:
+    """Count what a setting cost.
 
-
-def _devices(runs: Sequence[Run], found: Mapping[str, Part]) -> str:
-    """Seconds by device, the most first."""
-    by: dict[str, float] = {}
+    Args:
+        setting: the setting.
+        runs: its runs that report seconds.
+        parts_of_cells: cell -> its part.
+        most: the own seconds of the setting with the most.
+    """
+    seconds = epochs = 0.0
+    sizes: list[int] = []
+    devices: dict[str, None] = {}
     for run in runs:
-        if run.cell in found:
-            name = run.device or "a device that was not noted"
-            by[name] = by.get(name, 0.0) + found[run.cell].seconds
-    return ", ".join(f"{duration(seconds)} on {device}" for device, seconds in sorted(by.items(), key=lambda pair: -pair[1]))
+        seconds += run.seconds or 0.0
+        epochs += run.epochs or 0.0
+        sizes.append(parts_of_cells[run.cell].together)
+        if run.device:
+            devices[run.device] = None
+    own_seconds = _own_seconds(runs, parts_of_cells)
+    smallest, largest = min(sizes), max(sizes)
+    return CostRow(
+        anchor=setting.anchor,
+        name=setting.name,
+        runs=len(runs),
+        epochs=f"{epochs:g}",
+        seconds_a_run=f"{seconds / len(runs):.1f}",
+        seconds_an_epoch=f"{seconds / epochs:.2f}" if epochs else "-",
+        together=str(smallest) if smallest == largest else f"{smallest}-{largest}",
+        own_seconds=f"{own_seconds:.1f}",
+        share=f"{100 * own_seconds / most if most else 0:.1f}",
+        devices=", ".join(devices),
+    )
+
+
+def _devices(runs: Sequence[Run], parts_of_cells: Mapping[str, Part]) -> str:
+    """Spell the seconds by device, the most first."""
+    seconds_of_devices: dict[str, float] = {}
+    for run in runs:
+        if run.cell in parts_of_cells:
+            device = run.device or "a device that was not noted"
+            seconds = seconds_of_devices.get(device, 0.0)
+            seconds_of_devices[device] = seconds + parts_of_cells[run.cell].seconds
+    most_first = sorted(seconds_of_devices.items(), key=lambda pair: -pair[1])
+    return ", ".join(f"{duration(seconds)} on {device}" for device, seconds in most_first)

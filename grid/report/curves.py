@@ -1,110 +1,186 @@
-"""Learning curves: training and validation by epoch, a diagram a metric, the seeds of a setting in one."""
+"""Draw learning curves: training and validation by epoch.
+
+There is a diagram for each metric of a setting, with all its seeds in one.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
-from grid.report.content import Content, Run, Setting
-from grid.report.markup import Markup, join, tag
-from grid.report.svg import Axes, colour, spread_of
-from grid.tables.results import read_history
+from grid.report.content import ReportContent, Run, Setting
+from grid.report.svg import Axes, Chart, Key, SvgShape, colour, spread_of
+from grid.results.files import read_history
 
-History = Mapping[str, tuple[list[int], list[float]]]
-"""Metric -> epochs (from 1) and values."""
+Series = tuple[list[int], list[float]]
+"""Epochs, from 1, and the values of a metric."""
+History = dict[str, Series]
+"""Metric -> its series."""
+BATCH = 10_000
+"""Rows of the history that are held as Python's numbers at a time."""
 DASHES = (None, "5 3", "1.5 2.5", "8 2 2 2")
-"""Of the first, second, ... metric in one diagram."""
+"""Dashes of the first, second, ... metric in one diagram."""
 
 
-def histories(content: Content) -> dict[str, History]:
-    """Cell -> its history: from the collected files, of a cell without a collected run from its record."""
-    found: dict[str, History] = {}
-    collected = {run.run_id: run.cell for run in content.runs if run.collected}
-    if collected and content.results:
-        for run_id, history in _collected(content, list(collected)).items():
-            found[collected[run_id]] = history
+def histories(content: ReportContent) -> dict[str, History]:
+    """Read the histories of all cells.
+
+    They are from the collected files. That of a cell without a collected run is from its record.
+
+    Returns:
+        Cell -> its history.
+    """
+    cells = {run.run_id: run.cell for run in content.runs if run.collected}
+    by_cell: dict[str, History] = {}
+    if cells and content.results:
+        for run_id, history in _collected(content, list(cells)).items():
+            by_cell[cells[run_id]] = history
     for run in content.runs:
-        if run.cell not in found and run.record is not None:
-            found[run.cell] = _recorded(run)
-    return found
+        if run.cell not in by_cell and run.record is not None:
+            by_cell[run.cell] = _recorded(run)
+    return by_cell
 
 
-def curves(setting: Setting, found: Mapping[str, History], units: Mapping[str, str]) -> list[Markup]:
-    """The diagrams of a setting, a metric each. ``units``: metric -> unit."""
-    seeds = [(run, found[run.cell]) for run in setting.runs if found.get(run.cell)]
-    names = sorted({_name(key) for _, history in seeds for key in history}, key=lambda name: (name != "loss", name))
-    return [_chart(setting, name, seeds, units.get(name, "")) for name in names]
+def curves(
+    setting: Setting, by_cell: Mapping[str, History], units: Mapping[str, str]
+) -> list[Chart]:
+    """Draw the learning curves of a setting, a diagram a metric, that of the loss first.
+
+    Args:
+        setting: the setting.
+        by_cell: cell -> its history.
+        units: metric -> unit.
+    """
+    seeds = [(run, by_cell[run.cell]) for run in setting.runs if by_cell.get(run.cell)]
+    names = {_name(key) for _, history in seeds for key in history}
+    charts = []
+    for name in sorted(names, key=lambda name: (name != "loss", name)):
+        charts.append(_chart(setting, name, seeds, units.get(name, "")))
+    return charts
 
 
-def legend(seeds: Sequence[str]) -> Markup:
-    """What colours and lines mean."""
-    keys = [tag("span", tag("i", style=f"background:{colour(at)}"), f"seed {seed}", class_="key") for at, seed in enumerate(seeds)]
-    text = " Loss: validation solid, training dashed. Other metrics: on the validation split, the first slot solid, the second dashed. "
-    return tag("p", join(keys), text, "The dot marks the epoch whose weights were kept.", class_="legend")
+def seed_keys(seeds: Sequence[str]) -> list[Key]:
+    """Say what the colours of curves mean."""
+    return [Key(colour(index), f"seed {seed}") for index, seed in enumerate(seeds)]
 
 
-def _chart(setting: Setting, name: str, seeds: Sequence[tuple[Run, History]], unit: str) -> Markup:
-    keys = sorted({key for _, history in seeds for key in history if _name(key) == name}, key=lambda key: (not key.startswith("val/"), key))
-    series = [history[key] for _, history in seeds for key in keys if key in history]
-    values = [value for _, ys in series for value in ys if math.isfinite(value)]
-    last = max((epoch for xs, _ in series for epoch in xs), default=1)
-    log = name == "loss" and bool(values) and min(values) > 0 and max(values) > 3 * min(values)
-    axes = Axes((1, last), spread_of(values), log=log)
-    pieces = []
+def _chart(setting: Setting, name: str, seeds: Sequence[tuple[Run, History]], unit: str) -> Chart:
+    """Draw the curves of one metric.
+
+    Args:
+        setting: the setting.
+        name: the metric, without its split and slot.
+        seeds: the cells of the setting with their histories.
+        unit: the unit of the metric.
+    """
+    names = {key for _, history in seeds for key in history if _name(key) == name}
+    # Validation first, as it is drawn solid.
+    keys = sorted(names, key=lambda key: (not key.startswith("val/"), key))
+    axes = _axes(name, keys, seeds)
+    shapes: list[SvgShape] = []
     for run, history in seeds:
-        at = setting.runs.index(run)
-        for dash, key in zip(DASHES * len(keys), keys, strict=False):
+        line_colour = colour(setting.runs.index(run))
+        for dash, key in zip(cycle(DASHES), keys, strict=False):
             if key in history:
-                pieces.append(axes.line(*history[key], stroke=colour(at), stroke_width=1.5, stroke_dasharray=dash, stroke_linecap="round"))
-        pieces.append(_best(axes, run, history.get(keys[0]), at))
-    title = f"{name}{f' ({unit})' if unit else ''}"
-    shown = "by epoch, logarithmic" if log else "by epoch"
-    figure = axes.drawn(f"{title} by epoch: {setting.name}", "epoch", pieces)
-    return tag("figure", tag("figcaption", tag("b", title), " ", tag("small", shown)), figure)
+                stroke = {
+                    "stroke": line_colour,
+                    "stroke-width": 1.5,
+                    "stroke-dasharray": dash,
+                    "stroke-linecap": "round",
+                }
+                shapes += axes.line(*history[key], stroke)
+        shapes += _best_epoch(axes, run, history.get(keys[0]), line_colour)
+    heading = f"{name} ({unit})" if unit else name
+    return Chart(
+        heading=heading,
+        remark="by epoch, logarithmic" if axes.log else "by epoch",
+        title=f"{heading} by epoch: {setting.name}",
+        axes=axes,
+        x_label="epoch",
+        shapes=shapes,
+    )
 
 
-def _best(axes: Axes, run: Run, series: tuple[list[int], list[float]] | None, at: int) -> Markup | None:
-    """A dot at the epoch whose weights were kept."""
+def _axes(name: str, keys: Sequence[str], seeds: Sequence[tuple[Run, History]]) -> Axes:
+    """Return scales that hold all curves of a metric.
+
+    A loss that falls to a third or less has a logarithmic scale.
+    """
+    values = []
+    last_epoch = 1
+    for _, history in seeds:
+        for key in keys:
+            if key in history:
+                epochs, series = history[key]
+                values += [value for value in series if math.isfinite(value)]
+                last_epoch = max(last_epoch, *epochs)
+    log = name == "loss" and bool(values) and min(values) > 0 and max(values) > 3 * min(values)
+    return Axes((1, last_epoch), spread_of(values), log=log)
+
+
+def _best_epoch(axes: Axes, run: Run, series: Series | None, fill: str) -> list[SvgShape]:
+    """Draw a dot at the epoch whose weights were kept."""
     if series is None or run.best_epoch is None:
-        return None
-    value = dict(zip(*series, strict=True)).get(int(run.best_epoch) + 1)
-    if value is None or not math.isfinite(value) or (axes.log and value <= 0):
-        return None
-    x, y = axes.x_at(run.best_epoch + 1), axes.y_at(value)
-    return tag("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=3, fill=colour(at), stroke="#fff")
+        return []
+    epochs, values = series
+    epoch = int(run.best_epoch) + 1
+    if epoch not in epochs:
+        return []
+    value = values[epochs.index(epoch)]
+    if not math.isfinite(value) or (axes.log and value <= 0):
+        return []
+    dot = {
+        "cx": f"{axes.x_at(run.best_epoch + 1):.1f}",
+        "cy": f"{axes.y_at(value):.1f}",
+        "r": 3,
+        "fill": fill,
+        "stroke": "#fff",
+    }
+    return [SvgShape("circle", dot)]
 
 
 def _name(key: str) -> str:
-    """``val/dice/ED`` -> ``dice``."""
+    """Return ``dice`` of ``val/dice/ED``."""
     return key.split("/")[1]
 
 
 def _shown(key: str) -> bool:
+    """Check whether a metric is drawn."""
     return key.startswith(("train/", "val/"))
 
 
-def _collected(content: Content, run_ids: list[str]) -> dict[str, dict[str, tuple[list[int], list[float]]]]:
-    """Run -> history. Of a step logged twice (the final values) the first counts."""
+def _collected(content: ReportContent, run_ids: list[str]) -> dict[str, History]:
+    """Read the histories of some runs from the collected files.
+
+    Of a step that was logged twice (the final values) the first counts.
+
+    Returns:
+        Run -> its history.
+    """
     assert content.results is not None
     table = read_history(content.results, run_ids)
-    columns = [table[name].to_pylist() for name in ("run_id", "key", "step", "value")]
-    found: dict[str, dict[str, tuple[list[int], list[float]]]] = {}
-    for run_id, key, step, value in zip(*columns, strict=True):
-        if _shown(key):
-            xs, ys = found.setdefault(run_id, {}).setdefault(key, ([], []))
-            if not xs or xs[-1] != step + 1:
-                xs.append(step + 1)
-                ys.append(value)
-    return found
+    columns = table.select(["run_id", "key", "step", "value"])
+    by_run: dict[str, History] = {}
+    for batch in columns.to_batches(max_chunksize=BATCH):
+        lists = [column.to_pylist() for column in batch.columns]
+        for run_id, key, step, value in zip(*lists, strict=True):
+            if _shown(key):
+                epochs, values = by_run.setdefault(run_id, {}).setdefault(key, ([], []))
+                if not epochs or epochs[-1] != step + 1:
+                    epochs.append(step + 1)
+                    values.append(value)
+    return by_run
 
 
-def _recorded(run: Run) -> dict[str, tuple[list[int], list[float]]]:
+def _recorded(run: Run) -> History:
+    """Read the history of a cell from its record."""
     assert run.record is not None
-    found: dict[str, tuple[list[int], list[float]]] = {}
+    history: History = {}
     for event in run.record.history():
         for key, value in event["metrics"].items():
             if _shown(key):
-                xs, ys = found.setdefault(key, ([], []))
-                xs.append(event["epoch"] + 1)
-                ys.append(float(value))
-    return found
+                epochs, values = history.setdefault(key, ([], []))
+                epochs.append(event["epoch"] + 1)
+                values.append(float(value))
+    return history

@@ -1,115 +1,279 @@
-"""Distributions over patients: a row of box plots a setting, on one scale for the grid; and histograms of one setting."""
+"""Draw distributions over patients.
+
+A measure has a table of box plots, a row a setting, on one scale for the grid. A setting has a
+histogram for each measure.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from grid.report.content import Setting
-from grid.report.markup import Markup, join, link, scrolling, tag
-from grid.report.measures import Distribution, Measure
-from grid.report.svg import SLOTS, Axes, colour, spread_of, ticks
+from grid.report.measures import Distribution, Distributions, Measure
+from grid.report.svg import SLOTS, Axes, Chart, Key, SvgShape, Tick, colour, spread_of, ticks
 
-Found = Mapping[str, Mapping[str, Sequence[Distribution]]]
-"""Anchor of a setting -> measure -> its distributions by slot."""
-QUANTILES = (5, 25, 50, 75, 95)
 BINS = 24
 LANE = 13
 """Height of a box plot."""
+BOX_WIDTH = 1000
+"""Width of a box plot in its own coordinates, which the page stretches."""
+FEWEST_PATIENTS = 4
+"""How many patients the vertical scale of a histogram shows at least."""
 
 
-def overview(settings: Sequence[Setting], measure: Measure, found: Found) -> Markup | None:
-    """Box plots of one measure, a row a setting; None where no setting has it."""
-    rows = [(setting, found[setting.anchor].get(measure.name, ())) for setting in settings if setting.anchor in found]
-    rows = [(setting, own) for setting, own in rows if own]
-    if not rows:
-        return None
-    low, high = spread_of([value for _, own in rows for one in own for value in one.patients.tolist()])
-    slots = list(dict.fromkeys(one.slot for _, own in rows for one in own))
-    head = tag("tr", tag("th", "setting", scope="col"), tag("th", _scale(low, high), scope="col", class_="scale"),
-               *(tag("th", f"mean {slot}".strip(), scope="col", class_="n") for slot in slots))  # fmt: skip
-    body = [_row(setting, own, slots, low, high) for setting, own in rows]
-    better = "higher is better" if measure.higher else "lower is better"
-    keys = [tag("span", tag("i", style=f"background:{colour(at, SLOTS)}"), slot, class_="key") for at, slot in enumerate(slots) if slot]
-    caption = tag("caption", tag("b", measure.heading), f", {better}. ", join(keys))
-    return scrolling(tag("table", caption, tag("thead", head), tag("tbody", *body), class_="boxes"), f"{measure.name} by setting")
+@dataclass(frozen=True)
+class BoxPlot:
+    """The distribution of one slot: shapes of one colour."""
+
+    colour: str
+    shapes: Sequence[SvgShape]
 
 
-def histograms(setting: Setting, wanted: Sequence[Measure], found: Found) -> list[Markup]:
-    """A histogram a measure over the setting's patients, its slots in one; on the grid's scale."""
-    return [_histogram(setting, measure, found) for measure in wanted if found.get(setting.anchor, {}).get(measure.name)]
+@dataclass(frozen=True)
+class BoxRow:
+    """The box plots of a setting.
+
+    Args:
+        title: what the picture shows, for who cannot see it.
+        height: of the picture, in pixels.
+        means: the mean of each slot of the table.
+    """
+
+    anchor: str
+    name: str
+    title: str
+    height: int
+    boxes: Sequence[BoxPlot]
+    means: Sequence[str]
 
 
-def _row(setting: Setting, own: Sequence[Distribution], slots: Sequence[str], low: float, high: float) -> Markup:
-    by_slot = {one.slot: one for one in own}
-    boxes = [_box(by_slot[slot], at, low, high) for at, slot in enumerate(slots) if slot in by_slot]
-    box = f"0 0 1000 {LANE * len(slots)}"
-    picture = tag("svg", tag("title", _words(setting, own)), *boxes, viewBox=box, preserveAspectRatio="none", role="img",
-                  style=f"height:{LANE * len(slots)}px")  # fmt: skip
-    means = [tag("td", f"{by_slot[slot].mean:.2f}" if slot in by_slot else "-", class_="n") for slot in slots]
-    return tag("tr", tag("th", link(setting.anchor, setting.name), scope="row"), tag("td", picture, class_="scale"), *means)
+@dataclass(frozen=True)
+class BoxTable:
+    """The box plots of a measure.
+
+    Args:
+        ticks: numbers above the pictures, each with its position in percent.
+        slots: the headings of the columns with means.
+        keys: what the colours mean.
+    """
+
+    measure: Measure
+    ticks: Sequence[Tick]
+    slots: Sequence[str]
+    keys: Sequence[Key]
+    rows: Sequence[BoxRow]
 
 
-def _words(setting: Setting, own: Sequence[Distribution]) -> str:
-    """What the picture shows, for who cannot see it."""
+@dataclass(frozen=True)
+class Scale:
+    """The smallest and the largest value of a measure in the grid."""
+
+    low: float
+    high: float
+
+    def share(self, value: float) -> float:
+        """Return where a value lies between low (0) and high (1)."""
+        return (value - self.low) / (self.high - self.low)
+
+
+def scales(measures: Iterable[Measure], by_setting: Distributions) -> dict[str, Scale]:
+    """Find the scale of each measure, one for all settings.
+
+    Returns:
+        Measure -> its scale. A measure that no setting has is left out.
+    """
+    by_measure = {}
+    for measure in measures:
+        ends: list[float] = []
+        present = False
+        for distributions in by_setting.values():
+            for distribution in distributions.get(measure.name, ()):
+                present = True
+                finite = distribution.finite
+                if len(finite):
+                    ends += [float(finite.min()), float(finite.max())]
+        if present:
+            by_measure[measure.name] = Scale(*spread_of(ends))
+    return by_measure
+
+
+def box_table(
+    settings: Sequence[Setting], measure: Measure, by_setting: Distributions, scale: Scale
+) -> BoxTable:
+    """Draw the box plots of one measure, a row a setting that has it."""
+    present = []
+    slots: dict[str, None] = {}
+    for setting in settings:
+        distributions = by_setting.get(setting.anchor, {}).get(measure.name, ())
+        if distributions:
+            present.append((setting, distributions))
+            slots |= dict.fromkeys(distribution.slot for distribution in distributions)
+    numbers = ticks(scale.low, scale.high, 5)
+    keys = [Key(colour(index, SLOTS), slot) for index, slot in enumerate(slots) if slot]
+    return BoxTable(
+        measure=measure,
+        ticks=[Tick(f"{number:g}", f"{100 * scale.share(number):.1f}") for number in numbers],
+        slots=list(slots),
+        keys=keys,
+        rows=[
+            _row(setting, distributions, list(slots), scale) for setting, distributions in present
+        ],
+    )
+
+
+def histograms(
+    setting: Setting,
+    measures: Iterable[Measure],
+    by_setting: Distributions,
+    by_measure: Mapping[str, Scale],
+) -> list[Chart]:
+    """Draw a histogram a measure over the setting's patients, its slots in one.
+
+    Args:
+        setting: the setting.
+        measures: the measures.
+        by_setting: the distributions.
+        by_measure: measure -> the grid's scale of it.
+    """
+    charts = []
+    for measure in measures:
+        distributions = by_setting.get(setting.anchor, {}).get(measure.name)
+        if distributions:
+            scale = by_measure[measure.name]
+            charts.append(_histogram(setting, measure, distributions, scale))
+    return charts
+
+
+def _row(
+    setting: Setting, distributions: Sequence[Distribution], slots: Sequence[str], scale: Scale
+) -> BoxRow:
+    """Draw the box plots of a setting, one below the other."""
+    by_slot = {distribution.slot: distribution for distribution in distributions}
+    boxes, means = [], []
+    for index, slot in enumerate(slots):
+        if slot in by_slot:
+            boxes.append(_box(by_slot[slot], index, scale))
+            means.append(f"{by_slot[slot].mean:.2f}")
+        else:
+            means.append("-")
+    return BoxRow(
+        anchor=setting.anchor,
+        name=setting.name,
+        title=_describe(setting, distributions),
+        height=LANE * len(slots),
+        boxes=boxes,
+        means=means,
+    )
+
+
+def _describe(setting: Setting, distributions: Sequence[Distribution]) -> str:
+    """Say what the picture shows, for who cannot see it."""
     parts = []
-    for one in own:
-        low, _, middle, _, high = np.nanpercentile(one.patients, QUANTILES)
-        parts.append(f"{one.slot} median {middle:.1f}, 5th to 95th percentile {low:.1f} to {high:.1f}".strip())
-    return f"{setting.name}: {'; '.join(parts)}; {len(own[0].patients)} patients"
+    for distribution in distributions:
+        low, _, middle, _, high = distribution.quantiles
+        numbers = f"median {middle:.1f}, 5th to 95th percentile {low:.1f} to {high:.1f}"
+        parts.append(f"{distribution.slot} {numbers}".strip())
+    patients = len(distributions[0].patients)
+    return f"{setting.name}: {'; '.join(parts)}; {patients} patients"
 
 
-def _box(one: Distribution, lane: int, low: float, high: float) -> Markup:
-    """Line from the 5th to the 95th percentile, bar between quartiles, white median, dots for patients outside."""
-    finite = one.patients[np.isfinite(one.patients)]
+def _box(distribution: Distribution, lane: int, scale: Scale) -> BoxPlot:
+    """Draw one box plot.
+
+    A line goes from the 5th to the 95th percentile, a bar lies between the quartiles, the median is
+    white, and dots are patients outside.
+
+    Args:
+        distribution: the distribution.
+        lane: how many box plots stand above it.
+        scale: the scale of the measure.
+    """
+    finite = distribution.finite
     if not len(finite):
-        return tag("g")
-    at = [f"{1000 * (value - low) / (high - low):.1f}" for value in np.percentile(finite, QUANTILES)]
-    ends = np.percentile(finite, QUANTILES)
-    outside = [f"M{1000 * (value - low) / (high - low):.1f} {_middle(lane)}h0" for value in finite if not ends[0] <= value <= ends[-1]]
-    pieces = [
-        _stroke(f"M{at[0]} {_middle(lane)}H{at[4]}", 1.2),
-        _stroke(f"M{at[1]} {_middle(lane)}H{at[3]}", 8),
-        _stroke(f"M{at[2]} {_middle(lane) - 4}v8", 1.8, stroke="#fff"),
-        _stroke("".join(outside), 3, stroke_linecap="round") if outside else None,
+        return BoxPlot(colour(lane, SLOTS), [])
+    percentiles = distribution.quantiles
+    low, lower, median, upper, high = (_position(value, scale) for value in percentiles)
+    middle = LANE * (lane + 0.5)
+    outside = finite[(finite < percentiles[0]) | (finite > percentiles[-1])]
+    dots = "".join(f"M{_position(value, scale)} {middle}h0" for value in outside)
+    shapes = [
+        _stroke(f"M{low} {middle}H{high}", 1.2),
+        _stroke(f"M{lower} {middle}H{upper}", 8),
+        _stroke(f"M{median} {middle - 4}v8", 1.8, {"stroke": "#fff"}),
     ]
-    return tag("g", *pieces, stroke=colour(lane, SLOTS))
+    if dots:
+        shapes.append(_stroke(dots, 3, {"stroke-linecap": "round"}))
+    return BoxPlot(colour(lane, SLOTS), shapes)
 
 
-def _middle(lane: int) -> float:
-    return LANE * (lane + 0.5)
+def _position(value: float, scale: Scale) -> str:
+    """Return the horizontal position of a value in a box plot."""
+    return f"{BOX_WIDTH * (value - scale.low) / (scale.high - scale.low):.1f}"
 
 
-def _stroke(path: str, width: float, **attributes: object) -> Markup:
-    return tag("path", d=path, stroke_width=width, vector_effect="non-scaling-stroke", fill="none", **attributes)
+def _stroke(path: str, width: float, attributes: dict[str, object] | None = None) -> SvgShape:
+    """Draw a line whose width does not change when the picture is stretched."""
+    stroke = {
+        "d": path,
+        "stroke-width": width,
+        "vector-effect": "non-scaling-stroke",
+        "fill": "none",
+    }
+    return SvgShape("path", {**stroke, **(attributes or {})})
 
 
-def _scale(low: float, high: float) -> Markup:
-    """Round numbers above the column of pictures."""
-    places = [(value, 100 * (value - low) / (high - low)) for value in ticks(low, high, 5)]
-    return tag("span", *(tag("i", f"{value:g}", style=f"left:{at:.1f}%") for value, at in places), class_="ticks")
+def _histogram(
+    setting: Setting, measure: Measure, distributions: Sequence[Distribution], scale: Scale
+) -> Chart:
+    """Draw the histogram of a measure, with a stroke below it at each seed's mean."""
+    edges = np.linspace(scale.low, scale.high, BINS + 1)
+    counts = []
+    most = FEWEST_PATIENTS
+    for distribution in distributions:
+        slot_counts = np.histogram(distribution.finite, edges)[0]
+        counts.append(slot_counts)
+        most = max(most, int(slot_counts.max()))
+    axes = Axes((edges[0], edges[-1]), (0, most))
+    shapes = [_steps(axes, edges, counts[index], index) for index in range(len(counts))]
+    for index, distribution in enumerate(distributions):
+        for mean in distribution.seeds.values():
+            path = f"M{axes.x_at(mean):.1f} {axes.y_at(0):.1f}v6"
+            stroke = {"d": path, "stroke": colour(index, SLOTS), "stroke-width": 2}
+            shapes.append(SvgShape("path", stroke))
+    means = [f"{one.slot} {one.mean:.2f}".strip() for one in distributions]
+    patients = len(distributions[0].patients)
+    return Chart(
+        heading=measure.heading,
+        remark=" · ".join(means),
+        title=f"{measure.heading} of {patients} patients: {setting.name}",
+        axes=axes,
+        x_label="",
+        shapes=shapes,
+    )
 
 
-def _histogram(setting: Setting, measure: Measure, found: Found) -> Markup:
-    own = found[setting.anchor][measure.name]
-    everyone = [value for by in found.values() for one in by.get(measure.name, ()) for value in one.patients.tolist()]
-    edges = np.linspace(*spread_of(everyone), BINS + 1)
-    counts = [np.histogram(one.patients[np.isfinite(one.patients)], edges)[0] for one in own]
-    axes = Axes((edges[0], edges[-1]), (0, max(4, *(int(count.max()) for count in counts))), height=140)
-    pieces = [_steps(axes, edges, count, at) for at, count in enumerate(counts)]
-    for at, one in enumerate(own):
-        for mean in one.seeds.values():
-            x = f"{axes.x_at(mean):.1f}"
-            pieces.append(tag("path", d=f"M{x} {axes.y_at(0):.1f}v6", stroke=colour(at, SLOTS), stroke_width=2))
-    means = " · ".join(f"{one.slot} {one.mean:.2f}".strip() for one in own)
-    title = f"{measure.heading} of {len(own[0].patients)} patients: {setting.name}"
-    return tag("figure", tag("figcaption", tag("b", measure.heading), " ", tag("small", means)), axes.drawn(title, "", pieces))
+def _steps(axes: Axes, edges: np.ndarray, counts: np.ndarray, index: int) -> SvgShape:
+    """Draw the outline of a histogram.
 
-
-def _steps(axes: Axes, edges: np.ndarray, counts: np.ndarray, at: int) -> Markup:
-    base = axes.y_at(0)
-    path = [f"M{axes.x_at(edges[0]):.1f} {base:.1f}"]
+    Args:
+        axes: the scales.
+        edges: the ends of its bins.
+        counts: patients in each bin.
+        index: of its slot.
+    """
+    base = f"{axes.y_at(0):.1f}"
+    commands = [f"M{axes.x_at(edges[0]):.1f} {base}"]
     for count, right in zip(counts.tolist(), edges[1:].tolist(), strict=True):
-        path.append(f"V{axes.y_at(count):.1f}H{axes.x_at(right):.1f}")
-    return tag("path", d="".join([*path, f"V{base:.1f}"]), fill=colour(at, SLOTS), fill_opacity=0.25, stroke=colour(at, SLOTS), stroke_width=1.2)
+        commands.append(f"V{axes.y_at(count):.1f}H{axes.x_at(right):.1f}")
+    commands.append(f"V{base}")
+    area = {
+        "d": "".join(commands),
+        "fill": colour(index, SLOTS),
+        "fill-opacity": 0.25,
+        "stroke": colour(index, SLOTS),
+        "stroke-width": 1.2,
+    }
+    return SvgShape("path", area)

@@ -1,25 +1,64 @@
-"""What is measured of every patient: the per-sample columns that a grid's tasks describe, from collected predictions."""
+"""Read what is measured of every patient from collected predictions.
+
+These are the per-sample columns that the tasks of a grid describe.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from echolm.errors import EchoLMError
-from echolm.tasks import TASKS
-from grid.report.content import Content, Run, Setting
-from grid.tables.results import column_names, read_columns
+from echolm.tasks import Task
+from grid.report.content import ReportContent, Setting
+from grid.report.predicted import task_of
+from grid.results.files import opened
 
 SPLIT = "test"
+QUANTILES = (5, 25, 50, 75, 95)
+
+
+@dataclass(frozen=True)
+class PatientValues:
+    """What a run has of each patient in one slot: the mean over its samples.
+
+    Args:
+        patients: ids, as they come in the predictions.
+        values: a number for each.
+    """
+
+    patients: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class _SlotPatients:
+    """Which rows of the predictions are of which patient, in one slot.
+
+    Args:
+        rows: the numbers of its rows.
+        patients: ids, as they come.
+        owners: for each row the number of its patient.
+    """
+
+    slot: str
+    rows: np.ndarray
+    patients: np.ndarray
+    owners: np.ndarray
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A column of predictions with its unit; ``higher``: whether more is better."""
+    """A column of predictions with its unit.
+
+    Args:
+        higher: whether more is better.
+    """
 
     name: str
     unit: str = ""
@@ -27,14 +66,20 @@ class Measure:
 
     @property
     def heading(self) -> str:
-        """``dice (%)``."""
-        return f"{self.name} ({self.unit})" if self.unit else self.name
+        """Name and unit, as in ``dice (%)``."""
+        if self.unit:
+            return f"{self.name} ({self.unit})"
+        return self.name
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """One measure of a setting in one slot: a value a patient (mean over its samples, then over seeds), and a mean a seed
-    (over patients)."""
+    """One measure of a setting in one slot.
+
+    Args:
+        patients: a value a patient, the mean over its samples, then over seeds.
+        seeds: seed -> mean over patients.
+    """
 
     slot: str
     patients: np.ndarray
@@ -42,52 +87,149 @@ class Distribution:
 
     @property
     def mean(self) -> float:
-        """Over the seeds' means, as the tables have it."""
+        """The mean over the seeds' means, as the tables have it."""
         return float(np.mean(list(self.seeds.values())))
 
+    @cached_property
+    def finite(self) -> np.ndarray:
+        """The values that are numbers."""
+        return self.patients[np.isfinite(self.patients)]
 
-def measures(content: Content) -> list[Measure]:
-    """The measures of the grid's tasks, in the tasks' order; none for a task that is not registered here."""
-    found: dict[str, Measure] = {}
-    for name in dict.fromkeys(run.task for run in content.runs if run.task):
-        try:
-            described = TASKS.parse(name).describe()
-        except EchoLMError:
-            continue
-        for key, facts in described.items():
-            found.setdefault(key, Measure(key, str(facts.get("unit", "")), facts.get("better") != "lower"))
-    return list(found.values())
-
-
-def distributions(setting: Setting, wanted: Iterable[Measure]) -> dict[str, list[Distribution]]:
-    """Measure -> its distributions by slot, from the test split; {} without predictions."""
-    by_seed: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
-    for run in setting.runs:
-        for place, patients in _patients(run, [measure.name for measure in wanted]).items():
-            by_seed.setdefault(place, {})[run.seed] = patients
-    found: dict[str, list[Distribution]] = {}
-    for (name, slot), seeds in by_seed.items():
-        pooled: dict[str, list[float]] = {}
-        for patients in seeds.values():
-            for patient, value in patients.items():
-                pooled.setdefault(patient, []).append(value)
-        means = {seed: float(np.mean(list(patients.values()))) for seed, patients in seeds.items()}
-        found.setdefault(name, []).append(Distribution(slot, np.array([np.mean(own) for own in pooled.values()]), means))
-    return found
+    @cached_property
+    def quantiles(self) -> list[float]:
+        """The percentiles ``QUANTILES`` of the values that are numbers. NaN without any."""
+        if not len(self.finite):
+            return [float("nan")] * len(QUANTILES)
+        return np.percentile(self.finite, QUANTILES).tolist()
 
 
-def _patients(run: Run, names: list[str]) -> dict[tuple[str, str], dict[str, float]]:
-    """(measure, slot) -> patient -> mean over its samples."""
-    if run.predictions is None:
-        return {}
-    columns = column_names(run.predictions)
-    there = [name for name in names if name in columns]
-    table = read_columns(run.predictions, ["patient", "split", "slot", *there])
-    table = table.filter(pc.equal(table["split"], SPLIT))
-    found: dict[tuple[str, str], dict[str, float]] = {}
-    for name in there:
-        means = pa.table({"patient": table["patient"], "slot": table["slot"], "value": table[name].cast(pa.float64())})
-        means = means.group_by(["patient", "slot"], use_threads=False).aggregate([("value", "mean")])
-        for row in means.to_pylist():
-            found.setdefault((name, row["slot"] or ""), {})[row["patient"]] = row["value_mean"]
-    return found
+Distributions = Mapping[str, Mapping[str, Sequence[Distribution]]]
+"""Anchor of a setting -> measure -> its distributions by slot."""
+
+
+def measures(content: ReportContent) -> list[Measure]:
+    """Return the measures of the grid's tasks, in the tasks' order.
+
+    A task that is not registered here has none. A measure of which tasks have other units has none.
+    """
+    tasks: dict[str, Task] = {}
+    for setting in content.settings:
+        run = next((run for run in setting.runs if run.task), None)
+        task = task_of(run) if run else None
+        if task is not None:
+            tasks.setdefault(task.model_dump_json(), task)
+    described: dict[str, Measure] = {}
+    for task in tasks.values():
+        for name, facts in task.describe().items():
+            unit = str(facts.get("unit", ""))
+            measure = Measure(name, unit, higher=facts.get("better") != "lower")
+            known = described.setdefault(name, measure)
+            if known.unit != unit:
+                described[name] = replace(known, unit="")
+    return list(described.values())
+
+
+class DistributionReader:
+    """Reads distributions, setting after setting.
+
+    Args:
+        measures: what is measured.
+    """
+
+    def __init__(self, measures: Iterable[Measure]) -> None:
+        self._names = [measure.name for measure in measures]
+        self._keys = pa.table({})
+        self._slots: list[_SlotPatients] = []
+
+    def read(self, setting: Setting) -> dict[str, list[Distribution]]:
+        """Read the distributions of a setting from the test split.
+
+        Returns:
+            Measure -> its distributions by slot. Empty without predictions.
+        """
+        seeds_of_slots: dict[tuple[str, str], dict[str, PatientValues]] = {}
+        for run in setting.runs:
+            if run.predictions is None:
+                continue
+            for name_and_slot, patients in self._patients(run.predictions).items():
+                seeds_of_slots.setdefault(name_and_slot, {})[run.seed] = patients
+        by_measure: dict[str, list[Distribution]] = {}
+        for (name, slot), seeds in seeds_of_slots.items():
+            by_measure.setdefault(name, []).append(_distribution(slot, seeds))
+        return by_measure
+
+    def _patients(self, path: Path) -> dict[tuple[str, str], PatientValues]:
+        """Average the samples of each patient in the test split.
+
+        Returns:
+            (measure, slot) -> the means.
+        """
+        with opened(path) as file:
+            columns = file.schema_arrow.names
+            present = [name for name in self._names if name in columns]
+            table = file.read(columns=["patient", "split", "slot", *present])
+        table = table.filter(pc.equal(table["split"], SPLIT))
+        averaged = {}
+        for name in present:
+            numbers = table[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
+            for slot in self._slots_of(table):
+                values = _means(slot, numbers, table[name].null_count > 0)
+                averaged[name, slot.slot] = PatientValues(slot.patients, values)
+        return averaged
+
+    def _slots_of(self, table: pa.Table) -> list[_SlotPatients]:
+        """Find the patients of each slot. Runs of one test set share them."""
+        keys = table.select(["patient", "slot"])
+        if not self._slots or not keys.equals(self._keys):
+            self._keys = keys
+            self._slots = _slot_patients(keys)
+        return self._slots
+
+
+def _slot_patients(keys: pa.Table) -> list[_SlotPatients]:
+    """Find which rows are of which slot and patient."""
+    patient = np.array(keys["patient"].to_pylist(), dtype=str)
+    slot = np.array([name or "" for name in keys["slot"].to_pylist()], dtype=str)
+    slots = []
+    for name in dict.fromkeys(slot.tolist()):
+        rows = np.flatnonzero(slot == name)
+        distinct, first, owners = np.unique(patient[rows], return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        slots.append(_SlotPatients(name, rows, distinct[order], np.argsort(order)[owners]))
+    return slots
+
+
+def _means(slot: _SlotPatients, numbers: np.ndarray, has_nulls: bool) -> np.ndarray:
+    """Return the mean of each patient's rows in one slot.
+
+    Args:
+        slot: its rows and patients.
+        numbers: a number for each row of the file.
+        has_nulls: whether some are absent, which do not count.
+    """
+    values = numbers[slot.rows]
+    owners = slot.owners
+    if has_nulls:
+        # A null is read as NaN. So is a NaN, which then does not count either.
+        owners = owners[~np.isnan(values)]
+        values = values[~np.isnan(values)]
+    patients = len(slot.patients)
+    sums = np.bincount(owners, weights=values, minlength=patients)
+    counts = np.bincount(owners, minlength=patients)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(sums / counts)
+
+
+def _distribution(slot: str, seeds: Mapping[str, PatientValues]) -> Distribution:
+    """Pool the values of some seeds."""
+    means = {seed: float(np.mean(own.values)) for seed, own in seeds.items()}
+    first, *others = seeds.values()
+    if all(own.patients is first.patients for own in others):
+        pooled = np.stack([own.values for own in seeds.values()]).mean(0)
+        return Distribution(slot, pooled, means)
+    values_of_patients: dict[str, list[float]] = {}
+    for own in seeds.values():
+        for patient, value in zip(own.patients.tolist(), own.values.tolist(), strict=True):
+            values_of_patients.setdefault(patient, []).append(value)
+    pooled = np.array([np.mean(values) for values in values_of_patients.values()])
+    return Distribution(slot, pooled, means)

@@ -1,41 +1,79 @@
-"""What a grid lacks, with the command that fills it."""
+"""List what a grid lacks, with the command that fills it."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from grid.report.content import Content, Run, Setting
-from grid.report.markup import Markup, join, link, tag
-from grid.tables.missing import missing, place_words
+from echolm.commands import Command
+from echolm.text import counted
+from grid.report.content import ReportContent, Run, Setting
+from grid.tables.missing import missing
 
 
-def missing_cells(content: Content, typed: str, program: Sequence[str], on: str) -> Markup:
-    """Cells without a collected run or without its predictions, by reason and command."""
-    groups: dict[tuple[str, str], list[tuple[Setting, Run]]] = {}
+@dataclass(frozen=True)
+class MissingSeeds:
+    """The seeds that a setting lacks."""
+
+    setting: Setting
+    seeds: list[str]
+
+
+@dataclass(frozen=True)
+class MissingGroup:
+    """Cells that are missing for one reason.
+
+    Args:
+        reason: why they are missing.
+        command: what to type for them. Empty where no command helps.
+        settings: anchor of a setting -> its seeds.
+    """
+
+    reason: str
+    command: str
+    settings: dict[str, MissingSeeds] = field(default_factory=dict)
+
+    def add(self, setting: Setting, run: Run) -> None:
+        """Add a cell of a setting."""
+        seeds = self.settings.setdefault(setting.anchor, MissingSeeds(setting, []))
+        seeds.seeds.append(run.seed)
+
+    @property
+    def count(self) -> str:
+        """The number of cells, with its noun."""
+        cells = sum(len(lacking.seeds) for lacking in self.settings.values())
+        return counted(cells, "cell")
+
+
+def missing_groups(
+    content: ReportContent, reference: str, program: Sequence[str], on: str
+) -> list[MissingGroup]:
+    """Group the cells without a collected run or without its predictions.
+
+    Args:
+        content: the grid's cells.
+        reference: the grid as commands name it.
+        program: the words that commands begin with.
+        on: where the grid is run.
+    """
+    groups: dict[tuple[str, Command | None], MissingGroup] = {}
     for setting in content.settings:
         for run in setting.runs:
-            if run.predictions is None:
-                found = missing(run.seed, run.cell, run.state, collected=run.collected, problem=run.problem)
-                groups.setdefault((found.reason, found.remedy), []).append((setting, run))
-    if not groups:
-        return tag("p", f"Nothing: each of the {len(content.runs)} cells has a collected run with its predictions.")
-    items = [_item(found, reason, _command(typed, remedy, program, on)) for (reason, remedy), found in groups.items()]
-    then = tag("p", "and then: ", tag("code", shlex.join([*program, "collect", typed])))
-    return join([tag("ul", *items, class_="missing"), then])
-
-
-def _item(found: Sequence[tuple[Setting, Run]], reason: str, command: str) -> Markup:
-    seeds: dict[str, tuple[Setting, list[str]]] = {}
-    for setting, run in found:
-        seeds.setdefault(setting.anchor, (setting, []))[1].append(run.seed)
-    places = [join([link(anchor, setting.name), f" seed {', '.join(own)}"]) for anchor, (setting, own) in seeds.items()]
-    noun = "cell" if len(found) == 1 else "cells"
-    lead = [tag("b", f"{len(found)} {noun}"), f": {reason}", *(["; type: ", tag("code", command)] if command else [])]
-    return tag("li", *lead, tag("details", tag("summary", "which"), tag("ul", *(tag("li", place) for place in places))))
-
-
-def _command(typed: str, remedy: str, program: Sequence[str], on: str) -> str:
-    if not remedy:
-        return ""
-    return shlex.join([*program, remedy, typed, *place_words(remedy, on)])
+            if run.predictions is not None:
+                continue
+            seed = missing(
+                run.seed,
+                run.cell,
+                run.state,
+                collected=run.collected,
+                problem=run.problem,
+                reference=reference,
+                place=on,
+                waits=run.waits,
+            )
+            key = (seed.reason, seed.command)
+            if key not in groups:
+                text = seed.command.text(program) if seed.command else ""
+                groups[key] = MissingGroup(seed.reason, text)
+            groups[key].add(setting, run)
+    return list(groups.values())

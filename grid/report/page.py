@@ -1,148 +1,270 @@
-"""The whole page."""
+"""Print the whole page: gather what its parts show, and fill ``report.html.j2``."""
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from grid.report import contours as drawing
-from grid.report.content import Content, Setting
-from grid.report.contours import Frames
-from grid.report.cost import cost, duration, parts
-from grid.report.curves import curves, histories
-from grid.report.curves import legend as curves_legend
-from grid.report.distributions import Found, histograms, overview
-from grid.report.failures import failures
-from grid.report.markup import Markup, join, link, section, tag
-from grid.report.measures import Measure, distributions, measures
-from grid.report.missing import missing_cells
-from grid.report.runs import runs_table
-from grid.report.style import CSS
+from echolm.commands import Command
+from echolm.states import RunState
+from echolm.tasks.landmarks import GRID
+from echolm.text import duration
+from grid.report.agreement import agreement
+from grid.report.claims import claim_columns, claims_rule
+from grid.report.classifiers import classifier
+from grid.report.content import ReportContent, Setting
+from grid.report.contours import KEYS, Contours, Frames, contours
+from grid.report.cost import Part, cost, parts
+from grid.report.curves import curves, histories, seed_keys
+from grid.report.distributions import Scale, box_table, histograms, scales
+from grid.report.failures import failure_items
+from grid.report.measures import DistributionReader, Distributions, Measure, measures
+from grid.report.missing import missing_groups
+from grid.report.predicted import predicted
+from grid.report.runs import RunLine, run_lines
+from grid.report.svg import Chart
 from grid.statistics import RULE
-from grid.tables.html import html
-from grid.tables.html import style as tables_style
+from grid.tables.render.html import style as tables_style
+from grid.tables.render.html import table_page
+from grid.tables.render.notes import NoteStyle
+from grid.tables.render.templates import TABLES, encoded, environment, style_sheet
 from grid.tables.table import LOCAL, Table
 
+REPORT = "grid.report"
 PARTS = {
-    "tables": "Tables", "distributions": "Distributions", "settings": "Settings", "cost": "Cost", "failures": "Failures",
+    "tables": "Tables",
+    "claims": "Claims",
+    "distributions": "Distributions",
+    "settings": "Settings",
+    "cost": "Cost",
+    "failures": "Failures",
     "missing": "Missing",
-}  # fmt: skip
+}
+"""Part of the page -> its heading. ``part_NAME.html.j2`` lays it out."""
 NO_RECORDS = "The run records are not at hand: logs and failures of runs are left out."
 CLOSED_FRAMES = "Frames were left out on request."
+COMMIT_DIGITS = 10
 
 
-def page(content: Content, tables: Sequence[Table], root: Path, folder: Path | None = None, frames: Frames | None = None,
-         typed: str = "", program: Sequence[str] = ("echolm",), on: str = LOCAL) -> str:  # fmt: skip
-    """The document. ``root``: the workspace; ``folder``: where the page will lie; ``frames``: None leaves pictures of patients
-    out; ``typed``: the grid as commands name it, ``program``: the words that commands begin with, ``on``: where the grid is run.
+@dataclass(frozen=True)
+class Fact:
+    """A fact in the page's head.
 
-    The same content always gives the same text.
+    Args:
+        number: stands before the text. Empty without one.
+        look: its class in the style sheet: ``bad``, ``note`` or none.
     """
-    wanted = measures(content)
-    found = {setting.anchor: distributions(setting, wanted) for setting in content.settings}
-    boxes = [overview(content.settings, measure, found) for measure in wanted]
-    blocks = _settings(content, root, folder, frames, found, wanted)
-    parts = {
-        "tables": _tables(content, tables, folder),
-        "distributions": join([_DISTRIBUTIONS, *boxes]) if any(boxes) else tag("p", "No predictions with described columns were collected."),
-        "settings": blocks,
-        "cost": cost(content),
-        "failures": join([failures(content), None if content.records else tag("p", NO_RECORDS)]),
-        "missing": missing_cells(content, typed or content.name, program, on),
-    }
-    sections = [section(f"report-{name}", PARTS[name], inner) for name, inner in parts.items()]
-    title = f"{content.name}: report"
-    head = [tag("meta", charset="utf-8"), tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            tag("meta", name="referrer", content="no-referrer"), tag("title", title), tag("style", Markup(tables_style() + CSS))]  # fmt: skip
-    body = [link("report-tables", "to the tables", class_="skip"), _header(content), _nav(), frames.hidden() if frames else None,
-            tag("main", *sections), _footer(typed or content.name, program)]  # fmt: skip
-    return f"<!DOCTYPE html>\n{tag('html', tag('head', *head), tag('body', *body, class_='echolm'), lang='en')}\n"
+
+    number: str
+    text: str
+    look: str = ""
 
 
-_DISTRIBUTIONS = tag(
-    "p", "Each patient counts once, with the mean over its samples and over seeds, on the test split. Thin line: 5th to 95th "
-    "percentile; bar: between quartiles; white: median; dots: patients outside. A setting leads to its runs.",
-)  # fmt: skip
+@dataclass(frozen=True)
+class SettingBlock:
+    """A setting as the page shows it.
+
+    Args:
+        labels: its axes with their labels, in one line.
+        draw: draws its charts. Those of a large grid are not held all at once.
+    """
+
+    setting: Setting
+    labels: str
+    draw: Callable[[], Sequence[Chart]]
+    contours: Contours | None
+    runs: Sequence[RunLine]
+
+    @property
+    def charts(self) -> Sequence[Chart]:
+        """Its charts, drawn anew."""
+        return self.draw()
 
 
-_TOGETHER = (
-    "Cells that differ in the seed alone stand together. Clock seconds are those that passed while a run was trained, of a cohort as "
-    "a whole; own seconds are a run's part of them."
-)
+def encoded_page(
+    content: ReportContent,
+    tables: Sequence[Table],
+    root: Path,
+    folder: Path | None = None,
+    frames: Frames | None = None,
+    reference: str = "",
+    program: Sequence[str] = ("echolm",),
+    on: str = LOCAL,
+    note_style: NoteStyle = "short",
+) -> bytes:
+    """Print the document. The same content always gives the same bytes.
+
+    Args:
+        content: what is known of the grid.
+        tables: its tables.
+        root: the workspace.
+        folder: where the page will lie.
+        frames: the clip stores' frames. None leaves pictures of patients out.
+        reference: the grid as commands name it.
+        program: the words that commands begin with.
+        on: where the grid is run.
+        note_style: of the notes below tables.
+    """
+    reference = reference or content.name
+    described = measures(content)
+    reader = DistributionReader(described)
+    by_setting = {setting.anchor: reader.read(setting) for setting in content.settings}
+    by_measure = scales(described, by_setting)
+    box_tables = []
+    for measure in described:
+        if measure.name in by_measure:
+            scale = by_measure[measure.name]
+            box_tables.append(box_table(content.settings, measure, by_setting, scale))
+    parts_of_cells = parts(content.runs)
+    blocks = _setting_blocks(
+        content,
+        root,
+        folder,
+        frames,
+        described=described,
+        by_setting=by_setting,
+        by_measure=by_measure,
+        parts_of_cells=parts_of_cells,
+    )
+    anchors = content.anchors
+    any_published = any(value.published for table in tables for value in table.values)
+    template = environment(REPORT, TABLES).get_template("report.html.j2")
+    stream = template.stream(
+        content=content,
+        style=tables_style() + style_sheet(REPORT, "report.css"),
+        provenance=_provenance(content),
+        facts=_facts(content, parts_of_cells),
+        parts=PARTS,
+        no_records=NO_RECORDS,
+        tables=[
+            table_page(table, folder, anchors=anchors, note_style=note_style) for table in tables
+        ],
+        rule=RULE if any_published else "",
+        claims=claim_columns(tables),
+        claims_rule=claims_rule(),
+        box_tables=box_tables,
+        settings=blocks,
+        seed_keys=seed_keys(_longest_seeds(content.settings)),
+        frames=frames,
+        frame_size=GRID,
+        contours_drawn=any(block.contours for block in blocks),
+        contour_keys=KEYS,
+        contour_problems=list(frames.problems) if frames else [CLOSED_FRAMES],
+        cost=cost(content),
+        failures=failure_items(content),
+        missing=missing_groups(content, reference, program, on),
+        collect_command=Command("collect", reference).text(program),
+        report_command=Command("report", reference).text(program),
+    )
+    return encoded(stream)
 
 
-def _header(content: Content) -> Markup:
-    runs = [run for run in content.runs if run.collected]
+def _facts(content: ReportContent, parts_of_cells: Mapping[str, Part]) -> list[Fact]:
+    """Count cells, states and seconds, and tell what data the runs are of."""
+    facts = [Fact(str(len(content.runs)), f"cells in {len(content.settings)} settings")]
     counts = Counter(run.state or "not collected" for run in content.runs)
-    facts = [tag("li", tag("b", str(count)), state, class_="bad" if state == "failed" else None) for state, count in counts.items()]
-    facts.insert(0, tag("li", tag("b", str(len(content.runs))), f"cells in {len(content.settings)} settings"))
-    if seconds := sum(part.seconds for part in parts(content.runs).values()):
-        facts.append(tag("li", tag("b", duration(seconds)), "of computing"))
-    if runs and all(run.synthetic for run in runs):
-        facts.append(tag("li", "all data synthetic (phantom)", class_="note"))
-    elif any(run.synthetic for run in runs):
-        facts.append(tag("li", "some data synthetic (phantom)", class_="note"))
-    return tag("header", tag("h1", content.title or content.name), tag("p", _provenance(content)), tag("ul", *facts, class_="facts"))
+    for state, count in counts.items():
+        facts.append(Fact(str(count), state, "bad" if state == RunState.FAILED else ""))
+    seconds = sum(part.seconds for part in parts_of_cells.values())
+    if seconds:
+        facts.append(Fact(duration(seconds), "of computing"))
+    synthetic = [run.synthetic for run in content.runs if run.collected]
+    if any(synthetic):
+        share = "all" if all(synthetic) else "some"
+        facts.append(Fact("", f"{share} data synthetic (phantom)", "note"))
+    random = [run.random_weights for run in content.runs if run.collected]
+    if any(random):
+        share = "all" if all(random) else "some"
+        facts.append(Fact("", f"{share} runs of random weights, not published ones", "note"))
+    return facts
 
 
-def _provenance(content: Content) -> str:
+def _provenance(content: ReportContent) -> str:
+    """Name the grid, its data, when it was run and by which code."""
     runs = [run for run in content.runs if run.collected]
-    ends = sorted(run.end for run in runs if run.end)
-    when = " to ".join(dict.fromkeys(time.strftime("%Y-%m-%d") for time in (ends[0], ends[-1]))) if ends else ""
-    commits = ", ".join(dict.fromkeys(run.commit[:10] for run in runs if run.commit))
-    data = ", ".join(dict.fromkeys(run.data_name for run in runs if run.data_name))
-    named = {"grid": content.name, "data": data, "run": when, "commit": commits}
-    return " · ".join(f"{name} {value}" for name, value in named.items() if value)
+    facts = [
+        f"grid {content.name}",
+        _listed("data", (run.data_name for run in runs)),
+        _days([run.end for run in runs if run.end]),
+        _listed("commit", (run.commit[:COMMIT_DIGITS] for run in runs)),
+    ]
+    return " · ".join(fact for fact in facts if fact)
 
 
-def _nav() -> Markup:
-    return tag("nav", *(link(f"report-{name}", title) for name, title in PARTS.items()), class_="parts", aria_label="parts of the page")
+def _listed(head: str, texts: Iterable[str]) -> str:
+    """List different texts after a word, or return "" where all of them are empty."""
+    different = dict.fromkeys(texts)
+    different.pop("", None)
+    if not different:
+        return ""
+    return f"{head} {', '.join(different)}"
 
 
-def _tables(content: Content, tables: Sequence[Table], folder: Path | None) -> Markup:
-    if not tables:
-        return tag("p", "The grid defines no tables.")
-    inner = tag("nav", *(link(table.name, table.title) for table in tables), class_="inner", aria_label="tables")
-    compared = any(value.published for table in tables for value in table.values)
-    rule = tag("p", f"How published numbers are judged. {RULE}", class_="legend") if compared else None
-    return join([inner if len(tables) > 1 else None, *(Markup(html(table, folder, anchors=content.anchors)) for table in tables), rule])
+def _days(ends: Sequence[datetime]) -> str:
+    """Spell the days on which the first and the last run ended."""
+    if not ends:
+        return ""
+    first, last = f"{min(ends):%Y-%m-%d}", f"{max(ends):%Y-%m-%d}"
+    if first == last:
+        return f"run {first}"
+    return f"run {first} to {last}"
 
 
-def _settings(
-    content: Content, root: Path, folder: Path | None, frames: Frames | None, found: Found, wanted: Sequence[Measure]
-) -> Markup:
-    history = histories(content)
-    units = {measure.name: measure.unit for measure in wanted}
-    ranking = wanted[0] if wanted else None
-    own = parts(content.runs)
-    blocks, drawn = [], 0
+def _longest_seeds(settings: Sequence[Setting]) -> list[str]:
+    """Return the seeds of the setting with the most."""
+    longest: list[str] = []
+    for setting in settings:
+        if len(setting.runs) > len(longest):
+            longest = [run.seed for run in setting.runs]
+    return longest
+
+
+def _setting_blocks(
+    content: ReportContent,
+    root: Path,
+    folder: Path | None,
+    frames: Frames | None,
+    described: Sequence[Measure],
+    by_setting: Distributions,
+    by_measure: Mapping[str, Scale],
+    parts_of_cells: Mapping[str, Part],
+) -> list[SettingBlock]:
+    """Prepare curves, histograms and contours of each setting, and list its runs.
+
+    Args:
+        content: what is known of the grid.
+        root: the workspace.
+        folder: where the page will lie.
+        frames: the clip stores' frames. None leaves contours out.
+        described: the measures. The first that a setting has ranks its samples.
+        by_setting: the distributions.
+        by_measure: measure -> the grid's scale of it.
+        parts_of_cells: cell -> its part of its seconds.
+    """
+    by_cell = histories(content)
+    units = {measure.name: measure.unit for measure in described}
+    blocks = []
     for setting in content.settings:
-        pictures = drawing.contours(setting, ranking, frames) if frames else None
-        drawn += pictures is not None
-        blocks.append(_setting(setting, [
-            tag("div", *curves(setting, history, units), *histograms(setting, wanted, found), class_="charts"), pictures, runs_table(setting, root, folder, own), _remarks(setting),
-        ]))  # fmt: skip
-    seeds = max(([run.seed for run in setting.runs] for setting in content.settings), key=len, default=[])
-    lead = [tag("p", _TOGETHER), curves_legend(seeds)]
-    problems = list(frames.problems) if frames else [CLOSED_FRAMES]
-    if drawn:
-        lead.append(drawing.legend())
-    lead += [tag("p", f"Contours are left out{' of some settings' if drawn else ''}: {problem}") for problem in problems]
-    return join([*lead, None if content.records else tag("p", NO_RECORDS), *blocks])
 
+        def draw(setting: Setting = setting) -> list[Chart]:
+            charts = curves(setting, by_cell, units)
+            charts += histograms(setting, described, by_setting, by_measure)
+            for one in predicted(setting):
+                charts += classifier(setting, one) if one.classes else agreement(setting, one)
+            return charts
 
-def _setting(setting: Setting, pieces: Sequence[Markup | None]) -> Markup:
-    places = ", ".join(f"{axis} {label}" for axis, label in setting.labels.items())
-    return tag("article", tag("h3", setting.name, title=places), *pieces, id=setting.anchor, class_="setting")
+        measured = by_setting[setting.anchor]
+        ranking = next((one for one in described if one.name in measured), None)
 
-
-def _remarks(setting: Setting) -> Markup | None:
-    lines = [tag("p", f"seed {run.seed}: {run.problem}") for run in setting.runs if run.problem]
-    return join(lines) if lines else None
-
-
-def _footer(typed: str, program: Sequence[str]) -> Markup:
-    commands = [tag("code", shlex.join([*program, word, typed])) for word in ("collect", "report")]
-    return tag("footer", tag("p", "This page is printed again by: ", join(commands, " and then "), ". It needs no network.", class_="legend"))
+        block = SettingBlock(
+            setting=setting,
+            labels=", ".join(f"{axis} {label}" for axis, label in setting.labels.items()),
+            draw=draw,
+            contours=contours(setting, ranking, frames) if frames else None,
+            runs=run_lines(setting, root, folder, parts_of_cells),
+        )
+        blocks.append(block)
+    return blocks

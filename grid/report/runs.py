@@ -1,52 +1,81 @@
-"""The runs of a setting: one line a cell with its identity, provenance and cost."""
+"""List the runs of a setting: one line a cell with its identity, provenance and cost."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from grid.report.content import Run, Setting
 from grid.report.cost import Part
-from grid.report.markup import Markup, plain_table, tag
 from grid.report.svg import colour
 
-HEADER = ("seed", "state", "cell", "run", "commit", "device", "clock seconds", "own seconds", "epochs", "best", "fingerprint", "log")
-SHORT = 10
-"""Characters of a commit and a fingerprint."""
+
+@dataclass(frozen=True)
+class RunLine:
+    """A cell as the page shows it.
+
+    Args:
+        run: the cell.
+        colour: the colour of its seed.
+        state: its state, ``unknown`` without any.
+        device: device and host.
+        clock_seconds: what passed while it was trained, of a cohort as a whole.
+        own_seconds: its part of them.
+        best_epoch: the epoch whose weights were kept, from 1.
+        log_link: where its log lies, seen from the page. Empty when the page lies elsewhere.
+        log_name: how the link is called.
+    """
+
+    run: Run
+    colour: str
+    state: str
+    device: str
+    clock_seconds: str
+    own_seconds: str
+    epochs: str
+    best_epoch: str
+    log_link: str
+    log_name: str
 
 
-def runs_table(setting: Setting, root: Path, folder: Path | None, parts: Mapping[str, Part]) -> Markup:
-    """``parts``: what of the seconds is each run's own (``grid.report.cost.parts``); ``folder``: where the page will lie. Logs are links where it lies within the workspace ``root``, else paths in it."""
-    rows = [_row(run, at, root, folder, parts.get(run.cell)) for at, run in enumerate(setting.runs)]
-    left_out = "fingerprint" if any(run.log for run in setting.runs) else "log"  # the log's path has the fingerprint
-    kept = [at for at, name in enumerate(HEADER) if name != left_out]
-    shown = [[row[at] for at in kept] for row in rows]
-    numbers = [kept.index(HEADER.index(name)) for name in ("clock seconds", "own seconds", "epochs", "best")]
-    return plain_table([HEADER[at] for at in kept], shown, numbers=numbers, class_="runs")
+def run_lines(
+    setting: Setting, root: Path, folder: Path | None, parts: Mapping[str, Part]
+) -> list[RunLine]:
+    """List the runs of a setting.
+
+    Args:
+        setting: the setting.
+        root: the workspace.
+        folder: where the page will lie. Within the workspace it leads to logs, elsewhere it shows
+            their paths in the workspace.
+        parts: cell -> what of its seconds is its own (``grid.report.cost.parts``).
+    """
+    linked = folder is not None and folder.absolute().is_relative_to(root.absolute())
+    lines = []
+    for index, run in enumerate(setting.runs):
+        part = parts.get(run.cell)
+        log_link = ""
+        if run.log and linked:
+            log_link = quote(os.path.relpath(root / run.log, folder))
+        line = RunLine(
+            run=run,
+            colour=colour(index),
+            state=run.state or "unknown",
+            device=f"{run.device} on {run.host}" if run.host else run.device,
+            clock_seconds=_spell(run.seconds, ".1f"),
+            own_seconds=f"{part.seconds:.1f}" if part else "",
+            epochs=_spell(run.epochs, "g"),
+            best_epoch=_spell(None if run.best_epoch is None else run.best_epoch + 1, "g"),
+            log_link=log_link,
+            log_name=f"attempt {Path(run.log).parent.name}",
+        )
+        lines.append(line)
+    return lines
 
 
-def _row(run: Run, at: int, root: Path, folder: Path | None, part: Part | None) -> list[str]:
-    seed = tag("span", tag("i", style=f"background:{colour(at)}"), run.seed, class_="key")
-    state = run.state or "unknown"
-    best = "" if run.best_epoch is None else f"{run.best_epoch + 1:g}"
-    return [
-        seed, tag("b", state, class_=f"state {state}") if state != "complete" else state, _code(run.cell), _code(run.run_id),
-        _code(run.commit), run.device + (f" on {run.host}" if run.host else ""), "" if run.seconds is None else f"{run.seconds:.1f}",
-        f"{part.seconds:.1f}" if part else "", "" if run.epochs is None else f"{run.epochs:g}", best, _code(run.fingerprint), _log(run.log, root, folder),
-    ]  # fmt: skip
-
-
-def _code(text: str) -> Markup:
-    """The start of a long name; the whole is its title."""
-    whole = len(text) <= 2 * 16
-    return tag("code", text if whole else text[:SHORT], title=None if whole else text) if text else Markup("")
-
-
-def _log(log: str, root: Path, folder: Path | None) -> Markup:
-    if not log:
-        return Markup("")
-    if folder is None or not folder.absolute().is_relative_to(root.absolute()):
-        return tag("code", log)
-    return tag("a", f"attempt {Path(log).parent.name}", href=quote(os.path.relpath(root / log, folder)), title=log)
+def _spell(number: float | None, form: str) -> str:
+    """Spell a number, or nothing for None."""
+    return "" if number is None else format(number, form)

@@ -1,5 +1,9 @@
-"""Searches: trials of one run's configuration, whose free fields an Optuna sampler chooses by validation metrics alone.
+"""Searches: trials of one run's configuration.
 
-``definition``: YAML to a search. ``study``: the trials in a journal file. ``trial``: one trial as a run record.
-``worker``: what local processes, SLURM tasks and Ray tasks all run. ``results``: what was found.
+An Optuna sampler chooses the free fields by validation metrics alone.
+
+``definition``: YAML to a search. ``study``: the trials in a journal file. ``journal``: that file,
+which survives a cut line. ``trial``: one trial as a run record. ``worker``: what local processes,
+SLURM tasks and Ray tasks all run. ``progress``: what is checked first, and what has ended while
+workers run. ``results``: what was found.
 """

@@ -1,4 +1,7 @@
-"""The free fields of a search: a range of numbers, or labelled values, each with its Optuna distribution."""
+"""The free fields of a search, each with its Optuna distribution.
+
+A field is a range of numbers, or labelled values.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from echolm.errors import EchoLMError
-from echolm.registry import suggest
-from grid.definition import AxisValue, axis_values, check_field
+from echolm.text import suggest
+from grid.definition.schema import AxisValue, axis_values, check_field
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -20,7 +23,16 @@ OPTIONS = {"float": ("log", "step"), "int": ("log", "step"), "categorical": ()}
 
 @dataclass(frozen=True)
 class Numbers:
-    """A range of numbers, both ends included: ``whole`` numbers or floats, on a logarithmic scale or in steps."""
+    """A range of numbers.
+
+    Attributes:
+        field: the field of the run, dotted for a nested one.
+        whole: integers, not floats.
+        low: the lower end, which is in the range.
+        high: the upper end, which is in the range too.
+        log: on a logarithmic scale.
+        step: the distance between two values. None: any value.
+    """
 
     field: str
     whole: bool
@@ -30,7 +42,7 @@ class Numbers:
     step: float | None = None
 
     def distribution(self) -> BaseDistribution:
-        """As Optuna takes it."""
+        """Return the range as Optuna takes it."""
         from optuna.distributions import FloatDistribution, IntDistribution
 
         if self.whole:
@@ -38,11 +50,11 @@ class Numbers:
         return FloatDistribution(self.low, self.high, self.log, self.step)
 
     def setting(self, value: Any) -> dict[str, Any]:
-        """The fields of the run that a value stands for."""
+        """Return the fields of the run that a value stands for."""
         return {self.field: value}
 
     def ends(self) -> list[Any]:
-        """The values a definition is tried with."""
+        """Return the values a definition is tried with."""
         return [self.low, self.high]
 
 
@@ -53,17 +65,18 @@ class Choices:
     values: tuple[AxisValue, ...]
 
     def distribution(self) -> BaseDistribution:
-        """As Optuna takes it."""
+        """Return the labels as Optuna takes them."""
         from optuna.distributions import CategoricalDistribution
 
         return CategoricalDistribution(self.ends())
 
     def setting(self, value: Any) -> dict[str, Any]:
-        """The fields of the run that a label stands for."""
-        return next(choice.set for choice in self.values if choice.label == value)
+        """Return the fields of the run that a label stands for."""
+        by_label = {choice.label: choice for choice in self.values}
+        return by_label[value].set
 
     def ends(self) -> list[Any]:
-        """All labels."""
+        """Return all labels."""
         return [value.label for value in self.values]
 
 
@@ -71,50 +84,86 @@ Dimension = Numbers | Choices
 
 
 def dimension(field: str, value: Any, where: str) -> Dimension:
-    """A free field from its entry in the file. EchoLMError names ``where`` and what is valid."""
-    kinds = [kind for kind in OPTIONS if isinstance(value, Mapping) and kind in value]
+    """Read a free field from its entry in the file.
+
+    Args:
+        field: the field of the run.
+        value: the entry.
+        where: names the entry in errors.
+
+    Raises:
+        EchoLMError: it is not valid. The message says what is.
+    """
+    kinds = []
+    if isinstance(value, Mapping):
+        kinds = [kind for kind in OPTIONS if kind in value]
     if len(kinds) != 1:
         raise EchoLMError(f"{where}: is {value!r}; valid: one of {FORMS}")
     [kind] = kinds
+    valid = (kind, *OPTIONS[kind])
     for name in value:
-        if name != kind and name not in OPTIONS[kind]:
-            raise EchoLMError(f"{where}: unknown field {name!r}; {suggest(str(name), (kind, *OPTIONS[kind]))}")
+        if name not in valid:
+            raise EchoLMError(f"{where}: unknown field {name!r}; {suggest(str(name), valid)}")
     if kind == "categorical":
-        if not isinstance(value[kind], list) or not value[kind]:
-            raise EchoLMError(f"{where}.categorical: is {value[kind]!r}; valid: a list with at least one value")
-        return Choices(tuple(axis_values(field, value[kind], f"{where}.categorical")))
+        choices = value[kind]
+        if not isinstance(choices, list) or not choices:
+            raise EchoLMError(
+                f"{where}.categorical: is {choices!r}; valid: a list with at least one value"
+            )
+        return Choices(tuple(axis_values(field, choices, f"{where}.categorical")))
     check_field(field, where)
-    return _numbers(field, kind == "int", value, where)
+    return _numbers(field, kind, value, where)
 
 
-def _numbers(field: str, whole: bool, value: Mapping[str, Any], where: str) -> Numbers:
-    kind = "int" if whole else "float"
-    ends, log, step = value[kind], value.get("log", False), value.get("step")
+def _numbers(field: str, kind: str, value: Mapping[str, Any], where: str) -> Numbers:
+    """Read a range of the kind ``int`` or ``float``."""
+    whole = kind == "int"
+    ends = value[kind]
     if not isinstance(ends, list) or len(ends) != 2:
         raise EchoLMError(f"{where}.{kind}: is {ends!r}; valid: [low, high]")
-    low, high = (_number(end, whole, f"{where}.{kind}") for end in ends)
+    low = _number(ends[0], whole, f"{where}.{kind}")
+    high = _number(ends[1], whole, f"{where}.{kind}")
     if not low < high:
-        raise EchoLMError(f"{where}.{kind}: low {low} is not below high {high}; to hold the field at one value, give it in base")
+        raise EchoLMError(
+            f"{where}.{kind}: low {low} is not below high {high}; to hold the field at one value, "
+            "give it in base"
+        )
+    log = value.get("log", False)
     if not isinstance(log, bool):
         raise EchoLMError(f"{where}.log: is {log!r}; valid: true, false")
     if log and low <= 0:
-        raise EchoLMError(f"{where}.{kind}: low {low} has no logarithm; with log: true it must be above 0")
+        raise EchoLMError(
+            f"{where}.{kind}: low {low} has no logarithm; with log: true it must be above 0"
+        )
+    step = value.get("step")
     if step is not None:
         if log:
             raise EchoLMError(f"{where}: a logarithmic range has no step; leave out log or step")
         step = _number(step, whole, f"{where}.step")
-        steps = (high - low) / step if step > 0 else 0.0
-        if round(steps) < 1 or abs(steps - round(steps)) > 1e-9:
-            raise EchoLMError(f"{where}.step: is {step}; valid: a number that divides the range, {high - low}")
+        _check_step(step, high - low, where)
     return Numbers(field, whole, low, high, log, step)
 
 
+def _check_step(step: float, width: float, where: str) -> None:
+    """Check that steps divide a range."""
+    steps = width / step if step > 0 else 0.0
+    if round(steps) < 1 or abs(steps - round(steps)) > 1e-9:
+        raise EchoLMError(
+            f"{where}.step: is {step}; valid: a number that divides the range, {width}"
+        )
+
+
 def _number(value: Any, whole: bool, where: str) -> Any:
-    """A number of the right kind."""
+    """Return a number of the right kind."""
     if isinstance(value, str):
-        raise EchoLMError(f"{where}: {value!r} is text; write numbers without quotes, and with a point before an exponent: 1.0e-4")
+        raise EchoLMError(
+            f"{where}: {value!r} is text; write numbers without quotes, and with a point before an "
+            "exponent: 1.0e-4"
+        )
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise EchoLMError(f"{where}: {value!r} is not a number")
-    if whole and not isinstance(value, int):
+    if not whole:
+        return float(value)
+    if not isinstance(value, int):
         raise EchoLMError(f"{where}: {value!r} is not a whole number; for others use float")
-    return value if whole else float(value)
+    return value

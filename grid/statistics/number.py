@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from grid.statistics.bounds import ANY, Bounds
+
 
 @dataclass(frozen=True)
-class Number:
-    """An estimate with either a ``spread`` (printed after ±) or an interval (``low`` to ``high``), or neither.
+class Estimate:
+    """An estimate with either a spread or an interval, or neither.
 
-    ``kind`` is the name of the kind of ± (see ``grid.statistics.KINDS``); ``patients`` and ``seeds`` are how many stand
-    behind it. ``label`` says in a few words what sets this number apart from its kind (``patients only``); ``notes``
-    are sentences. A NaN among the rows makes all of them NaN: it is not left out.
+    A NaN among the rows makes all of its numbers NaN: it is not left out.
+
+    Attributes:
+        estimate: the value.
+        kind: the name of the kind of ± (see ``grid.statistics.KINDS``).
+        patients: how many patients stand behind it.
+        seeds: how many seeds stand behind it.
+        spread: what is printed after ±.
+        low: the lower end of an interval.
+        high: its upper end.
+        label: what sets this number apart from its kind, in a few words (``patients only``).
+        notes: sentences.
+        bounds: which values are possible.
     """
 
     estimate: float
@@ -23,12 +35,43 @@ class Number:
     high: float | None = None
     label: str = ""
     notes: tuple[str, ...] = ()
+    bounds: Bounds = ANY
+
+    @property
+    def cut(self) -> tuple[bool, bool]:
+        """Whether the lower and the upper end stand at the bound of what is possible."""
+        low = self.low is not None and self.low == self.bounds.low
+        high = self.high is not None and self.high == self.bounds.high
+        return low, high
+
+    @property
+    def band(self) -> tuple[float, float] | None:
+        """What a figure shades: the interval, or the estimate with its spread.
+
+        No end is beyond what is possible. None without either.
+        """
+        low, high = self.low, self.high
+        if self.spread is not None:
+            low, high = self.estimate - self.spread, self.estimate + self.spread
+        if low is None or high is None:
+            return None
+        if not self.bounds.holds(self.estimate):
+            return low, high
+        return self.bounds.cut(low), self.bounds.cut(high)
 
     def text(self, digits: int = 2) -> str:
-        """``91.20 ± 3.10``, ``91.20 [90.95, 91.44]``, or ``91.20`` without a spread."""
+        """Spell the number.
+
+        Returns:
+            ``91.20 ± 3.10``, ``91.20 [90.95, 91.44]``, or ``91.20`` without a spread. An end at the
+            bound of what is possible has no decimals: ``98.10 [91.20, 100]``.
+        """
         value = f"{self.estimate:.{digits}f}"
         if self.spread is not None:
             return f"{value} ± {self.spread:.{digits}f}"
         if self.low is not None and self.high is not None:
-            return f"{value} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+            ends = []
+            for end, is_bound in zip((self.low, self.high), self.cut, strict=True):
+                ends.append(f"{end:g}" if is_bound else f"{end:.{digits}f}")
+            return f"{value} [{', '.join(ends)}]"
         return value

@@ -2,182 +2,481 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from echolm.commands import Command
 from echolm.errors import EchoLMError
-from echolm.registry import suggest
+from echolm.text import suggest
+from echolm.weights import random_weights
+from grid.definition.subgroups import ALL, group_name
+from grid.definition.table_cells import (
+    baseline_cells,
+    cells_of_table,
+    table_members,
+    telling_axes,
+)
+from grid.definition.tables import (
+    SEED,
+    ColumnDefinition,
+    TableCell,
+    TableDefinition,
+    TableGrid,
+)
+from grid.results.files import RUNS_FILE, TASK_PREFIX
 from grid.statistics import Runs, kind
-from grid.tables.definition import SEED, ColumnDefinition, TableCell, TableDefinition, TableGrid
-from grid.tables.elsewhere import diverged_elsewhere
-from grid.tables.group import baseline_cells, group, members, telling_axes
-from grid.tables.judge import Draft, judged
-from grid.tables.missing import missing
-from grid.tables.published import Published, alone, find, published_numbers
-from grid.tables.results import RUNS_FILE
-from grid.tables.select import Predictions, data_names
-from grid.tables.stored import Stored
-from grid.tables.table import Missing, Row, Source, Table, Value
+from grid.statistics.baseline import constant_words
+from grid.tables.assess import assess
+from grid.tables.blocks import PendingValue
+from grid.tables.constants import NOT_FITTED, Constants
+from grid.tables.diverged import diverged_elsewhere
+from grid.tables.missing import axis_conditions, missing
+from grid.tables.origins import NONE_COUNTS, TodaysOrigins, same_data
+from grid.tables.predictions import Predictions, data_names
+from grid.tables.published import PublishedNumber, find, paper_rows, published_numbers
+from grid.tables.runs import CollectedRuns, target_words
+from grid.tables.table import LOCAL, Missing, Table, TableRow, Value, ValueSource
 
 State = Callable[[str], str]
-"""Cell id -> its state, as ``echolm.record.cell_standing`` has it."""
+"""Cell id -> its state, as ``echolm.record.cell_state_or_diverged`` has it."""
 Logs = Callable[[str, str], Sequence[str]]
-UNLIKE = "the mean contour has other test samples, so nothing is told of which is better"
+"""(cell id, fingerprint) -> paths of logs in the workspace."""
+UNLIKE = "has other test samples, so nothing is told of which is better"
+"""Follows what the constant prediction is called."""
+UNLIKE_DATA = "is of other data, so nothing is told of which is better"
+TARGET = f"{TASK_PREFIX}target"
+"""The parameter that names the value which a task predicts."""
 
 
 def build(
-    grid: TableGrid, name: str, results: Path | None, spread: str = "", state: State | None = None, logs: Logs | None = None
+    grid: TableGrid,
+    name: str,
+    results: Path | None,
+    spread: str = "",
+    state: State | None = None,
+    logs: Logs | None = None,
+    place: str = LOCAL,
+    today: TodaysOrigins | None = None,
+    hold: bool = False,
 ) -> Table:
-    """The table ``name`` of a grid from ``results``, the folder that was collected (None: nothing was run yet).
+    """Build the table ``name`` of a grid.
 
-    ``spread``: the kind of ±, by name; "": the table's own. Seeds without a run are missing, not an error; ``state`` tells why
-    where the records are at hand, and ``logs``, (cell id, fingerprint) -> paths in the workspace, where the
-    logs are. Runs that cannot be averaged (of different test samples) make no number, and the value says why.
-    EchoLMError when nothing was collected, the table is unknown, its axes do not tell its cells apart, the predictions lack
-    one of its columns, or the kind of ± does not exist for one of its statistics.
+    Seeds without a run are missing, not an error. So are those whose run no longer counts: its
+    data, weights or protocols are not those of today. Runs that cannot be averaged (of different
+    test samples, or not made from the same) make no number, and the value says why.
+
+    Args:
+        grid: the grid.
+        name: of the table.
+        results: the folder that was collected. None: nothing was run yet.
+        spread: the kind of ±, by name. Empty for the table's own.
+        state: tells why runs are missing, where the records are at hand.
+        logs: tells where the logs are.
+        place: where the grid is run.
+        today: what cells are made from today. None: runs need only agree among themselves.
+        hold: whether values keep their draws, for whoever compares them, in a large table too.
+
+    Raises:
+        EchoLMError: nothing was collected, the table is unknown, its axes do not tell its cells
+            apart, the predictions lack one of its columns, or the kind of ± does not exist for one
+            of its statistics.
     """
     if name not in grid.tables:
         raise EchoLMError(f"grid {grid.name} has no table {name!r}; {suggest(name, grid.tables)}")
     if results is not None and not (results / RUNS_FILE).exists():
-        raise EchoLMError(f"{results / RUNS_FILE}: is not there; type: echolm collect {shlex.quote(grid.typed)}")
-    definition, rows = grid.tables[name], group(grid, name)
-    used = kind(spread or definition.spread)
-    numbers = _published(grid, name)
-    stored = Stored(results)
-    drafts = _Drafts(definition, results, stored, numbers, baseline_cells(grid, name), state, logs)
-    pending = [[drafts.draft(labels, *pair) for pair in zip(definition.columns, cells, strict=True)] for labels, cells in rows.items()]
+        raise EchoLMError(
+            f"{results / RUNS_FILE}: is not there; type", Command("collect", grid.typed)
+        )
+    definition = grid.tables[name]
+    cells = cells_of_table(grid, name)
+    spread_kind = kind(spread or definition.spread)
+    where = _where(grid, name)
+    collected = CollectedRuns(results, today)
+    reader = _ValueReader(
+        definition=definition,
+        results=results,
+        collected=collected,
+        published=_published(grid, name),
+        baseline=baseline_cells(grid, name),
+        state=state,
+        logs=logs,
+        reference=grid.typed,
+        place=place,
+        where=where,
+    )
+    pending = []
+    row_labels = []
+    for labels, row in cells.items():
+        for group in definition.groups:
+            pairs = zip(definition.columns, row, strict=True)
+            pending.append([reader.read(labels, column, own, group) for column, own in pairs])
+            row_labels.append(labels)
+            if definition.subgroups:
+                row_labels[-1] = (*labels, group_name(group) or ALL)
     try:
-        drafts.check()
-        values = judged(definition, list(rows), pending, used, diverged_elsewhere(grid, name, stored))
+        reader.check()
+        elsewhere = diverged_elsewhere(grid, name, collected)
+        values = assess(definition, row_labels, pending, spread_kind, elsewhere, hold)
     except EchoLMError as error:
         raise EchoLMError(f"table {name} of grid {grid.name}: {error}") from None
     return Table(
         grid=grid.name,
         name=name,
         title=definition.title,
-        axes=definition.rows,
+        axes=definition.axes,
         columns=definition.columns,
-        rows=tuple(Row(*pair) for pair in zip(rows, values, strict=True)),
-        kind=used.name,
+        rows=tuple(TableRow(*row) for row in zip(row_labels, values, strict=True)),
+        kind=spread_kind.name,
         published=definition.published,
         figure=definition.figure,
-        where=_where(grid, name),
-        typed=grid.typed,
-        quoted=_quoted(definition, numbers),
-        unheld={axis: tuple(labels) for axis, labels in drafts.unheld.items()},
+        where=where,
+        reference=grid.typed,
+        place=place,
+        paper_rows=_paper_rows(definition, reader.published),
+        missing_baselines=reader.missing_baselines(),
+        units=reader.units(),
     )
 
 
 def _where(grid: TableGrid, name: str) -> tuple[str, ...]:
-    """The conditions by which a command selects the table's cells; none for all cells of the grid."""
-    conditions = tuple(f"{axis}={','.join(labels)}" for axis, labels in grid.tables[name].cells.items())
-    if conditions or len(members(grid, name)) == len(grid.cells):
-        return conditions
+    """Return the conditions by which a command selects the table's cells.
+
+    None for all cells of the grid.
+    """
+    conditions = []
+    for axis, labels in grid.tables[name].cells.items():
+        conditions.append(f"{axis}={','.join(labels)}")
+    if conditions or len(table_members(grid, name)) == len(grid.cells):
+        return tuple(conditions)
     return (f"table={name}",)
 
 
-def _published(grid: TableGrid, name: str) -> list[Published]:
+def _published(grid: TableGrid, name: str) -> list[PublishedNumber]:
     source = grid.tables[name].published
+    if source is None:
+        return []
     try:
-        return published_numbers(source) if source else []
+        return published_numbers(source)
     except EchoLMError as error:
         raise EchoLMError(f"table {name} of grid {grid.name}: {error}") from None
 
 
-def _quoted(definition: TableDefinition, numbers: list[Published]) -> tuple[Row, ...]:
-    """The rows of the paper that the grid has no cells for."""
-    rows = alone(numbers, definition.published, definition.rows, definition.columns) if definition.published else []
-    return tuple(Row(labels, tuple(Value(None, published=number) for number in own)) for labels, own in rows)
+def _paper_rows(
+    definition: TableDefinition, numbers: list[PublishedNumber]
+) -> tuple[TableRow, ...]:
+    """Return the rows of the paper that the grid has no cells for."""
+    if definition.published is None:
+        return ()
+    rows = []
+    for row in paper_rows(numbers, definition.published, definition.rows, definition.columns):
+        values = tuple(Value(None, published=number) for number in row.numbers)
+        rows.append(TableRow(row.labels, values))
+    return tuple(rows)
+
+
+def _has_random_weights(run: Mapping[str, Any]) -> bool:
+    """Return whether a collected run began with random weights where others are published."""
+    encoder = run["params.encoder.name"]
+    return bool(encoder and _random(encoder, run["params.weights"] or ""))
+
+
+def _constant_words(runs: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return what the constant prediction of the runs of a value is called."""
+    for run in runs.values():
+        return constant_words(run["params.task.name"] or "")
+    return constant_words("")
+
+
+def _definite(runs: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return ``the mean contour`` or ``the constant prediction``."""
+    return _constant_words(runs).replace("a ", "the ", 1)
+
+
+def _unit(column: ColumnDefinition, target: str) -> str:
+    """Return the unit of a column whose runs predict a value."""
+    if column.metric or column.target:
+        return column.described.unit
+    return column.model_copy(update={"target": target}).described.unit
+
+
+@cache
+def _random(encoder: str, weights: str) -> str:
+    return random_weights(encoder, weights)
+
+
+@dataclass(frozen=True)
+class _HeldAgainst:
+    """What a value is held against.
+
+    Attributes:
+        baseline: what a constant prediction reaches on its test set. None where nothing can be
+            said.
+        note: why nothing can be said, where a reader must know it.
+    """
+
+    baseline: float | None = None
+    note: str = ""
 
 
 @dataclass
-class _Drafts:
-    """Reads the places of a table, one by one."""
+class _ValueReader:
+    """Reads the values of a table, one by one.
+
+    Attributes:
+        definition: of the table.
+        results: the folder that was collected.
+        collected: the runs in it.
+        published: the paper's numbers.
+        baseline: the cells of a constant prediction.
+        state: tells why runs are missing.
+        logs: tells where the logs are.
+        reference: how a command names the grid.
+        place: where the grid is run.
+        where: what selects the table's cells.
+    """
 
     definition: TableDefinition
     results: Path | None
-    stored: Stored
-    published: list[Published]
+    collected: CollectedRuns
+    published: list[PublishedNumber]
     baseline: list[TableCell]
     state: State | None
     logs: Logs | None
+    reference: str
+    place: str
+    where: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        self._data = data_names(self.results / RUNS_FILE) if self.results else {}
-        self._predictions = Predictions(self.definition.columns)
-        self._telling = telling_axes(self.baseline)
-        self._held: dict[tuple[str, tuple[str, ...]], Runs | None] = {}
-        self.unheld: dict[str, dict[str, None]] = {}
-        """Axis -> labels of the baselines that values lack."""
+        self._data: Mapping[str, str] = {}
+        if self.results:
+            self._data = data_names(self.results / RUNS_FILE)
+        self._stores = self.collected.stores
+        self._predictions = Predictions(self.definition.columns, self._stores)
+        self._constants = Constants(self.results, self.definition.columns, self._stores)
+        self._targets: dict[str, set[str]] = {}
+        """Heading of a column -> the values that its runs predict."""
+        self._telling_axes = telling_axes(self.baseline)
+        self._baseline_rows: dict[tuple[str, tuple[str, ...]], Runs | None] = {}
+        self._missing_baselines: dict[str, dict[str, None]] = {}
 
-    def draft(self, labels: Sequence[str], column: ColumnDefinition, cells: Mapping[str, TableCell]) -> Draft:
-        """A place from its cells by seed: what was found, and what is missing."""
-        found = self.stored.newest(cells)
-        absent: list[Missing] = []
-        notes: list[str] = []
-        for seed, cell in cells.items():
-            stored = self.stored.runs(cell.id)
-            if seed in found:
-                if len(stored) > 1:
-                    notes.append(f"seed {seed}: {len(stored)} runs with different fingerprints; the newest is used")
-            else:
-                absent.append(missing(seed, cell.id, self.state(cell.id) if self.state else "", collected=bool(stored), problem=stored[0]["problem"] or "" if stored else ""))
-        notes += [f"seed {seed}: {run['problem']}" for seed, run in found.items() if run["problem"]]
+    def read(
+        self,
+        labels: Sequence[str],
+        column: ColumnDefinition,
+        cells: Mapping[str, TableCell],
+        group: Mapping[str, str],
+    ) -> PendingValue:
+        """Read a value: what was collected, and what is missing.
+
+        Args:
+            labels: of its row.
+            column: its column.
+            cells: its cells by seed.
+            group: value of the store -> group, where its row is of a subgroup.
+        """
+        runs = self.collected.newest(cells)
+        notes = self._notes(cells, runs)
+        for run in runs.values():
+            self._targets.setdefault(column.heading, set()).add(run.get(TARGET) or "")
+        if group:
+            column = column.of_group(group)
+        subgroup = group_name(column.subgroup)
         name = ", ".join([*labels, *column.where.values()])
-        runs, refused = self.stored.aligned(name, column, found, self._predictions)
-        baseline, unlike = self._baseline(column, cells, runs) if runs else (None, "")
-        return Draft(
-            runs=runs,
+        if subgroup:
+            name += f", {subgroup}"
+        rows, refused = self.collected.aligned(name, column, runs, self._predictions)
+        if not runs and any(self.collected.why_none_counts(cell.id) for cell in cells.values()):
+            refused = NONE_COUNTS
+        held_against = _HeldAgainst()
+        if rows is not None:
+            held_against = self._held_against(column, cells, rows, runs)
+        if held_against.note:
+            notes.append(held_against.note)
+        datasets = {self._stores.dataset(run["data"] or "") for run in runs.values()}
+        targets = {target_words(run) for run in runs.values()}
+        test_set = (*sorted(datasets), *sorted(targets), subgroup)
+        data = {self._dataset(run) for run in runs.values()}
+        return PendingValue(
+            runs=rows,
             refused=refused,
-            sources=tuple(self._source(seed, run) for seed, run in found.items()),
-            missing=tuple(absent),
-            synthetic=any(run["synthetic"] for run in found.values()),
-            data=frozenset(self._data.get(run["run_id"], "") for run in found.values()),
-            notes=tuple(filter(None, [*notes, unlike])),
-            published=self._find(column, cells),
-            baseline=baseline,
+            sources=tuple(self._source(seed, run) for seed, run in runs.items()),
+            missing=self._missing(labels, column, cells, runs),
+            synthetic=any(run["synthetic"] for run in runs.values()),
+            random_weights=any(_has_random_weights(run) for run in runs.values()),
+            data=frozenset(data),
+            notes=tuple(notes),
+            published=self._find_published(column, cells),
+            baseline=held_against.baseline,
+            constant=_constant_words(runs),
+            test_set=", ".join(part for part in test_set if part),
         )
 
     def check(self) -> None:
-        """EchoLMError for a column that asks for what no run has."""
+        """Check that some run has what the columns ask for, else raise EchoLMError."""
         self._predictions.check(self.definition.columns)
+        self._stores.check([column.subgroup for column in self.definition.columns])
+        self._stores.check(self.definition.groups)
 
-    def _baseline(self, column: ColumnDefinition, cells: Mapping[str, TableCell], runs: Runs) -> tuple[float | None, str]:
-        """What the mean contour reaches on the test set of ``runs``; None for its own place, without any run of it, and for one of
-        other samples, which the text says."""
-        own = {cell.id for cell in cells.values()}
-        if not self.baseline or own & {cell.id for cell in self.baseline}:
-            return None, ""
-        labels = {axis: {cell.coordinates.get(axis, "") for cell in cells.values()} for axis in self._telling}
-        chosen = [cell for cell in self.baseline if all(labels[axis] == {cell.coordinates.get(axis, "")} for axis in labels)]
-        found = self._baseline_runs(column, chosen)
-        if found is None:
-            wanted = {axis: {label} for axis, label in self.definition.baseline.items()} | labels
-            for axis, own_labels in wanted.items():
-                self.unheld.setdefault(axis, {}).update(dict.fromkeys(sorted(own_labels)))
-            return None, ""
-        if not np.array_equal(found.samples, runs.samples):
-            return None, UNLIKE
-        return float(column.made().full(found).mean()), ""
+    def units(self) -> tuple[str, ...]:
+        """Return the unit of each column, empty where its runs predict values of several units."""
+        units = []
+        for column in self.definition.columns:
+            targets = self._targets.get(column.heading, set()) or {""}
+            found = {_unit(column, target) for target in targets}
+            units.append(found.pop() if len(found) == 1 else "")
+        return tuple(units)
 
-    def _baseline_runs(self, column: ColumnDefinition, cells: Sequence[TableCell]) -> Runs | None:
-        key = column.heading, tuple(cell.id for cell in cells)
-        if key not in self._held:
-            found = self.stored.newest({cell.coordinates.get(SEED, ""): cell for cell in cells})
-            self._held[key] = self.stored.aligned("baseline", column, found, self._predictions)[0]
-        return self._held[key]
+    def _dataset(self, run: Mapping[str, Any]) -> str:
+        """Return the dataset of a run as its store says it, else the name of the store."""
+        return self._stores.dataset(run["data"] or "") or self._data.get(run["run_id"], "")
 
-    def _source(self, seed: str, run: Mapping[str, Any]) -> Source:
-        logs = self.logs(run["cell"], run["fingerprint"]) if self.logs else ()
-        return Source(seed, run["cell"], run["run_id"], run["fingerprint"], run["commit"] or "", tuple(logs))
+    def missing_baselines(self) -> dict[str, tuple[str, ...]]:
+        """Return axis -> labels of the baselines that values lack."""
+        return {axis: tuple(labels) for axis, labels in self._missing_baselines.items()}
 
-    def _find(self, column: ColumnDefinition, cells: Mapping[str, TableCell]) -> Published | None:
-        """The published number for the coordinates that all cells of a value share."""
+    def _notes(self, cells: Mapping[str, TableCell], runs: Mapping[str, Any]) -> list[str]:
+        """Return notes on the runs of a value: seeds of several runs, then problems."""
+        notes = []
+        for seed in runs:
+            count = self.collected.count(cells[seed].id)
+            if count > 1:
+                which = "the newest"
+                if len(self.collected.runs(cells[seed].id)) == 1:
+                    which = "the one of today's data, weights and protocols"
+                runs_text = f"{count} runs with different fingerprints"
+                notes.append(f"seed {seed}: {runs_text}; {which} is used")
+        for seed, run in runs.items():
+            if run["problem"]:
+                notes.append(f"seed {seed}: {run['problem']}")
+        return notes
+
+    def _missing(
+        self,
+        labels: Sequence[str],
+        column: ColumnDefinition,
+        cells: Mapping[str, TableCell],
+        runs: Mapping[str, Any],
+    ) -> tuple[Missing, ...]:
+        """Return the seeds that have no run with predictions."""
+        coordinates = {**dict(zip(self.definition.rows, labels, strict=True)), **column.where}
+        places = {axis: (label,) for axis, label in coordinates.items()}
+        where = (*self.where, *axis_conditions(places))
+        missing_seeds = []
+        for seed, cell in cells.items():
+            if seed in runs:
+                continue
+            without_predictions = self.collected.runs(cell.id)
+            problem = ""
+            if without_predictions:
+                problem = without_predictions[0]["problem"] or ""
+            missing_seeds.append(
+                missing(
+                    seed,
+                    cell.id,
+                    state=self.state(cell.id) if self.state else "",
+                    collected=bool(without_predictions),
+                    problem=problem,
+                    reference=self.reference,
+                    place=self.place,
+                    where=where,
+                    outdated=self.collected.why_none_counts(cell.id),
+                    waits=self.collected.why_waiting(cell.id),
+                )
+            )
+        return tuple(missing_seeds)
+
+    def _held_against(
+        self,
+        column: ColumnDefinition,
+        cells: Mapping[str, TableCell],
+        rows: Runs,
+        runs: Mapping[str, Any],
+    ) -> _HeldAgainst:
+        """Return what a constant prediction reaches on the test set of ``rows``.
+
+        That is what the table names as its baseline, else the one that is fitted for every data
+        set. Nothing for that prediction itself, without any run of it, and for one of other samples
+        or other data.
+        """
+        ids = {cell.id for cell in cells.values()}
+        if any(cell.id in ids for cell in self.baseline):
+            return _HeldAgainst()
+        labels = {}
+        baseline_rows: Runs | None = None
+        if self.baseline:
+            for axis in self._telling_axes:
+                labels[axis] = {cell.coordinates.get(axis, "") for cell in cells.values()}
+            baseline_rows, baseline_runs = self._read_baseline(column, self._baseline_like(labels))
+            if baseline_rows is not None and not same_data(runs.values(), baseline_runs.values()):
+                return _HeldAgainst(note=f"{_definite(runs)} {UNLIKE_DATA}")
+        if baseline_rows is None:
+            baseline_rows = self._constants.rows(column, runs)
+        if baseline_rows is None:
+            return self._without_baseline(labels, runs)
+        if not np.array_equal(baseline_rows.samples, rows.samples):
+            return _HeldAgainst(note=f"{_definite(runs)} {UNLIKE}")
+        baseline = float(column.made().full(baseline_rows).mean())
+        # Some statistics of a constant do not exist, such as a correlation.
+        return _HeldAgainst(baseline if np.isfinite(baseline) else None)
+
+    def _without_baseline(
+        self, labels: Mapping[str, set[str]], runs: Mapping[str, Any]
+    ) -> _HeldAgainst:
+        """Return why a value is not held against anything. ``labels``: of its baseline's cells."""
+        if self.baseline:
+            self._note_missing_baseline(labels)
+            return _HeldAgainst()
+        return _HeldAgainst(note=NOT_FITTED if self._constants.lacks(runs) else "")
+
+    def _baseline_like(self, labels: Mapping[str, set[str]]) -> list[TableCell]:
+        """Return the baseline's cells that share all labels of a value. ``labels``: by axis."""
+        cells = []
+        for cell in self.baseline:
+            if all(labels[axis] == {cell.coordinates.get(axis, "")} for axis in labels):
+                cells.append(cell)
+        return cells
+
+    def _read_baseline(
+        self, column: ColumnDefinition, cells: Sequence[TableCell]
+    ) -> tuple[Runs | None, Mapping[str, Any]]:
+        """Return the rows of a baseline, None without any run, and its runs by seed."""
+        runs = self.collected.newest({cell.coordinates.get(SEED, ""): cell for cell in cells})
+        key = column.shown, tuple(cell.id for cell in cells)
+        if key not in self._baseline_rows:
+            rows, _ = self.collected.aligned("baseline", column, runs, self._predictions)
+            self._baseline_rows[key] = rows
+        return self._baseline_rows[key], runs
+
+    def _note_missing_baseline(self, labels: Mapping[str, set[str]]) -> None:
+        """Note the labels of a baseline without a run."""
+        needed = {axis: {label} for axis, label in self.definition.baseline.items()}
+        needed.update(labels)
+        for axis, labels_of_axis in needed.items():
+            known = self._missing_baselines.setdefault(axis, {})
+            known.update(dict.fromkeys(sorted(labels_of_axis)))
+
+    def _source(self, seed: str, run: Mapping[str, Any]) -> ValueSource:
+        logs: Sequence[str] = ()
+        if self.logs:
+            logs = self.logs(run["cell"], run["fingerprint"])
+        return ValueSource(
+            seed=seed,
+            cell=run["cell"],
+            run=run["run_id"],
+            fingerprint=run["fingerprint"],
+            commit=run["commit"] or "",
+            logs=tuple(logs),
+        )
+
+    def _find_published(
+        self, column: ColumnDefinition, cells: Mapping[str, TableCell]
+    ) -> PublishedNumber | None:
+        """Find the published number for the coordinates that all cells of a value share."""
         if self.definition.published is None or not cells:
             return None
         shared = set.intersection(*(set(cell.coordinates.items()) for cell in cells.values()))

@@ -1,12 +1,14 @@
-"""Published numbers: ``grid/published/PAPER.csv``, and ``PAPER.words.csv``, which maps its words to our labels.
+"""Published numbers: ``grid/published/PAPER.csv``.
 
-A row of the words file says: in ``column``, ``word`` means ``label`` on ``axis`` (``*``: any word is its own label).
-``metric`` and ``slot`` count as axes. A field may hold several words, separated by ``", "``; an empty one says nothing,
-so it fits any label. Columns that the words file does not name tell no numbers apart.
+``PAPER.words.csv`` maps its words to our labels. A row of the words file says: in ``column``,
+``word`` means ``label`` on ``axis`` (``*``: any word is its own label). ``metric`` and ``slot``
+count as axes. A field may hold several words, separated by ``", "``. An empty one says nothing, so
+it fits any label. Columns that the words file does not name tell no numbers apart.
 
-``PAPER.notes.yaml`` says what to know about them: ``patients``, how many the test set has where the row does not say so itself;
-``patients_sha256`` where their ids are known; and ``notes`` on where the paper contradicts itself, each for the rows whose
-columns hold the words of its ``where``.
+``PAPER.notes.yaml`` says what to know about them. ``patients`` is how many the test set has where
+the row does not say so itself. ``patients_sha256`` is there where their ids are known. Both may be
+given for each data set (``patients: {camus: 50}``), where a paper has several. ``notes`` say where
+the paper contradicts itself, each for the rows whose columns hold the words of its ``where``.
 """
 
 from __future__ import annotations
@@ -18,26 +20,39 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
-from echolm.config import explain_validation, load_yaml
 from echolm.errors import EchoLMError
-from echolm.registry import Frozen, suggest
+from echolm.registry import Frozen
+from echolm.text import suggest
+from echolm.yaml_files import explain_validation, load_yaml
+from grid.definition.tables import ColumnDefinition, PublishedSource
 from grid.statistics.published import patients_of
-from grid.tables.definition import ColumnDefinition, PublishedSource
 
 FOLDER = Path(str(resources.files("grid") / "published"))
 WORDS = ".words.csv"
 NOTES = ".notes.yaml"
 ANY = "*"
+T = TypeVar("T", int, str)
 
 
 @dataclass(frozen=True)
-class Published:
-    """A number as printed in a paper. ``kind`` says what its ± is ("" without one), ``note`` how it was obtained;
-    ``labels`` are its place, axis -> label. ``data``: the data set; ``patients``: how many of it the number is of (0:
-    not known), and ``patients_sha256``, which (``digest`` of their ids; "": not known). ``contradictions``: what else the paper says about it."""
+class PublishedNumber:
+    """A number as printed in a paper.
+
+    Attributes:
+        value: as printed.
+        spread: what stands after its ±.
+        kind: what that is. Empty without one.
+        note: how the number was obtained.
+        labels: its place, axis -> label.
+        data: the data set.
+        patients: how many patients of it the number is of. 0 when that is not known.
+        patients_sha256: which they are (``digest`` of their ids). Empty when that is not known.
+        contradictions: what else the paper says about it.
+    """
 
     value: float
     spread: float | None
@@ -49,17 +64,23 @@ class Published:
     patients_sha256: str = ""
     contradictions: tuple[str, ...] = ()
 
-    def fits(self, place: Mapping[str, str]) -> bool:
-        """Whether ``place`` (axis -> label) has all of this number's labels."""
-        return all(place.get(axis) == label for axis, label in self.labels.items())
+    def fits(self, coordinates: Mapping[str, str]) -> bool:
+        """Return whether ``coordinates`` (axis -> label) have all of this number's labels."""
+        return all(coordinates.get(axis) == label for axis, label in self.labels.items())
 
     def same_test_set(self, data: Collection[str], patients: Collection[str]) -> tuple[bool, str]:
-        """Whether a value of these ``data`` and test ``patients`` (ids) is of the same test set, and what is known of that."""
+        """Return whether a value is of the same test set, and what is known of that.
+
+        Args:
+            data: names of the value's data.
+            patients: ids of its test patients.
+        """
         if set(data) != {self.data}:
             return False, "another data set"
         if self.patients_sha256:
-            same = digest(patients) == self.patients_sha256
-            return same, "the same patients, by their ids" if same else "another test set, by the ids of its patients"
+            if digest(patients) == self.patients_sha256:
+                return True, "the same patients, by their ids"
+            return False, "another test set, by the ids of its patients"
         if not self.patients:
             return False, "another test set, as far as is known"
         if self.patients != len(patients):
@@ -68,38 +89,58 @@ class Published:
 
 
 def digest(patients: Iterable[str]) -> str:
-    """SHA-256 of the ids of patients, sorted, a line each."""
+    """Return the SHA-256 of the ids of patients, sorted, a line each."""
     return hashlib.sha256("\n".join(sorted(patients)).encode()).hexdigest()
 
 
-class Note(Frozen):
+class PublishedNote(Frozen):
     """A note on the numbers whose row holds the words of ``where`` (column -> word)."""
 
     note: str
     where: dict[str, str] = {}
 
     def fits(self, row: Mapping[str, str]) -> bool:
-        """Whether it is about this row of the CSV file."""
+        """Return whether it is about this row of the CSV file."""
         return all(word in row[column].split(", ") for column, word in self.where.items())
 
 
 class Notes(Frozen):
     """The content of ``PAPER.notes.yaml``."""
 
-    patients: int = 0
-    patients_sha256: str = ""
-    notes: tuple[Note, ...] = ()
+    patients: int | dict[str, int] = 0
+    patients_sha256: str | dict[str, str] = ""
+    notes: tuple[PublishedNote, ...] = ()
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """A row of a paper that the grid has no cells for.
+
+    Attributes:
+        labels: on the axes of the table. Empty where the paper has none.
+        numbers: of each column.
+    """
+
+    labels: tuple[str, ...]
+    numbers: tuple[PublishedNumber | None, ...]
 
 
 def published_papers() -> list[str]:
-    """The papers whose numbers can stand beside a table."""
+    """Return the papers whose numbers can stand beside a table."""
     return sorted(path.name.removesuffix(WORDS) for path in FOLDER.glob(f"*{WORDS}"))
 
 
-def published_numbers(source: PublishedSource) -> list[Published]:
-    """The numbers of one table of a paper; EchoLMError for a paper or a table that is not there."""
-    if source.paper not in (papers := published_papers()):
-        raise EchoLMError(f"published.paper: no numbers of {source.paper!r}; {suggest(source.paper, papers)}")
+def published_numbers(source: PublishedSource) -> list[PublishedNumber]:
+    """Return the numbers of one table of a paper.
+
+    Raises:
+        EchoLMError: the paper or the table is not there.
+    """
+    papers = published_papers()
+    if source.paper not in papers:
+        raise EchoLMError(
+            f"published.paper: no numbers of {source.paper!r}; {suggest(source.paper, papers)}"
+        )
     tables = _read(source.paper)
     if source.table not in tables:
         hint = suggest(source.table, tables)
@@ -108,51 +149,103 @@ def published_numbers(source: PublishedSource) -> list[Published]:
 
 
 def find(
-    numbers: list[Published], source: PublishedSource, column: ColumnDefinition, coordinates: Mapping[str, str]
-) -> Published | None:
-    """The published number of a cell at ``coordinates`` in ``column``; EchoLMError when several fit."""
-    place = {axis: source.label(axis, label) for axis, label in coordinates.items()}
-    place |= {"metric": column.quantity, "slot": column.slot}
-    found = [number for number in numbers if number.fits(place)]
-    if len(found) > 1:
-        at = " ".join(f"{axis}={label}" for axis, label in place.items())
-        raise EchoLMError(f"{source.paper}.csv: table {source.table}: {len(found)} rows fit {at}")
-    return found[0] if found else None
+    numbers: list[PublishedNumber],
+    source: PublishedSource,
+    column: ColumnDefinition,
+    coordinates: Mapping[str, str],
+) -> PublishedNumber | None:
+    """Return the published number of a cell at ``coordinates`` in ``column``.
+
+    Raises:
+        EchoLMError: several fit.
+    """
+    labels = {axis: source.label(axis, label) for axis, label in coordinates.items()}
+    labels |= {"metric": column.quantity, "slot": column.slot, **column.subgroup}
+    fitting = []
+    for number in numbers:
+        # A number that names no subgroup is of everybody.
+        of_subgroup = all(name in number.labels for name in column.subgroup)
+        if of_subgroup and number.fits(labels):
+            fitting.append(number)
+    if len(fitting) > 1:
+        labels_text = _labels_text(labels)
+        raise EchoLMError(
+            f"{source.paper}.csv: table {source.table}: {len(fitting)} rows fit {labels_text}"
+        )
+    return fitting[0] if fitting else None
 
 
-def alone(
-    numbers: list[Published], source: PublishedSource, axes: Sequence[str], columns: Sequence[ColumnDefinition]
-) -> list[tuple[tuple[str, ...], tuple[Published | None, ...]]]:
-    """The rows that ``source.alone`` names: labels on ``axes`` ("" where the paper has none), and the number of each column.
+def paper_rows(
+    numbers: list[PublishedNumber],
+    source: PublishedSource,
+    axes: Sequence[str],
+    columns: Sequence[ColumnDefinition],
+) -> list[PaperRow]:
+    """Return the rows that ``source.alone`` names.
 
-    EchoLMError when the table has no number with these labels.
+    Raises:
+        EchoLMError: the table has no number with these labels.
     """
     rows = []
-    for wanted in source.alone:
-        found = [number for number in numbers if wanted.items() <= number.labels.items()]
-        if not found:
-            at = " ".join(f"{axis}={label}" for axis, label in wanted.items())
-            known = {number.labels[axis] for number in numbers for axis in wanted if axis in number.labels}
-            raise EchoLMError(f"published.alone: table {source.table} of {source.paper} has no number at {at}; {suggest(at.rpartition('=')[2], known)}")
-        places = [{"metric": column.quantity, "slot": column.slot, **column.where} for column in columns]
-        own = [next((number for number in found if number.fits({**number.labels, **place})), None) for place in places]
-        rows.append((tuple(found[0].labels.get(axis, "") for axis in axes), tuple(own)))
+    for labels in source.alone:
+        of_row = [number for number in numbers if labels.items() <= number.labels.items()]
+        if not of_row:
+            raise EchoLMError(
+                f"published.alone: table {source.table} of {source.paper} has no number at "
+                f"{_labels_text(labels)}; {_suggest_label(labels, numbers)}"
+            )
+        numbers_of_row = tuple(_number_of_column(of_row, column) for column in columns)
+        row_labels = tuple(of_row[0].labels.get(axis, "") for axis in axes)
+        rows.append(PaperRow(row_labels, numbers_of_row))
     return rows
 
 
+def _number_of_column(
+    numbers: Sequence[PublishedNumber], column: ColumnDefinition
+) -> PublishedNumber | None:
+    """Return the first number of a column, whatever its labels on other axes."""
+    of_column = {"metric": column.quantity, "slot": column.slot, **column.where}
+    for number in numbers:
+        if number.fits({**number.labels, **of_column}):
+            return number
+    return None
+
+
+def _labels_text(labels: Mapping[str, str]) -> str:
+    return " ".join(f"{axis}={label}" for axis, label in labels.items())
+
+
+def _suggest_label(labels: Mapping[str, str], numbers: Iterable[PublishedNumber]) -> str:
+    """Suggest a label for the last one of ``labels``."""
+    known: set[str] = set()
+    for number in numbers:
+        known.update(number.labels[axis] for axis in labels if axis in number.labels)
+    return suggest(_labels_text(labels).rpartition("=")[2], known)
+
+
+@dataclass(frozen=True)
+class _Word:
+    """What a word of a paper means: ``label`` on ``axis``. ``ANY``: the word is its own label."""
+
+    axis: str
+    label: str
+
+
 @cache
-def _read(paper: str) -> dict[str, list[Published]]:
-    """Table -> its numbers."""
-    words, notes = _words(paper), read_notes(paper)
-    tables: dict[str, list[Published]] = {}
+def _read(paper: str) -> dict[str, list[PublishedNumber]]:
+    """Read table -> its numbers."""
+    words = _read_words(paper)
+    notes = read_notes(paper)
+    tables: dict[str, list[PublishedNumber]] = {}
     with open(FOLDER / f"{paper}.csv", encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            tables.setdefault(row["table"], []).append(_number(row, words, notes, paper))
+            number = _number(row, words, notes, paper)
+            tables.setdefault(row["table"], []).append(number)
     return tables
 
 
 def read_notes(paper: str) -> Notes:
-    """What to know about a paper's numbers; nothing without a file."""
+    """Read what to know about a paper's numbers, or nothing without a file."""
     path = FOLDER / f"{paper}{NOTES}"
     if not path.exists():
         return Notes()
@@ -162,25 +255,57 @@ def read_notes(paper: str) -> Notes:
         raise EchoLMError(explain_validation(error, str(path))) from None
 
 
-def _number(row: dict[str, str], words: dict[str, dict[str, tuple[str, str]]], notes: Notes, paper: str) -> Published:
+def _number(
+    row: dict[str, str], words: Mapping[str, Mapping[str, _Word]], notes: Notes, paper: str
+) -> PublishedNumber:
+    """Return the number of a row.
+
+    Args:
+        row: of the CSV file.
+        words: column -> word -> what it means.
+        notes: on the paper's numbers.
+        paper: its name, for messages.
+    """
     labels = {}
     for column, known in words.items():
-        for word in filter(None, row[column].split(", ")):
-            if word not in known and ANY not in known:
-                what = f"{paper}.csv: table {row['table']}: {column} is {word!r}"
-                raise EchoLMError(f"{what}, which {paper}{WORDS} does not have; {suggest(word, known)}")
-            axis, label = known.get(word) or known[ANY]
-            labels[axis] = word if label == ANY else label
-    spread = float(row["spread"]) if row["spread"] else None
-    contradictions = tuple(note.note for note in notes.notes if note.fits(row))
-    facts = row.get("dataset", ""), patients_of(row["spread_kind"]) or notes.patients, notes.patients_sha256, contradictions
-    return Published(float(row["value"]), spread, row["spread_kind"], row["note"], labels, *facts)
+        for word in row[column].split(", "):
+            if not word:
+                continue
+            meaning = known.get(word) or known.get(ANY)
+            if meaning is None:
+                raise EchoLMError(
+                    f"{paper}.csv: table {row['table']}: {column} is {word!r}, which "
+                    f"{paper}{WORDS} does not have; {suggest(word, known)}"
+                )
+            labels[meaning.axis] = word if meaning.label == ANY else meaning.label
+    data = row.get("dataset", "")
+    spread = None
+    if row["spread"]:
+        spread = float(row["spread"])
+    return PublishedNumber(
+        value=float(row["value"]),
+        spread=spread,
+        kind=row["spread_kind"],
+        note=row["note"],
+        labels=labels,
+        data=data,
+        patients=patients_of(row["spread_kind"]) or _of_data(notes.patients, data, 0),
+        patients_sha256=_of_data(notes.patients_sha256, data, ""),
+        contradictions=tuple(note.note for note in notes.notes if note.fits(row)),
+    )
 
 
-def _words(paper: str) -> dict[str, dict[str, tuple[str, str]]]:
-    """Column -> word -> (axis, label)."""
-    words: dict[str, dict[str, tuple[str, str]]] = {}
+def _of_data(stated: T | Mapping[str, T], data: str, otherwise: T) -> T:
+    """Return what notes say of a data set, or of all of them."""
+    if isinstance(stated, Mapping):
+        return stated.get(data, otherwise)
+    return stated
+
+
+def _read_words(paper: str) -> dict[str, dict[str, _Word]]:
+    """Read column -> word -> what it means."""
+    words: dict[str, dict[str, _Word]] = {}
     with open(FOLDER / f"{paper}{WORDS}", encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            words.setdefault(row["column"], {})[row["word"]] = row["axis"], row["label"]
+            words.setdefault(row["column"], {})[row["word"]] = _Word(row["axis"], row["label"])
     return words

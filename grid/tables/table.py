@@ -6,37 +6,63 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from grid.statistics import Diverged, Number, Resampled, Standing, Verdict
-from grid.tables.definition import ColumnDefinition, FigureDefinition, PublishedSource
-from grid.tables.published import Published
+from echolm.commands import Command
+from grid.definition.subgroups import AXIS, group_name
+from grid.definition.tables import ABSENT as ABSENT
+from grid.definition.tables import ColumnDefinition, FigureDefinition, PublishedSource
+from grid.statistics import (
+    DivergedRun,
+    Estimate,
+    FarBehindRun,
+    Resampled,
+    Significance,
+    Verdict,
+)
+from grid.statistics.baseline import MEAN_CONTOUR
+from grid.tables.published import PublishedNumber
 
-ABSENT = "-"
-"""The label of a cell on an axis that it does not have, and the text of a value that the grid has no cell for."""
 LOCAL = "local"
-"""Where a grid is run when nothing is known of that; also ``slurm`` and ``ray``."""
+"""Where a grid is run when nothing is known of that. Other places are ``slurm`` and ``ray``."""
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A seed without a number, why, and the command of EchoLM for that: launch, retry, collect or status. Without a command
-    the reason says what to do.
+    """A seed without a number.
 
-    ``diverged``: its training ended with a loss that is not finite, so there is no number.
+    Attributes:
+        seed: the seed.
+        cell: the id of its cell.
+        reason: why there is no number.
+        command: what brings it: launch, retry, collect or status. Without one the reason says what
+            to do.
+        diverged: its training ended with a loss that is not finite, so there is no number.
     """
 
     seed: str
     cell: str
     reason: str
-    remedy: str = "launch"
+    command: Command | None = None
     diverged: bool = False
+
+    @property
+    def remedy(self) -> str:
+        """The verb of the command. Empty without one."""
+        return self.command.verb if self.command else ""
 
 
 @dataclass(frozen=True)
-class Source:
-    """The run behind a number, of one seed: its cell, its run in MLflow, its fingerprint and the commit of its code.
+class ValueSource:
+    """The run behind a number, of one seed.
 
-    ``logs`` are the paths of its log files, relative to the workspace, the newest attempt last; none where its record is not at hand. ``value``: what
-    the column's statistic is for this run alone.
+    Attributes:
+        seed: its seed.
+        cell: the id of its cell.
+        run: its run in MLflow.
+        fingerprint: its fingerprint.
+        commit: the commit of its code.
+        logs: the paths of its log files, relative to the workspace, the newest attempt last. None
+            where its record is not at hand.
+        value: what the column's statistic is for this run alone.
     """
 
     seed: str
@@ -50,27 +76,51 @@ class Source:
 
 @dataclass(frozen=True)
 class Value:
-    """One place of a table. ``number`` is None without any run, or where ``refused`` says why its runs make no number.
+    """One place of a table.
 
-    ``sources`` are the runs behind it, by seed; ``notes`` say what is unusual about it. ``published`` is the paper's number
-    for this place, ``verdict`` what the rule makes of it. ``standing``: how it stands in its column (bold or not).
-    ``diverged``: runs among its seeds that failed to train: the number is marked, and counts those that have predictions.
-    ``baseline``: what the mean contour reaches on its patients, where it is held against it; ``not_better``: whether the number
-    is no better, which is told and changes nothing else. ``resampled``: its rows, for whoever compares.
+    Attributes:
+        number: None without any run, or where ``refused`` says why its runs make no number.
+        sources: the runs behind it, by seed.
+        missing: its seeds without a number.
+        synthetic: whether a run is on phantom data.
+        random_weights: whether a run began with random weights though its encoder has published
+            ones.
+        notes: what is unusual about it.
+        published: the paper's number for this place.
+        standing: how it stands in its column (bold or not).
+        diverged: runs among its seeds that diverged. The number is marked, and counts those that
+            have predictions: it is no finite number then.
+        far_behind: runs that are far behind the best of its seeds. The number is marked, and
+            counts them.
+        verdict: what the rule makes of the paper's number.
+        refused: why its runs make no number.
+        baseline: what a constant prediction reaches on its patients, where it is held against it.
+        constant: what that prediction is called.
+        not_better: whether the number is no better than that, which is told and changes nothing
+            else.
+        undefined: seeds for whose predictions the statistic is undefined.
+        test_set: tells it from values of other test samples in its column: the dataset and the
+            subgroup. Values that share it are compared.
+        resampled: its rows, for whoever compares.
     """
 
-    number: Number | None
-    sources: tuple[Source, ...] = ()
+    number: Estimate | None
+    sources: tuple[ValueSource, ...] = ()
     missing: tuple[Missing, ...] = ()
     synthetic: bool = False
+    random_weights: bool = False
     notes: tuple[str, ...] = ()
-    published: Published | None = None
-    standing: Standing | None = None
-    diverged: tuple[Diverged, ...] = ()
+    published: PublishedNumber | None = None
+    standing: Significance | None = None
+    diverged: tuple[DivergedRun, ...] = ()
+    far_behind: tuple[FarBehindRun, ...] = ()
     verdict: Verdict | None = None
     refused: str = ""
     baseline: float | None = None
     not_better: bool = False
+    constant: str = MEAN_CONTOUR
+    undefined: tuple[str, ...] = ()
+    test_set: str = ""
     resampled: Resampled | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -95,7 +145,7 @@ class Value:
 
     @property
     def expected(self) -> int:
-        """Number of seeds that the grid has for this place; 0: it has no such cell."""
+        """Number of seeds that the grid has for this place. 0 when it has no such cell."""
         return len(self.seeds) + len(self.missing)
 
     @property
@@ -105,7 +155,7 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One row: its labels on the table's axes, one value a column."""
 
     labels: tuple[str, ...]
@@ -114,13 +164,28 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """``kind`` is the name of the kind of ± of its own numbers (see ``grid.statistics.KINDS``).
+    """One table.
 
-    ``where``: the conditions (``axis=label``) by which a command selects the table's cells in its grid. ``typed``: the grid
-    as commands name it, by its name or the path of its file; ``program``: the words that commands begin with; ``on``: where the
-    grid is run; ``root``: the workspace, to which paths of logs are relative. ``quoted``: rows of the paper without cells of the
-    grid, whose values are published ones alone. ``unheld``: axis -> labels of the baselines that values would be held against,
-    and that have no run.
+    Attributes:
+        grid: the name of its grid.
+        name: its own name.
+        title: its title.
+        axes: the axes whose labels stand before each row.
+        columns: its columns.
+        rows: its rows.
+        kind: the name of the kind of ± of its own numbers (see ``grid.statistics.KINDS``).
+        published: where the published numbers beside them are from.
+        figure: how it is drawn.
+        where: the conditions (``axis=label``) by which a command selects its cells in the grid.
+        reference: how a command names the grid: its name, or the path of its file.
+        program: the words that a printed command begins with.
+        place: where the grid is run.
+        root: the workspace, to which paths of logs are relative.
+        paper_rows: rows of the paper without cells of the grid. Their values are published ones
+            alone.
+        missing_baselines: axis -> labels of the baselines that values would be held against, and
+            that have no run.
+        units: of each column. Empty where it is not known.
     """
 
     grid: str
@@ -128,17 +193,18 @@ class Table:
     title: str
     axes: tuple[str, ...]
     columns: tuple[ColumnDefinition, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     kind: str
     published: PublishedSource | None = None
     figure: FigureDefinition | None = None
     where: tuple[str, ...] = ()
-    typed: str = ""
+    reference: str = ""
     program: tuple[str, ...] = ("echolm",)
-    on: str = LOCAL
+    place: str = LOCAL
     root: Path = Path()
-    quoted: tuple[Row, ...] = ()
-    unheld: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    paper_rows: tuple[TableRow, ...] = ()
+    missing_baselines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    units: tuple[str, ...] = ()
 
     @property
     def values(self) -> list[Value]:
@@ -146,14 +212,29 @@ class Table:
         return [value for row in self.rows for value in row.values]
 
     @property
-    def places(self) -> list[tuple[dict[str, str], Value]]:
-        """The values of all rows, each with its ``place``."""
-        return [
-            (self.place(row, column), value)
-            for row in self.rows
-            for column, value in zip(self.columns, row.values, strict=True)
-        ]
+    def located_values(self) -> list[tuple[dict[str, str], Value]]:
+        """The values of all rows, each with its ``coordinates``."""
+        located = []
+        for row in self.rows:
+            for column, value in zip(self.columns, row.values, strict=True):
+                located.append((self.coordinates(row, column), value))
+        return located
 
-    def place(self, row: Row, column: ColumnDefinition) -> dict[str, str]:
-        """Axis -> label of a value: those of its row, then those of its column."""
-        return {**dict(zip(self.axes, row.labels, strict=True)), **column.where}
+    def coordinates(self, row: TableRow, column: ColumnDefinition) -> dict[str, str]:
+        """Return axis -> label of a value: those of its row, then those of its column.
+
+        They select its cells in the grid. Of which subgroup it is, they do not say.
+        """
+        labels = dict(zip(self.axes, row.labels, strict=True))
+        labels.pop(AXIS, None)
+        return {**labels, **column.where}
+
+    def subgroup(self, row: TableRow, column: ColumnDefinition) -> str:
+        """Return which subgroup a value is of, ``""`` for everybody in a table without any."""
+        labels = dict(zip(self.axes, row.labels, strict=True))
+        parts = (labels.get(AXIS, ""), group_name(column.subgroup))
+        return ", ".join(part for part in parts if part)
+
+    def spell(self, command: Command | None) -> str:
+        """Spell a command as one types it about this table's workspace. No command gives ''."""
+        return command.text(self.program) if command else ""

@@ -1,1 +1,4 @@
-"""Run records -> MLflow -> Parquet. MLflow is where people look at runs; it can be rebuilt from the records."""
+"""Run records -> MLflow -> Parquet.
+
+MLflow is where people look at runs. It can be rebuilt from the records.
+"""

@@ -1,14 +1,15 @@
 """The collected history: ``metrics/part-NNNNNN.parquet``, each written once and read by its number.
 
-A run's rows lie in one part. Parts fill up to ``PART_ROWS`` rows: as long as the newest is smaller, it is written anew
-together with what is added, and so is a part that holds a run which is gone or has changed. The old parts stay until
-``runs.parquet`` names the new ones; then ``drop`` removes them.
+A run's rows lie in one part. Parts fill up to ``PART_ROWS`` rows: as long as the newest is smaller,
+it is written anew together with what is added, and so is a part that holds a run which is gone or
+has changed. The old parts stay until ``runs.parquet`` names the new ones. Then ``drop`` removes
+them.
 """
 
 from __future__ import annotations
 
-import os
 import re
+import secrets
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,11 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from echolm.record import writing
-from grid.tables.results import opened
-from grid.tables.schema import METRICS
-from grid.tracking.collected import Earlier, Row
-from grid.tracking.rows import BATCH_ROWS, Reader
+from echolm.files import writing
+from grid.results.files import opened
+from grid.results.schema import METRICS
+from grid.tracking.leftovers import sweep
+from grid.tracking.reader import BATCH_ROWS, Reader
+from grid.tracking.runs_file import CollectedRow, Earlier
 
 PART_ROWS = 1_000_000
 RUNS_AT_ONCE = 500
@@ -29,44 +31,60 @@ RUNS_AT_ONCE = 500
 NAME = re.compile(r"part-(\d{6,})\.parquet")
 
 
-def bring(rows: Sequence[Row], earlier: Earlier, reader: Reader, folder: Path) -> None:
-    """Write the history of the rows that have metrics but no part, and set their part. Holds one batch in memory."""
+def bring(rows: Sequence[CollectedRow], earlier: Earlier, reader: Reader, folder: Path) -> None:
+    """Write the history of the rows that have metrics but no part, and set their part.
+
+    Holds one batch in memory.
+    """
     there = parts(folder)
-    kept: dict[str, list[str]] = defaultdict(list)
+    runs_kept: dict[str, list[str]] = defaultdict(list)
+    runs_added = []
     for row in rows:
         if row.history in there:
-            kept[row.history].append(row.run.run_id)
-    added = sorted(row.run.run_id for row in rows if row.metric_count and row.history not in there)
-    before = Counter(row.history for row in earlier.rows.values())
-    again = [part for part, runs in kept.items() if len(runs) < before[part] or (added and _count(folder / part) < PART_ROWS)]
-    found = {run: part for part, runs in kept.items() if part not in again for run in runs}
+            runs_kept[row.history].append(row.run.run_id)
+        elif row.metric_count:
+            runs_added.append(row.run.run_id)
+    runs_added.sort()
+    runs_before = Counter(row.history for row in earlier.rows.values())
+    part_of: dict[str, str] = {}
+    rewritten = []
+    for part, runs in runs_kept.items():
+        lost_runs = len(runs) < runs_before[part]
+        if lost_runs or (runs_added and _count(folder / part) < PART_ROWS):
+            rewritten.append(part)
+        else:
+            part_of |= dict.fromkeys(runs, part)
     with _Writer(folder) as writer:
-        for part in again:
-            found |= writer.write(_filtered(folder / part, kept[part]))
-        for start in range(0, len(added), RUNS_AT_ONCE):
-            found |= writer.write(reader.points(added[start : start + RUNS_AT_ONCE]))
+        for part in rewritten:
+            part_of |= writer.write(_filtered(folder / part, runs_kept[part]))
+        for start in range(0, len(runs_added), RUNS_AT_ONCE):
+            part_of |= writer.write(reader.points(runs_added[start : start + RUNS_AT_ONCE]))
     for row in rows:
-        row.history = found.get(row.run.run_id)
+        row.history = part_of.get(row.run.run_id)
 
 
 def parts(folder: Path) -> set[str]:
-    """The names of the parts that are there."""
-    return {path.name for path in folder.iterdir() if NAME.fullmatch(path.name)} if folder.is_dir() else set()
+    """Return the names of the parts that are there."""
+    if not folder.is_dir():
+        return set()
+    return {path.name for path in folder.iterdir() if NAME.fullmatch(path.name)}
 
 
 def drop(folder: Path, used: set[str]) -> None:
     """Remove the parts that are not ``used``, and what a killed collection left."""
-    left = [path.name for path in folder.glob(".part-*.tmp")]
-    for name in [*(parts(folder) - used), *left]:
+    for name in parts(folder) - used:
         (folder / name).unlink(missing_ok=True)
+    sweep(folder, ".part-*.tmp")
 
 
 class _Writer:
-    """Writes new parts; a part is there under its name when it is whole."""
+    """Writes new parts. A part is there under its name when it is whole."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._next = max((int(name[5:-8]) for name in parts(folder)), default=-1) + 1
+        numbers = [int(name[5:-8]) for name in parts(folder)]
+        self._next = max(numbers, default=-1) + 1
+        self._token = secrets.token_hex(8)
         self._file: pq.ParquetWriter | None = None
         self._rows = 0
 
@@ -78,8 +96,8 @@ class _Writer:
             self._end(whole=kind is None)
 
     def write(self, tables: Iterator[pa.Table]) -> dict[str, str]:
-        """Append whole runs; run -> part."""
-        found: dict[str, str] = {}
+        """Append whole runs, and return run -> part."""
+        part_of: dict[str, str] = {}
         for table in tables:
             with writing(self._path):
                 if self._file is None:
@@ -87,10 +105,11 @@ class _Writer:
                     self._file = pq.ParquetWriter(self._temporary, METRICS, compression="zstd")
                 self._file.write_table(table)
             self._rows += len(table)
-            found |= dict.fromkeys(pc.unique(table["run_id"]).to_pylist(), self._path.name)
+            runs = pc.unique(table["run_id"]).to_pylist()
+            part_of |= dict.fromkeys(runs, self._path.name)
         if self._rows >= PART_ROWS:
             self._end(whole=True)
-        return found
+        return part_of
 
     @property
     def _path(self) -> Path:
@@ -98,11 +117,12 @@ class _Writer:
 
     @property
     def _temporary(self) -> Path:
-        return self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
+        return self._path.with_name(f".{self._path.name}.{self._token}.tmp")
 
     def _end(self, whole: bool) -> None:
         assert self._file
-        file, self._file = self._file, None
+        file = self._file
+        self._file = None
         try:
             with writing(self._path):
                 file.close()
@@ -110,7 +130,8 @@ class _Writer:
                     self._temporary.replace(self._path)
         finally:
             self._temporary.unlink(missing_ok=True)
-        self._rows, self._next = 0, self._next + 1
+        self._rows = 0
+        self._next += 1
 
 
 def _count(path: Path) -> int:
@@ -119,8 +140,10 @@ def _count(path: Path) -> int:
 
 
 def _filtered(path: Path, runs: list[str]) -> Iterator[pa.Table]:
-    wanted = pa.array(runs)
+    """Yield the rows of a part that belong to these runs."""
+    run_ids = pa.array(runs)
     with opened(path) as file:
         for batch in file.iter_batches(BATCH_ROWS):
-            if len(stay := batch.filter(pc.is_in(batch["run_id"], wanted))):
-                yield pa.Table.from_batches([stay])
+            kept = batch.filter(pc.is_in(batch["run_id"], run_ids))
+            if len(kept):
+                yield pa.Table.from_batches([kept])

@@ -26,33 +26,54 @@ from click.testing import CliRunner
 
 from echolm.cli import main
 
-RUN = {"data": "phantom", "task": "landmarks", "encoder": "tiny-r3d", "trainable": "k0", "head": "mlp", "epochs": 1}
+RUN = {
+    "data": "phantom",
+    "task": "landmarks",
+    "encoder": "tiny-r3d",
+    "trainable": "k0",
+    "head": "mlp",
+    "epochs": 1,
+}
 """A good run: complete in the workspace of every test."""
 
 
 class Place:
     """A folder with good inputs, for one test to damage, and their names in the table of cases.
 
-    ``root``: the folder. ``source``: 12 phantom clips; ``sample`` is the one in line 3 of the file list and lines 44
-    to 85 of the tracings. ``workspace``: ``store`` made of them, one complete run (of ``cell``, in ``record``) of the
-    configuration file ``run``, and the file ``grid`` of four cells with that run among them, launched and collected.
+    ``root``: the folder. ``source``: 12 phantom clips; ``sample`` is the one in line 3 of the file
+    list and lines 44
+    to 85 of the tracings. ``workspace``: ``store`` made of them, one complete run (of ``cell``, in
+    ``record``) of the configuration file ``run``, and the file ``grid`` of four cells with that run
+    among them, launched and collected.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.mounted: list[Path] = []
         self.names = {
-            "root": root, "source": root / "source", "workspace": root / "workspace",
-            "store": root / "workspace/data/phantom", "run": root / "run.yaml", "grid": root / "grid.yaml",
-        }  # fmt: skip
-        rows = (root / "source/FileList.csv").read_text().splitlines() if (root / "source").exists() else []
+            "root": root,
+            "source": root / "source",
+            "workspace": root / "workspace",
+            "store": root / "workspace/data/phantom",
+            "run": root / "run.yaml",
+            "grid": root / "grid.yaml",
+        }
+        rows = (
+            (root / "source/FileList.csv").read_text().splitlines()
+            if (root / "source").exists()
+            else []
+        )
         records = [path.parent for path in (root / "workspace/runs").glob("*/*/summary.json")]
         if rows and records:
-            self.names |= {"sample": rows[2].split(",")[0], "record": records[0], "cell": records[0].parent.name}
+            self.names |= {
+                "sample": rows[2].split(",")[0],
+                "record": records[0],
+                "cell": records[0].parent.name,
+            }
 
     def __call__(self, text: str) -> str:
         """``text`` with the names in braces replaced."""
-        return re.sub(r"\{(\w+)\}", lambda found: str(self.names.get(found[1], found[0])), text)
+        return re.sub(r"\{(\w+)\}", lambda match: str(self.names.get(match[1], match[0])), text)
 
     def path(self, text: str) -> Path:
         """A path with names in braces."""
@@ -134,9 +155,9 @@ def mode(path: str, bits: int) -> Make:
     return lambda place: place.path(path).chmod(bits)
 
 
-def steps(*made: Make) -> Make:
+def steps(*makes: Make) -> Make:
     """One after another."""
-    return lambda place: [make(place) for make in made]
+    return lambda place: [make(place) for make in makes]
 
 
 def ran(command: str, status: int = 0) -> Make:
@@ -152,9 +173,9 @@ def ran(command: str, status: int = 0) -> Make:
 def cell(table: str, line: int, column: str, value: str) -> Make:
     """A CSV file of ``source`` with one other value; line 1 is the header."""
 
-    def edit(found: list[list[str]]) -> list[list[str]]:
-        found[line - 1][found[0].index(column)] = value
-        return found
+    def edit(table_rows: list[list[str]]) -> list[list[str]]:
+        table_rows[line - 1][table_rows[0].index(column)] = value
+        return table_rows
 
     return rows(table, edit)
 
@@ -165,14 +186,16 @@ def rows(table: str, edit: Callable[[list[list[str]]], list[list[str]]]) -> Make
     def make(place: Place) -> None:
         path = place.path("{source}") / table
         with open(path, encoding="utf-8", newline="") as file:
-            found = [[place(value) for value in row] for row in edit(list(csv.reader(file)))]
+            edited = [[place(value) for value in row] for row in edit(list(csv.reader(file)))]
         with open(path, "w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(found)
+            csv.writer(file, lineterminator="\n").writerows(edited)
 
     return make
 
 
-def avi(path: str, codec: str = "mjpeg", pixels: str = "yuvj420p", frames: int = 60, size: int = 112) -> Make:
+def avi(
+    path: str, codec: str = "mjpeg", pixels: str = "yuvj420p", frames: int = 60, size: int = 112
+) -> Make:
     """A video of black frames."""
 
     def make(place: Place) -> None:
@@ -188,6 +211,13 @@ def avi(path: str, codec: str = "mjpeg", pixels: str = "yuvj420p", frames: int =
             container.mux(stream.encode(None))
 
     return make
+
+
+def picture(path: str, mode: str) -> Make:
+    """A black PNG picture of 112 x 112 pixels; ``mode`` is pillow's name of its kind of pixels."""
+    from PIL import Image
+
+    return lambda place: Image.new(mode, (112, 112)).save(place.path(path), "PNG")
 
 
 def dicom(path: str, **fields: Any) -> Make:
@@ -207,14 +237,21 @@ def dicom(path: str, **fields: Any) -> Make:
 
 def config(**changes: Any) -> Make:
     """The configuration of the good run with other fields (None: without the field), in ``run``."""
-    return write("{run}", _yaml({name: value for name, value in (RUN | changes).items() if value is not None}))
+    return write(
+        "{run}",
+        _yaml({name: value for name, value in (RUN | changes).items() if value is not None}),
+    )
 
 
 def grid(axes: dict[str, list[Any]]) -> Make:
-    """A grid of the good run with these axes, in ``grid``; with the axis ``head``, and a table over it."""
+    """A grid of the good run with these axes, in ``grid``; with a table if ``head`` is an axis."""
     base = {name: value for name, value in RUN.items() if name not in axes}
     columns = [{"metric": "dice", "slot": slot, "label": f"Dice {slot}"} for slot in ("ED", "ES")]
-    tables = {"main": {"title": "LV landmarks", "rows": ["head"], "columns": columns}} if "head" in axes else {}
+    tables = (
+        {"main": {"title": "LV landmarks", "rows": ["head"], "columns": columns}}
+        if "head" in axes
+        else {}
+    )
     return write("{grid}", _yaml({"base": base, "axes": axes, "tables": tables}))
 
 
@@ -234,7 +271,9 @@ class Payload:
 
 def code(path: str) -> Make:
     """A pickle that writes the file ``the-code-ran`` when it is loaded."""
-    return lambda place: place.path(path).write_bytes(pickle.dumps(Payload(place.root / "the-code-ran"), 2))
+    return lambda place: place.path(path).write_bytes(
+        pickle.dumps(Payload(place.root / "the-code-ran"), 2)
+    )
 
 
 def holder_gone(place: Place) -> None:
@@ -277,7 +316,10 @@ def tensors(path: str, values: dict[str, float]) -> Make:
 
 
 def small_disk(path: str, size: str) -> Make:
-    """A file system of so many bytes in the place of a folder; the test is skipped where mounting is not allowed."""
+    """A file system of so many bytes in the place of a folder.
+
+    The test is skipped where mounting is not allowed.
+    """
 
     def make(place: Place) -> None:
         target = place.path(path)
@@ -303,12 +345,16 @@ class Done:
 def typed(command: str, place: Place) -> Done:
     """Type a command: ``echolm ...``, with ``NAME=value`` before it.
 
-    With ``ECHOLM_PLUGINS`` it is a process of its own, because plugins are read once a process; else it is a call.
+    With ``ECHOLM_PLUGINS`` it is a process of its own, because plugins are read once a process;
+    else it is a call.
     """
     words = [place(word) for word in shlex.split(command)]
     start = words.index("echolm")
-    environment = {name: value for name, _, value in (word.partition("=") for word in words[:start])}
-    environment = {"ECHOLM_WORKSPACE": str(place.path("{workspace}"))} | environment
+    environment = {
+        name: value for name, _, value in (word.partition("=") for word in words[:start])
+    }
+    given = {"ECHOLM_WORKSPACE": str(place.path("{workspace}")), "ECHOLM_OUTAGE_S": "0"}
+    environment = given | environment
     arguments = words[start + 1 :]
     if "ECHOLM_PLUGINS" in environment:
         program = [sys.executable, "-m", "echolm.cli", *arguments]
@@ -323,7 +369,11 @@ def typed(command: str, place: Place) -> Done:
 @contextmanager
 def unprivileged() -> Iterator[None]:
     """Without root's right to read and write every file: permissions count."""
-    libc, header, sets = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    libc, header, sets = (
+        ctypes.CDLL(None),
+        (ctypes.c_uint32 * 2)(0x20080522, 0),
+        (ctypes.c_uint32 * 6)(),
+    )
     libc.capget(header, sets)
     effective = sets[0]
     sets[0] &= ~0b110  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
@@ -336,25 +386,51 @@ def unprivileged() -> Iterator[None]:
 
 
 def listing(root: Path) -> dict[str, str]:
-    """Every path under a folder with what it is: a link's target, ``folder``, or a file's number, size and time."""
-    return {path.relative_to(root).as_posix(): _what(path) for path in sorted(root.rglob("*"))}
+    """Every path under a folder with what it is.
+
+    That is a link's target, ``folder``, or a file's number, size and time. What Python compiles of
+    plugins does not count.
+    """
+    listed = {}
+    for path in sorted(root.rglob("*")):
+        if "__pycache__" not in path.parts:
+            listed[path.relative_to(root).as_posix()] = _what(path)
+    return listed
 
 
 def _what(path: Path) -> str:
     if path.is_symlink():
         return f"-> {path.readlink()}"
-    found = path.stat()
-    return "folder" if path.is_dir() else f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
+    status = path.stat()
+    return "folder" if path.is_dir() else f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
 
 
-def differences(before: dict[str, str], after: dict[str, str], allowed: tuple[str, ...]) -> list[str]:
-    """Paths that appeared, went or changed: all but the allowed ones and the new folders that hold these. Files under
-    a temporary name are never allowed."""
+def differences(
+    before: dict[str, str], after: dict[str, str], allowed: tuple[str, ...]
+) -> list[str]:
+    """Paths that appeared, went or changed, but for the allowed ones and new folders that hold
+    these.
+
+    Files under a temporary name are never allowed. The workspace's cache is always.
+    """
+    allowed = (*allowed, "workspace/cache", "workspace/cache/*")
     paths = [path for path in {**before, **after} if before.get(path) != after.get(path)]
-    kept = [path for path in paths if any(fnmatch(path, pattern) for pattern in allowed) and not path.endswith(".tmp")]
-    return [path for path in paths if path not in kept and not any(file.startswith(f"{path}/") for file in kept)]
+    kept = [
+        path
+        for path in paths
+        if any(fnmatch(path, pattern) for pattern in allowed) and not path.endswith(".tmp")
+    ]
+    return [
+        path
+        for path in paths
+        if path not in kept and not any(file.startswith(f"{path}/") for file in kept)
+    ]
 
 
 def told(done: Done) -> list[str]:
-    """The lines of standard error, without progress and without the usage that precedes an error about it."""
-    return [line for line in done.err.splitlines() if line and not line.startswith(("decoding: ", "Usage: ", "Try "))]
+    """The lines of standard error, without progress and the usage that precedes an error."""
+    return [
+        line
+        for line in done.err.splitlines()
+        if line and not line.startswith(("decoding: ", "Usage: ", "Try "))
+    ]

@@ -44,11 +44,13 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def place(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """Its copy, as the current folder."""
     shutil.copytree(good, tmp_path / "place", symlinks=True)
-    found = Place(tmp_path / "place")
+    copy = Place(tmp_path / "place")
     for name in [name for name in os.environ if name.startswith(("ECHOLM_", "MLFLOW_"))]:
         monkeypatch.delenv(name)
-    monkeypatch.chdir(found.root)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(found.root), str(Path(__file__).parents[2])]))
-    yield found
-    for folder in found.mounted:
+    monkeypatch.chdir(copy.root)
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(copy.root), str(Path(__file__).parents[2])])
+    )
+    yield copy
+    for folder in copy.mounted:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -1,17 +1,21 @@
-"""How far estimated ED and ES frames, and the contours of a contour video, are from the truth, on the phantom.
+"""Measure how far estimated ED and ES frames and contours are from the truth, on the phantom.
 
-    python -m tests.benchmarks.phases           trains a network first: some minutes; printed, and kept
-    python -m tests.benchmarks.phases --tiny    every step of it at its smallest size, to see that it runs
+    python -m tests.benchmarks.phases           trains a network first: some minutes; results are
+                                                printed, and kept
+    python -m tests.benchmarks.phases --tiny    every step of it at its smallest size, to see that
+                                                it runs
 
-The phantom knows its heart in every frame: other beats' ED and ES too, and the true contour of frames that are not traced.
+The phantom knows its heart in every frame: other beats' ED and ES too, and the true contour of
+frames that are not traced.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,24 +24,52 @@ import numpy as np
 import torch
 
 from echolm.config import parse_config
-from echolm.data.phantom import Beat, draw_beat, phantom
-from echolm.data.phantom_anatomy import trace
-from echolm.data.prepare import prepare
-from echolm.data.store import ClipStore, Item
-from echolm.geometry import area, contour_from_chords, dice_from_overlap, ejection_fraction, method_of_disks, overlap
-from echolm.predict import Cine, Predictor
-from echolm.predict.film import film
+from echolm.datasets.phantom.anatomy import trace
+from echolm.datasets.phantom.generate import Beat, draw_beat, generate_phantom
+from echolm.geometry import (
+    area,
+    contour_from_chords,
+    dice_from_overlap,
+    ejection_fraction,
+    method_of_disks,
+    overlap,
+)
+from echolm.predict import Cine, ContourPredictor
+from echolm.predict.contour_video import film
+from echolm.stores.clips import ClipStore
+from echolm.stores.items import Item
+from echolm.stores.prepare_clips import prepare
 from echolm.training.loop import fit
 from echolm.training.prepare import prepare_run
 from echolm.workspace import Workspace
 from tests.benchmarks.measure import circumstances
 from tests.benchmarks.report import RESULTS, write
 
-SEED, STEP, CLOSE = 1, 4, 2
-"""Of the phantom; frames between the candidates of the rival rule; frames that count as close."""
-RUN: dict[str, Any] = {"data": "phantom", "task": "landmarks", "encoder": "tiny-r3d", "trainable": "all", "head": "mlp"}
+SEED = 1
+"""Seed of the phantom."""
+STEP = 4
+"""Frames between the candidates of the rival rule."""
+CLOSE = 2
+"""Frames that count as close."""
+RUN: dict[str, Any] = {
+    "data": "phantom",
+    "task": "landmarks",
+    "encoder": "tiny-r3d",
+    "trainable": "all",
+    "head": "mlp",
+}
 SLOTS = ("ED", "ES")
+PREDICT, RIVAL, CHANCE = "echolm predict", "rival", "chance"
+RULES = {
+    PREDICT: "echolm predict",
+    RIVAL: f"the one clip with the largest ED area minus ES area, of pairs of every {STEP}th frame",
+    CHANCE: "two frames at random",
+}
+"""Rule that chooses two frames -> its name in the results."""
 LINE = "on a line between the contours of ED and ES (what the video does not do)"
+
+Pair = tuple[int, int]
+"""A frame for ED and one for ES."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,173 +79,230 @@ class Clip:
     item: Item
     cine: Cine
     beat: Beat
-    pairs: dict[str, tuple[int, int]]
+    pairs: dict[str, Pair]
     agreement: float
     passes: int
 
     @property
-    def traced(self) -> tuple[int, int]:
+    def traced(self) -> Pair:
         """ED and ES frame of the tracings."""
         return self.item.values["ed"], self.item.values["es"]
 
     def contour(self, frame: int) -> np.ndarray:
-        """The true one: 40 x 2."""
+        """Return the true contour of a frame, 40 x 2."""
         return contour_from_chords(trace(self.beat.heart, self.beat.motion, frame))
 
-    def nearest(self, pair: tuple[int, int]) -> list[int]:
-        """Frames from ED to the nearest ED of any beat, and from ES to the nearest ES."""
-        contraction = self.beat.motion.contraction
-        found = (np.flatnonzero(np.isclose(contraction, phase)) for phase in (0, 1))
-        return [int(np.abs(frames - frame).min()) for frames, frame in zip(found, pair, strict=True)]
+    def contours(self, pair: Pair) -> np.ndarray:
+        """Return the true contours of two frames, 2 x 40 x 2."""
+        return np.stack([self.contour(frame) for frame in pair])
 
-    def recovered(self, pair: tuple[int, int]) -> float:
-        """Percent of the heart's contraction that lies between the two frames; 100 at true ED and ES of any beat."""
+    def nearest(self, pair: Pair) -> list[int]:
+        """Count frames from ED to the nearest ED of any beat, and from ES to the nearest ES."""
+        contraction = self.beat.motion.contraction
+        distances = []
+        for phase, frame in enumerate(pair):
+            frames = np.flatnonzero(np.isclose(contraction, phase))
+            distances.append(int(np.abs(frames - frame).min()))
+        return distances
+
+    def recovered(self, pair: Pair) -> float:
+        """Return how much of the heart's contraction lies between two frames, in percent.
+
+        It is 100 at true ED and ES of any beat.
+        """
         ed, es = self.beat.motion.contraction[list(pair)]
         return float(100 * (es - ed))
 
 
 def main() -> None:
     """Measure, print, and keep what was printed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tiny", action="store_true", help="the smallest sizes: the figures mean nothing, and are not kept")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--tiny",
+        action="store_true",
+        help="the smallest sizes: the figures mean nothing, and are not kept",
+    )
     parser.add_argument("--out", type=Path, default=RESULTS, help="where results are kept")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found: dict[str, list[str]] = {}
+    videos, epochs = (24, 2) if options.tiny else (900, 40)
+    sections: dict[str, list[str]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for title, lines in _sections(Path(folder), *((24, 2) if options.tiny else (900, 40))):
-            print("\n".join([title, *(f"  {line}" for line in lines)]), flush=True)
-            found[title] = lines
+        for title, lines in _sections(Path(folder), videos, epochs):
+            print("\n  ".join([title, *lines]), flush=True)
+            sections[title] = lines
     if not options.tiny:
-        write(options.out, "phases", {"circumstances": circumstances(), "sections": found})
+        write(options.out, "phases", {"circumstances": circumstances(), "sections": sections})
 
 
 def _sections(folder: Path, videos: int, epochs: int) -> Iterator[tuple[str, list[str]]]:
+    """Train a network on a phantom, then measure."""
     workspace = Workspace(folder / "workspace")
-    phantom(folder / "phantom", videos, seed=SEED)
-    store = prepare("echonet-dynamic", folder / "phantom", workspace.store("phantom"), workers=1, progress=False)
-    run = prepare_run(parse_config(RUN | {"epochs": epochs, "batch_size": 20, "optimizer": {"name": "adam", "lr": 1e-3}}), workspace)
+    source = folder / "phantom"
+    generate_phantom(source, videos, seed=SEED)
+    store_folder = workspace.store("phantom")
+    store = prepare("echonet-dynamic", source, store_folder, workers=1, progress=False)
+    training = {"epochs": epochs, "batch_size": 20, "optimizer": {"name": "adam", "lr": 1e-3}}
+    run = prepare_run(parse_config(RUN | training), workspace)
     fit([run])
     metrics = (run.record.summary() or {})["metrics"]
     dice = ", ".join(f"{slot} {metrics[f'test/dice/{slot}']:.1f} %" for slot in SLOTS)
-    yield "Network", [f"tiny-r3d, all of it trained for {epochs} epochs, mlp head; phantom of {videos} videos, seed {SEED}; Dice {dice}"]
-    predictor = Predictor(run.record, workspace)
+    network = (
+        f"tiny-r3d, all of it trained for {epochs} epochs, mlp head;"
+        f" phantom of {videos} videos, seed {SEED}; Dice {dice}"
+    )
+    yield "Network", [network]
+    predictor = ContourPredictor(run.record, workspace)
     began = time.process_time()
-    clips = list(_clips(predictor, store, folder / "phantom" / "Videos", videos))
+    clips = list(_clips(predictor, store, source / "Videos", videos))
     seconds = (time.process_time() - began) / len(clips)
-    yield f"Frames from ED and ES to the nearest true ones of any beat, median over {len(clips)} test videos", _errors(clips, False)
-    yield "Frames from ED and ES to the traced ones, which may be another beat's", _errors(clips, True)
-    yield "Share of the heart's contraction between the two frames", list(_recovered(clips))
+    nearest, traced = [], []
+    for rule, name in RULES.items():
+        nearest.append(_errors(name, [clip.nearest(clip.pairs[rule]) for clip in clips]))
+        apart = [np.abs(np.subtract(clip.pairs[rule], clip.traced)) for clip in clips]
+        traced.append(_errors(name, apart))
+    title = "Frames from ED and ES to the nearest true ones of any beat"
+    yield f"{title}, median over {len(clips)} test videos", nearest
+    yield "Frames from ED and ES to the traced ones, which may be another beat's", traced
+    yield "Share of the heart's contraction between the two frames", _recovered(clips)
     yield "Cost", [_cost(clips, seconds)]
     yield "Contours at the estimated frames", list(_contours(predictor, clips))
     yield "Contours between ED and ES (contour video)", list(_between(predictor, clips))
 
 
-def _clips(predictor: Predictor, store: ClipStore, videos: Path, count: int) -> Iterator[Clip]:
-    beats = {beat.name: beat for beat in (draw_beat(SEED, number, number) for number in range(count))}
+def _clips(
+    predictor: ContourPredictor, store: ClipStore, videos: Path, count: int
+) -> Iterator[Clip]:
+    """Choose two frames of each test video by each rule."""
+    beats = {}
+    for number in range(count):
+        beat = draw_beat(SEED, number, number)
+        beats[beat.name] = beat
     rng = np.random.default_rng(0)
-    for item in (item for item in store.items if item.split == "test"):
+    for item in store.items:
+        if item.split != "test":
+            continue
         cine = predictor.read(videos / f"{item.sample}.avi")
         beat = beats[item.sample]
         assert (beat.motion.ed, beat.motion.es) == (item.values["ed"], item.values["es"])
-        estimate = predictor.estimated(cine).estimate
+        estimate = predictor.predict_estimated(cine).estimate
         assert estimate
-        drawn = rng.integers(0, len(cine.frames), 2).tolist()
-        pairs = {"echolm predict": (estimate.ed, estimate.es), "rival": _rival(predictor, cine), "chance": (drawn[0], drawn[1])}
+        ed, es = rng.integers(0, len(cine.frames), 2).tolist()
+        pairs = {
+            PREDICT: (estimate.ed, estimate.es),
+            RIVAL: _rival(predictor, cine),
+            CHANCE: (ed, es),
+        }
         yield Clip(item, cine, beat, pairs, estimate.agreement, estimate.passes)
 
 
-def _rival(predictor: Predictor, cine: Cine) -> tuple[int, int]:
-    """The pair whose one clip has the largest ED area minus ES area."""
+def _rival(predictor: ContourPredictor, cine: Cine) -> Pair:
+    """Choose the pair whose one clip has the largest ED area minus ES area."""
     frames = range(0, len(cine.frames), STEP)
-    pairs = [(ed, es) for ed in frames for es in frames if ed != es]
+    pairs = list(itertools.permutations(frames, 2))
     ed_areas, es_areas = area(predictor.contours(cine, pairs)).T
     return pairs[int((ed_areas - es_areas).argmax())]
 
 
-NAMES = {
-    "echolm predict": "echolm predict",
-    "rival": f"the one clip with the largest ED area minus ES area, of pairs of every {STEP}th frame",
-    "chance": "two frames at random",
-}
+def _errors(name: str, errors: Sequence[Sequence[int] | np.ndarray]) -> str:
+    """Spell errors in frames of one rule, those of ED and of ES."""
+    texts = []
+    for slot, frames in zip(SLOTS, np.array(errors).T, strict=True):
+        close = 100 * np.mean(frames <= CLOSE)
+        further = f"mean {frames.mean():.1f}; within {CLOSE}: {close:.0f} %"
+        texts.append(f"{slot} {np.median(frames):.0f} ({further})")
+    return f"{name}: {', '.join(texts)}"
 
 
-def _errors(clips: list[Clip], traced: bool) -> list[str]:
-    lines = []
-    for rule, name in NAMES.items():
-        pairs = [clip.pairs[rule] for clip in clips]
-        errors = [np.abs(np.subtract(p, c.traced)) if traced else c.nearest(p) for c, p in zip(clips, pairs, strict=True)]
-        phases = zip(SLOTS, np.array(errors).T, strict=True)
-        lines.append(f"{name}: " + ", ".join(
-            f"{slot} {np.median(e):.0f} (mean {e.mean():.1f}; within {CLOSE}: {100 * np.mean(e <= CLOSE):.0f} %)" for slot, e in phases
-        ))  # fmt: skip
-    return lines
+def _mean_recovered(clips: Sequence[Clip], rule: str) -> str:
+    shares = [clip.recovered(clip.pairs[rule]) for clip in clips]
+    return f"{np.mean(shares):.0f} %"
 
 
-def _recovered(clips: list[Clip]) -> Iterator[str]:
-    for rule, name in NAMES.items():
-        yield f"{name}: {np.mean([clip.recovered(clip.pairs[rule]) for clip in clips]):.0f} %"
-    yield from _agreements(clips)
-
-
-def _agreements(clips: list[Clip]) -> Iterator[str]:
+def _recovered(clips: list[Clip]) -> list[str]:
+    """Spell what lies between the frames of each rule, and by thirds of the agreement."""
+    lines = [f"{name}: {_mean_recovered(clips, rule)}" for rule, name in RULES.items()]
     order = sorted(clips, key=lambda clip: clip.agreement)
-    parts = [order[len(order) * third // 3 : len(order) * (third + 1) // 3] for third in range(3)]
-    text = "; ".join(
-        f"agreement {100 * part[0].agreement:.0f}-{100 * part[-1].agreement:.0f} %: "
-        f"{np.mean([clip.recovered(clip.pairs['echolm predict']) for clip in part]):.0f} %"
-        for part in parts if part
-    )  # fmt: skip
-    yield f"echolm predict, by thirds of the agreement it prints: {text}"
+    thirds = []
+    for third in range(3):
+        part = order[len(order) * third // 3 : len(order) * (third + 1) // 3]
+        if part:
+            span = f"{100 * part[0].agreement:.0f}-{100 * part[-1].agreement:.0f} %"
+            thirds.append(f"agreement {span}: {_mean_recovered(part, PREDICT)}")
+    text = "; ".join(thirds)
+    return [*lines, f"echolm predict, by thirds of the agreement it prints: {text}"]
 
 
 def _cost(clips: list[Clip], seconds: float) -> str:
+    """Spell what estimating costs a video."""
     passes = [clip.passes for clip in clips]
     frames = np.mean([len(clip.cine.frames) for clip in clips])
     return (
-        f"echolm predict: {np.mean(passes):.0f} forward passes a video (at most {max(passes)}) of {frames:.0f} frames on average; "
-        f"reading the video and both rules: {seconds:.2f} s of CPU"
+        f"echolm predict: {np.mean(passes):.0f} forward passes a video (at most {max(passes)}) of"
+        f" {frames:.0f} frames on average;"
+        f" reading the video and both rules: {seconds:.2f} s of CPU"
     )
 
 
-def _contours(predictor: Predictor, clips: list[Clip]) -> Iterator[str]:
-    """Against the true contours of the frames themselves, wherever they are in the beat."""
-    fractions = []
-    for name, pairs in (("traced", [c.traced for c in clips]), ("estimated", [c.pairs["echolm predict"] for c in clips])):
-        found = np.stack([predictor.contours(clip.cine, [pair])[0] for clip, pair in zip(clips, pairs, strict=True)])
-        truth = np.stack([[clip.contour(frame) for frame in pair] for clip, pair in zip(clips, pairs, strict=True)])
-        fractions.append(ejection_fraction(*method_of_disks(found).T))
-        dice = ", ".join(f"{slot} {_dice(truth[:, n], found[:, n]).mean():.1f} %" for n, slot in enumerate(SLOTS))
-        yield f"at the {name} frames: Dice {dice}"
-    true = ejection_fraction(*method_of_disks(np.stack([[clip.contour(frame) for frame in clip.traced] for clip in clips])).T)
-    errors = [f"{np.abs(found - true).mean():.1f}" for found in (*fractions, np.full(len(true), true.mean()))]
+def _contours(predictor: ContourPredictor, clips: list[Clip]) -> Iterator[str]:
+    """Compare with the true contours of the frames themselves, wherever they are in the beat."""
+    truth = np.stack([clip.contours(clip.traced) for clip in clips])
+    true_fractions = ejection_fraction(*method_of_disks(truth).T)
+    errors = []
+    for name in ("traced", "estimated"):
+        predicted, true = [], []
+        for clip in clips:
+            pair = clip.traced if name == "traced" else clip.pairs[PREDICT]
+            predicted.append(predictor.contours(clip.cine, [pair])[0])
+            true.append(clip.contours(pair))
+        contours = np.stack(predicted)
+        dice = _dice(np.stack(true).reshape(-1, 40, 2), contours.reshape(-1, 40, 2))
+        ed, es = dice.reshape(-1, 2).mean(0)
+        yield f"at the {name} frames: Dice ED {ed:.1f} %, ES {es:.1f} %"
+        fractions = ejection_fraction(*method_of_disks(contours).T)
+        errors.append(np.abs(fractions - true_fractions).mean())
+    errors.append(np.abs(true_fractions.mean() - true_fractions).mean())
     yield (
-        f"ejection fraction by disks, mean error in points: {errors[0]} at the traced frames, {errors[1]} at the estimated ones, "
-        f"{errors[2]} with the mean ejection fraction for all videos"
+        f"ejection fraction by disks, mean error in points: {errors[0]:.1f} at the traced frames,"
+        f" {errors[1]:.1f} at the estimated ones,"
+        f" {errors[2]:.1f} with the mean ejection fraction for all videos"
     )
 
 
-def _between(predictor: Predictor, clips: list[Clip]) -> Iterator[str]:
-    """Frames strictly between the traced ED and ES."""
+def _between(predictor: ContourPredictor, clips: list[Clip]) -> Iterator[str]:
+    """Compare contours of frames strictly between the traced ED and ES."""
     truth: list[np.ndarray] = []
-    ways: dict[str, list[np.ndarray]] = {"as the video draws them": [], "all as the ED end": [], "all as the ES end": [], LINE: []}
+    ways: dict[str, list[np.ndarray]] = {
+        "as the video draws them": [],
+        "all as the ED end": [],
+        "all as the ES end": [],
+        LINE: [],
+    }
     for clip in clips:
         ed, es = clip.traced
-        inside = [one for one in film(predictor, clip.cine, ed, es) if one.number not in (ed, es)]
-        numbers = np.array([one.number for one in inside])
-        truth += [clip.contour(int(t)) for t in numbers]
+        numbers = []
+        for drawn in film(predictor, clip.cine, ed, es):
+            if drawn.number not in (ed, es):
+                numbers.append(drawn.number)
+                truth.append(clip.contour(drawn.number))
+                ways["as the video draws them"].append(drawn.contour)
+        as_ed = predictor.contours(clip.cine, [(number, es) for number in numbers])
+        as_es = predictor.contours(clip.cine, [(ed, number) for number in numbers])
+        ways["all as the ED end"] += list(as_ed[:, 0])
+        ways["all as the ES end"] += list(as_es[:, 1])
         ends = predictor.contours(clip.cine, [(ed, es)])[0]
-        share = ((numbers - ed) / (es - ed))[:, None, None]
-        ways["as the video draws them"] += [one.contour for one in inside]
-        ways["all as the ED end"] += list(predictor.contours(clip.cine, [(t, es) for t in numbers.tolist()])[:, 0])
-        ways["all as the ES end"] += list(predictor.contours(clip.cine, [(ed, t) for t in numbers.tolist()])[:, 1])
-        ways[LINE] += list((1 - share) * ends[0] + share * ends[1])
-    for name, found in ways.items():
-        yield f"{name}: Dice {_dice(np.stack(truth), np.stack(found)).mean():.1f} % over {len(found)} frames"
+        shares = ((np.array(numbers) - ed) / (es - ed))[:, None, None]
+        ways[LINE] += list((1 - shares) * ends[0] + shares * ends[1])
+    for name, contours in ways.items():
+        dice = _dice(np.stack(truth), np.stack(contours)).mean()
+        yield f"{name}: Dice {dice:.1f} % over {len(contours)} frames"
 
 
-def _dice(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
-    return 100 * dice_from_overlap(*overlap(truth, found, 112))
+def _dice(truth: np.ndarray, contours: np.ndarray) -> np.ndarray:
+    """Return Dice of pairs of contours, percent."""
+    return 100 * dice_from_overlap(*overlap(truth, contours, 112))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Filling contours and counting their overlap, against scikit-image."""
+"""Fill contours and count their overlap, against scikit-image."""
 
 from __future__ import annotations
 
@@ -17,33 +17,65 @@ from tests.benchmarks.measure import Comparison, Way, compare
 
 SIZE = 112
 START = (
-    "import time, numpy; began = time.process_time(); import echolm.geometry_fast; print(time.process_time() - began)"
+    "import time, numpy; began = time.process_time();"
+    " import echolm.geometry_fast; print(time.process_time() - began)"
 )
+"""Prints the CPU seconds that a process pays to compile."""
 
 
 def measure(folder: Path, tiny: bool) -> list[Comparison]:
-    """Contours of 40 points on a grid of 112 x 112, one half of them smooth, the other jittered until they cross themselves."""
+    """Measure contours of 40 points on a grid of 112 x 112.
+
+    One half of them is smooth, the other jittered until they cross themselves.
+    """
     count, rounds = (40, 1) if tiny else (1000, 9)
     truth, prediction = contours(count, 0), contours(count, 1)
     few = slice(0, None, 1 if tiny else 4)
     fill = [
         Way("skimage.draw.polygon", len(truth[few]), lambda: skimage_masks(truth[few])),
-        Way("rasterise, numpy", count, drawn_by(False, lambda: geometry.rasterise(truth, SIZE, SIZE))),
-        Way("rasterise, numba", count, drawn_by(True, lambda: geometry.rasterise(truth, SIZE, SIZE)), 50),
+        Way(
+            "rasterise, numpy",
+            count,
+            drawn_by(False, lambda: geometry.rasterise(truth, SIZE, SIZE)),
+        ),
+        Way(
+            "rasterise, numba",
+            count,
+            drawn_by(True, lambda: geometry.rasterise(truth, SIZE, SIZE)),
+            50,
+        ),
     ]
     pairs = [
-        Way("skimage.draw.polygon and numpy counts", len(truth[few]), lambda: skimage_counts(truth[few], prediction[few])),
+        Way(
+            "skimage.draw.polygon and numpy counts",
+            len(truth[few]),
+            lambda: skimage_counts(truth[few], prediction[few]),
+        ),
         Way("overlap, numpy", count, drawn_by(False, lambda: geometry.overlap(truth, prediction))),
-        Way("overlap, numba", count, drawn_by(True, lambda: geometry.overlap(truth, prediction)), 50),
+        Way(
+            "overlap, numba", count, drawn_by(True, lambda: geometry.overlap(truth, prediction)), 50
+        ),
     ]
     return [
-        compare("Filling contours (40 points, 112 x 112)", "polygons", fill, rounds, **facts(truth, 1 if tiny else 5)),
-        compare("Intersection and areas of pairs of contours", "pairs", pairs, rounds, **differing_counts(truth, prediction)),
+        compare(
+            "Filling contours (40 points, 112 x 112)",
+            "polygons",
+            fill,
+            rounds,
+            **facts(truth, 1 if tiny else 5),
+        ),
+        compare(
+            "Intersection and areas of pairs of contours",
+            "pairs",
+            pairs,
+            rounds,
+            **differing_counts(truth, prediction),
+        ),
     ]
 
 
 def contours(count: int, seed: int) -> np.ndarray:
-    """Ellipses with a wobble of 10 %; every second one with 4 pixels of noise on each point."""
+    """Draw ellipses with a wobble of 10 %, every second one with noise of 4 pixels a point."""
     rng = np.random.default_rng(seed)
     angle = 2 * np.pi * np.arange(40) / 40
     wobble = rng.uniform(0.9, 1.1, (count, 40))
@@ -54,7 +86,7 @@ def contours(count: int, seed: int) -> np.ndarray:
 
 
 def skimage_masks(points: np.ndarray) -> np.ndarray:
-    """Masks (N, 112, 112)."""
+    """Fill contours with scikit-image: masks (N, 112, 112)."""
     masks = np.zeros((len(points), SIZE, SIZE), bool)
     for mask, contour in zip(masks, points, strict=True):
         mask[polygon(contour[:, 1], contour[:, 0], (SIZE, SIZE))] = True
@@ -62,7 +94,7 @@ def skimage_masks(points: np.ndarray) -> np.ndarray:
 
 
 def skimage_counts(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Intersection and areas (3, N)."""
+    """Count with scikit-image: intersection and areas (3, N)."""
     first, second = skimage_masks(truth), skimage_masks(prediction)
     return np.stack([(first & second).sum((1, 2)), first.sum((1, 2)), second.sum((1, 2))])
 
@@ -79,7 +111,7 @@ def compiled(wanted: bool) -> Iterator[None]:
 
 
 def drawn_by(numba: bool, act: Callable[[], object]) -> Callable[[], object]:
-    """``act`` under ``compiled``."""
+    """Return ``act`` under ``compiled``."""
 
     def run() -> object:
         with compiled(numba):
@@ -89,25 +121,37 @@ def drawn_by(numba: bool, act: Callable[[], object]) -> Callable[[], object]:
 
 
 def facts(points: np.ndarray, starts: int) -> dict[str, object]:
-    """Pixels that differ from scikit-image's, and what a process pays to compile."""
+    """Count pixels that differ from scikit-image's, and time the compilation."""
     expected = skimage_masks(points)
     differ = {}
     for name, numba in (("numpy", False), ("numba", True)):
         with compiled(numba):
             differ[name] = int((geometry.rasterise(points, SIZE, SIZE) != expected).sum())
     run = [sys.executable, "-c", START]
-    seconds = [float(subprocess.run(run, capture_output=True, text=True, check=True).stdout) for _ in range(starts)]
+    seconds = []
+    for _ in range(starts):
+        done = subprocess.run(run, capture_output=True, text=True, check=True)
+        seconds.append(float(done.stdout))
     return {
-        f"pixels that differ from skimage in {len(points):,} polygons": ", ".join(f"{k} {v}" for k, v in differ.items()),
-        "importing numba and compiling, once a process": f"{median(seconds):.2f} s of CPU, "
-        f"after the first {geometry._COMPILE_AFTER:,} polygons; nothing is written to disk",
+        f"pixels that differ from skimage in {len(points):,} polygons": listed(differ),
+        "importing numba and compiling, once a process": (
+            f"{median(seconds):.2f} s of CPU, after the first {geometry._COMPILE_AFTER:,} polygons;"
+            " nothing is written to disk"
+        ),
     }
 
 
+def listed(counts: dict[str, int]) -> str:
+    """Spell counts by name."""
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
+
+
 def differing_counts(truth: np.ndarray, prediction: np.ndarray) -> dict[str, object]:
-    """Pairs whose counts differ from scikit-image's."""
-    expected, differ = skimage_counts(truth, prediction), {}
+    """Count pairs whose counts differ from scikit-image's."""
+    expected = skimage_counts(truth, prediction)
+    differ = {}
     for name, numba in (("numpy", False), ("numba", True)):
         with compiled(numba):
-            differ[name] = int((np.stack(geometry.overlap(truth, prediction)) != expected).any(0).sum())
-    return {f"pairs whose counts differ, of {len(truth):,}": ", ".join(f"{k} {v}" for k, v in differ.items())}
+            counts = np.stack(geometry.overlap(truth, prediction))
+        differ[name] = int((counts != expected).any(0).sum())
+    return {f"pairs whose counts differ, of {len(truth):,}": listed(differ)}

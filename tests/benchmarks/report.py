@@ -1,4 +1,7 @@
-"""Keeping results: a JSON file a benchmark, and a README of all of them (again: ``python -m tests.benchmarks.report``)."""
+"""Keep results: a JSON file a benchmark, and a README of all of them.
+
+``python -m tests.benchmarks.report`` writes the README again.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,12 @@ from tests.benchmarks.measure import Rate, spread
 RESULTS = Path(__file__).parents[2] / "results" / "benchmarks"
 INTRODUCTION = """# Benchmarks
 
-`make bench` measures all of this again and rewrites this folder; `python -m tests.benchmarks --only clips` measures one
-group, `python -m tests.benchmarks.gpu` what needs a GPU, `python -m tests.benchmarks.phases` the phases that
-`echolm predict` estimates. Rates are per second of CPU time, on one core and one thread.
-The ways of a table ran in turn, round after round, in one process; a ratio is taken within a round, and figures are
-median (smallest-largest) over rounds. Input data are phantom clips.
+`make bench` measures all of this again and rewrites this folder; `python -m tests.benchmarks
+--only clips` measures one group, `python -m tests.benchmarks.gpu` what needs a GPU,
+`python -m tests.benchmarks.phases` the phases that `echolm predict` estimates. Rates are per second
+of CPU time, on one core and one thread. The ways of a table ran in turn, round after round, in one
+process; a ratio is taken within a round, and figures are median (smallest-largest) over rounds.
+Input data are phantom clips.
 """
 
 
@@ -29,8 +33,10 @@ def write(folder: Path, name: str, content: dict[str, Any]) -> None:
 
 def readme(folder: Path) -> None:
     """Write the README of the results in a folder."""
-    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
-    lines = [INTRODUCTION, *(line for name, group in found.items() for line in _group(name, group))]
+    lines = [INTRODUCTION]
+    for path in sorted(folder.glob("*.json")):
+        group = json.loads(path.read_text(encoding="utf-8"))
+        lines += _group(path.stem, group)
     (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -43,15 +49,16 @@ def _group(name: str, group: dict[str, Any]) -> Iterator[str]:
         yield from _table(comparison)
     for title, lines in group.get("sections", {}).items():
         yield f"### {title}\n"
-        yield from (f"- {line}" for line in lines)
+        for line in lines:
+            yield f"- {line}"
         yield ""
 
 
-def _circumstances(found: dict[str, Any]) -> str:
-    versions = ", ".join(f"{name} {value}" for name, value in found["versions"].items())
+def _circumstances(facts: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     return (
-        f"{found['date']}; {found['processor']}; GPU {found['gpu']}; {found['system']}; {versions}; "
-        f"load of the machine when done {found['load']}."
+        f"{facts['date']}; {facts['processor']}; GPU {facts['gpu']}; {facts['system']};"
+        f" {versions}; load of the machine when done {facts['load']}."
     )
 
 
@@ -59,13 +66,14 @@ def _table(comparison: dict[str, Any]) -> Iterator[str]:
     yield f"### {comparison['title']}\n"
     yield f"| way | {comparison['unit']} / CPU s | ratio | target |"
     yield "|---|---|---|---|"
-    for plain in comparison["ways"]:
-        way = Rate(**plain)
+    for fields in comparison["ways"]:
+        way = Rate(**fields)
         ratio = spread(way.ratios) if way.ratios else "1 (the peer)"
         target = "" if way.target is None else f"{way.target:g}: {way.verdict}"
         yield f"| {way.name} | {spread(way.rates)} | {ratio} | {target} |"
     yield ""
-    yield from (f"- {name}: {value}" for name, value in comparison["facts"].items())
+    for name, value in comparison["facts"].items():
+        yield f"- {name}: {value}"
     yield ""
 
 

@@ -1,4 +1,7 @@
-"""The executors that the conformance suite runs, each in a way that suits a test: how it is made, and how one waits for it."""
+"""The executors that the conformance suite runs, each in a way that suits a test.
+
+How it is made, and how one waits for it.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ import pytest
 from launch_support import Shell, until
 
 from cluster.local import LocalExecutor
-from cluster.slurm.ledger import look
-from grid.definition import Cell, load_grid
-from grid.plan import Executor, Job, Limits, Report, Resources, Unit, save_cells
+from cluster.slurm.submit.ledger import query_jobs
+from grid.definition.grid import Cell, load_grid
+from grid.plan import Executor, Job, Limits, Report, Resources, save_cells, unit_of
 
 
 @dataclass
@@ -32,14 +35,25 @@ class Engine:
     reports: list[Report] = field(default_factory=list)
 
     def launch(
-        self, grid: Path, units: Sequence[Sequence[Cell]] | None = None, slots: int = 2, meanwhile: Callable[[], Any] | None = None,
+        self,
+        grid: Path,
+        units: Sequence[Sequence[Cell]] | None = None,
+        slots: int = 2,
+        meanwhile: Callable[[], Any] | None = None,
         **resources: Any,
     ) -> None:
-        """Launch the cells of a grid, each alone unless told otherwise, and wait until nothing runs any more. ``meanwhile``
-        is done in another thread: launches that stay want the main one."""
+        """Launch the cells of a grid, each alone unless told otherwise, and wait for their end.
+
+        ``meanwhile`` is done in another thread: launches that stay want the main one.
+        """
         save_cells(load_grid(str(grid)), self.shell.workspace)
         units = units or [[cell] for cell in self.shell.cells(grid)]
-        job = Job(self.shell.workspace.root, grid.stem, tuple(Unit(tuple(c.id for c in unit)) for unit in units), Resources(**resources))
+        job = Job(
+            self.shell.workspace.root,
+            grid.stem,
+            tuple(unit_of(unit) for unit in units),
+            Resources(**resources),
+        )
         errors: list[BaseException] = []
         other = threading.Thread(target=_keep(meanwhile or (lambda: None), errors))
         other.start()
@@ -50,7 +64,12 @@ class Engine:
             raise errors[0]
         if self.returns:
             with mock.patch.dict(os.environ, self.variables):
-                until(lambda: not any(view.alive for view in look(self.shell.workspace, grid.stem)), "no job waits or runs")
+                until(
+                    lambda: (
+                        not any(view.alive for view in query_jobs(self.shell.workspace, grid.stem))
+                    ),
+                    "no job waits or runs",
+                )
 
     @property
     def halted(self) -> str:
@@ -89,16 +108,32 @@ def ray_engine(shell: Shell) -> Engine:
 
 
 def slurm_engine(shell: Shell, lab: Any) -> Engine:
-    """The lab's SLURM: a job trains its units one after another, and the test waits for the jobs."""
+    """The lab's SLURM: a job trains unit after unit, and the test waits for the jobs."""
     from cluster.profile import Partition, Profile
-    from cluster.slurm.executor import SlurmExecutor
+    from cluster.slurm.submit.executor import SlurmExecutor
 
-    node = Partition(gpus_per_node=lab.settings.gpus, cpus_per_node=lab.settings.cpus, memory_gb_per_node=32)
-    profile = Profile(partitions={"main": node}, partition="main", time_minutes=10, memory_gb=2, warning_seconds=30)
-    own = {**variables(shell), "PYTHONPATH": shell.environment()["PYTHONPATH"], **{name: lab.environment[name] for name in ("PATH", "SLURM_CONF")}}
+    node = Partition(
+        gpus_per_node=lab.settings.gpus, cpus_per_node=lab.settings.cpus, memory_gb_per_node=32
+    )
+    profile = Profile(
+        partitions={"main": node},
+        partition="main",
+        time_minutes=10,
+        memory_gb=2,
+        warning_seconds=30,
+    )
+    own = {
+        **variables(shell),
+        "PYTHONPATH": shell.environment()["PYTHONPATH"],
+        **{name: lab.environment[name] for name in ("PATH", "SLURM_CONF")},
+    }
     return Engine("slurm", SlurmExecutor(profile), shell, own, returns=True)
 
 
 def variables(shell: Shell) -> dict[str, str]:
     """What the faulty heads look at, in the workers."""
-    return {name: value for name, value in shell.environment().items() if name.startswith(("TEST_", "ECHOLM_PLUGINS"))}
+    return {
+        name: value
+        for name, value in shell.environment().items()
+        if name.startswith(("TEST_", "ECHOLM_PLUGINS"))
+    }

@@ -1,13 +1,15 @@
 """Heads in which something goes wrong, as a plugin: ``ECHOLM_PLUGINS=faulty_heads``.
 
-Each is the MLP behind one module. The file ``TEST_DELAY`` holds the seconds that ``slow`` takes for a training step,
-and may change at any time; so does ``traced``, whose ranks also note where they are and with which weights a step begins.
-While the file ``TEST_HEALED`` is there, nothing goes wrong. ``greedy`` and ``hungry`` have memory for two samples at once,
-on the GPU and on the host.
+Each is the MLP behind one module. The file ``TEST_DELAY`` holds the seconds that ``slow`` takes for
+a training step, and may change at any time. So does ``traced``, whose ranks also note where they
+are and with which weights a step begins. While the file ``TEST_HEALED`` is there, nothing goes
+wrong.
+``greedy`` and ``hungry`` have memory for two samples at once, on the GPU and on the host.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import time
 from collections.abc import Callable
@@ -68,7 +70,10 @@ def gorge(samples: int) -> None:
 
 
 def devour(samples: int) -> None:
-    """Take 3 GB of memory with more than two samples, until it is healed: more than SLURM gave, or Ray's node has."""
+    """Take 3 GB of memory with more than two samples, until it is healed.
+
+    That is more than SLURM gave, or Ray's node has.
+    """
     if samples > 2 and not _healed():
         _EATEN.append(b"x" * 3_000_000_000)
         time.sleep(2)  # SLURM kills at once, Ray looks now and then
@@ -144,3 +149,4 @@ _EATEN: list[bytes] = []
 ALL = (Slow, Traced, Fails, Dies, Greedy, Hungry, Glutton)
 for _cls in ALL:
     HEADS.register(_cls)
+importlib.import_module("faulty_objectives")

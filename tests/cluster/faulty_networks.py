@@ -27,8 +27,11 @@ class Before(nn.Module):
 
 
 class Noted(nn.Module):
-    """``inner``, and a line for each training step of this process in ``<pid>.jsonl`` of the folder ``TEST_TRACE``: rank,
-    place in SLURM, visible GPUs, and a digest of the weights that the step begins with."""
+    """``inner``, and a line for each training step of this process.
+
+    The line stands in ``<pid>.jsonl`` of the folder ``TEST_TRACE``: rank, place in SLURM, visible
+    GPUs, and a digest of the weights that the step begins with.
+    """
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -53,7 +56,15 @@ class Noted(nn.Module):
 
 def _place() -> dict[str, Any]:
     names = {
-        "job": "SLURM_JOB_ID", "start": "SLURM_RESTART_COUNT", "node": "SLURMD_NODENAME", "local": "SLURM_LOCALID", "visible": "CUDA_VISIBLE_DEVICES",
-    }  # fmt: skip
+        "job": "SLURM_JOB_ID",
+        "start": "SLURM_RESTART_COUNT",
+        "node": "SLURMD_NODENAME",
+        "local": "SLURM_LOCALID",
+        "visible": "CUDA_VISIBLE_DEVICES",
+    }
     rank = distributed.get_rank() if distributed.is_initialized() else 0
-    return {"rank": rank, "pid": os.getpid(), **{key: os.environ.get(name, "") for key, name in names.items()}}
+    return {
+        "rank": rank,
+        "pid": os.getpid(),
+        **{key: os.environ.get(name, "") for key, name in names.items()},
+    }

@@ -1,4 +1,4 @@
-"""Helpers of the launcher's tests: a workspace in which one types ``echolm`` commands, and comparable results."""
+"""Helpers of the launcher's tests: a workspace for ``echolm`` commands, and comparable results."""
 
 from __future__ import annotations
 
@@ -17,37 +17,46 @@ import yaml
 from click.testing import CliRunner
 
 from echolm.cli import main
+from echolm.files import read_lines
 from echolm.heads import HEADS
-from echolm.record import RunRecord, find_records, read_lines
+from echolm.objectives import OBJECTIVES
+from echolm.record import RunRecord, find_records
 from echolm.training.loop import fit
 from echolm.training.prepare import prepare_run
 from echolm.workspace import Workspace
-from grid.definition import Cell, load_grid
-from grid.plan import Standing, survey
+from grid.definition.grid import Cell, load_grid
+from grid.plan import CellStatus, cell_statuses
 
 HERE = Path(__file__).parent
-PATIENCE_S = 120.0
-"""How long a test waits for what must happen; long, because the machine may be busy."""
+PATIENCE_S = 400.0
+"""How long a test waits for what must happen.
+
+It ends a test that hangs, and judges no speed: a busy machine has been five times slower.
+"""
 
 
 @contextlib.contextmanager
 def faulty_heads() -> Iterator[None]:
     """The heads of the plugin, registered in this process for a while."""
     import faulty_heads
+    import faulty_objectives
 
     for cls in faulty_heads.ALL:
         HEADS.register(cls)
+    OBJECTIVES.register(faulty_objectives.Recall)
     yield
     for cls in faulty_heads.ALL:
         del HEADS._classes[cls.model_fields["name"].default]
+    del OBJECTIVES._classes["recall"]
 
 
 def until(true: Callable[[], Any], what: str, seconds: float = PATIENCE_S) -> Any:
     """The first true value of ``true()``."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if found := true():
-            return found
+        value = true()
+        if value:
+            return value
         time.sleep(0.02)
     raise AssertionError(f"not within {seconds} s: {what}")
 
@@ -73,23 +82,40 @@ class Shell:
         self.healed = root / "healed"
 
     def slow(self, seconds: float) -> None:
-        """How long a step of the head ``slow`` takes from now on, in workers that run already too."""
+        """Set how long a step of the head ``slow`` takes, in workers that run already too."""
         (self.root / "new delay").write_text(str(seconds))
         (self.root / "new delay").rename(self.root / "delay")
 
     def environment(self) -> dict[str, str]:
         """The environment of the commands."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ECHOLM_", "MLFLOW_"))}
+        kept = dict(os.environ)
+        for name in os.environ:
+            if name.startswith(("ECHOLM_", "MLFLOW_")):
+                del kept[name]
         return kept | {
-            "ECHOLM_WORKSPACE": str(self.workspace.root), "ECHOLM_PLUGINS": "faulty_heads", "TEST_DELAY": str(self.root / "delay"),
-            "TEST_HEALED": str(self.healed), "TEST_TRACE": str(self.root / "trace"), "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])]),
-        }  # fmt: skip
+            "ECHOLM_WORKSPACE": str(self.workspace.root),
+            "ECHOLM_PLUGINS": "faulty_heads",
+            "TEST_DELAY": str(self.root / "delay"),
+            "TEST_HEALED": str(self.healed),
+            "TEST_TRACE": str(self.root / "trace"),
+            "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])]),
+        }
 
     def start(self, *words: str | Path, **options: Any) -> subprocess.Popen[str]:
         """A command that goes on, in a process group of its own."""
         command = [sys.executable, "-m", "echolm.cli", *map(str, words)]
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
-        settings = {"env": self.environment(), "cwd": self.root, "start_new_session": True, **streams, **options}
+        streams = {
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "stdin": subprocess.DEVNULL,
+        }
+        settings = {
+            "env": self.environment(),
+            "cwd": self.root,
+            "start_new_session": True,
+            **streams,
+            **options,
+        }
         return subprocess.Popen(command, text=True, encoding="utf-8", **settings)
 
     def __call__(self, *words: str | Path, **options: Any) -> Done:
@@ -97,28 +123,79 @@ class Shell:
         return ended(self.start(*words, **options))
 
     def inside(self, *words: str | Path | int, **settings: str | None) -> Done:
-        """The same in this process, for commands that start nothing: much faster. ``settings`` of the environment."""
-        environment: dict[str, str | None] = {**self.environment(), "ECHOLM_PLUGINS": None, **settings}
+        """Type a command in this process, which is much faster, if it starts nothing.
+
+        ``settings`` are of the environment.
+        """
+        environment: dict[str, str | None] = {
+            **self.environment(),
+            "ECHOLM_PLUGINS": None,
+            **settings,
+        }
         with contextlib.chdir(self.root):
-            found = CliRunner().invoke(main, [*map(str, words)], env=environment, prog_name="echolm")
-        if found.exception and not isinstance(found.exception, SystemExit):
-            raise found.exception
-        return Done(found.exit_code, found.stdout, found.stderr)
+            typed = [str(word) for word in words]
+            result = CliRunner().invoke(main, typed, env=environment, prog_name="echolm")
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Done(result.exit_code, result.stdout, result.stderr)
 
     def grid(self, axes: dict[str, list[Any]], name: str = "toy", **base: Any) -> Path:
-        """A grid file. Unless told otherwise: tiny-r3d of which everything trains, 2 epochs of 3 steps."""
-        plain = {"data": "tiny", "task": "landmarks", "encoder": "tiny-r3d", "epochs": 2, "batch_size": 5, "trainable": "all"}
+        """Write a grid file.
+
+        Unless told otherwise: tiny-r3d of which everything trains, 2 epochs of 3 steps.
+        """
+        plain = {
+            "data": "tiny",
+            "task": "landmarks",
+            "encoder": "tiny-r3d",
+            "epochs": 2,
+            "batch_size": 5,
+            "trainable": "all",
+        }
         path = self.root / f"{name}.yaml"
         path.write_text(yaml.safe_dump({"base": plain | base, "axes": axes}, sort_keys=False))
+        return path
+
+    def stages(
+        self,
+        name: str = "toy",
+        objective: str | dict[str, Any] = "recall",
+        heads: tuple[Any, ...] = ("mean", {"name": "mlp", "width": 16}),
+        epochs: int = 1,
+        **blocks: Any,
+    ) -> Path:
+        """Write a grid of two stages: one pretraining, and frozen cells that begin from it.
+
+        ``blocks`` are added to the subgrids, or to those of the same name.
+        """
+        common = {"data": "tiny", "encoder": "tiny-r3d", "epochs": epochs, "batch_size": 5}
+        first = {
+            "base": {"kind": "pretrain", "objective": objective, **common},
+            "axes": {"seed": [0]},
+        }
+        then = {
+            "base": {
+                "task": "landmarks",
+                "trainable": "k0",
+                "weights": {"of": "first", "where": {"seed": 0}},
+                **common,
+            },
+            "axes": {"head": list(heads)},
+        }
+        subgrids: dict[str, Any] = {"then": then, "first": first}
+        for block, content in blocks.items():
+            subgrids[block] = {**subgrids.get(block, {}), **content}
+        path = self.root / f"{name}.yaml"
+        path.write_text(yaml.safe_dump({"subgrids": subgrids}, sort_keys=False))
         return path
 
     def cells(self, grid: Path) -> list[Cell]:
         """The cells of a grid file."""
         return load_grid(str(grid)).cells
 
-    def standings(self, grid: Path) -> list[Standing]:
+    def standings(self, grid: Path) -> list[CellStatus]:
         """Where its cells stand."""
-        return survey(self.cells(grid), self.workspace)
+        return cell_statuses(self.cells(grid), self.workspace)
 
     def states(self, grid: Path) -> list[str]:
         """The states of its cells."""
@@ -134,15 +211,23 @@ class Shell:
         return [len(self.record(cell).attempts()) for cell in self.cells(grid)]
 
     def epochs(self, cell: Cell) -> int:
-        """How many epochs a cell has behind it."""
-        return max((len(record.history()) for record in find_records(self.workspace.runs, cell.id)), default=0)
+        """Count the epochs that a cell has behind it."""
+        records = find_records(self.workspace.runs, cell.id)
+        return max((len(record.history()) for record in records), default=0)
 
     def saved(self, cell: Cell) -> int:
-        """How many epochs of a cell its checkpoints remember: an epoch is told before its checkpoint is written."""
-        return max((record.place()[0] for record in find_records(self.workspace.runs, cell.id)), default=0)
+        """Count the epochs of a cell that its checkpoints remember.
+
+        An epoch is told before its checkpoint is written.
+        """
+        records = find_records(self.workspace.runs, cell.id)
+        return max((record.checkpoint_position()[0] for record in records), default=0)
 
     def workers(self) -> list[psutil.Process]:
-        """The worker processes of this workspace that are there, whoever's children they are."""
+        """The worker processes of this workspace that are there, whoever's children they are.
+
+        Their server is one of them: it is what they were forked from.
+        """
         return [process for process in psutil.process_iter() if self._is_worker(process)]
 
     def _is_worker(self, process: psutil.Process) -> bool:
@@ -150,17 +235,23 @@ class Shell:
             words = process.cmdline()  # of a zombie: none
         except psutil.Error:
             return False
-        return "cluster.worker" in words and f'"{self.workspace.root}"' in words[-1]
+        return "cluster.worker_server" in words and f'"{self.workspace.root}"' in words[-1]
 
     def traced(self) -> list[dict[str, Any]]:
         """What the training steps of the head ``traced`` noted, each process's in their order."""
-        return [line for path in sorted((self.root / "trace").glob("*.jsonl")) for line in read_lines(path, "weights")]
+        lines = []
+        for path in sorted((self.root / "trace").glob("*.jsonl")):
+            lines += read_lines(path, "weights")
+        return lines
 
     def trains(self, cell: Cell, attempts: int = 0) -> bool:
         """Whether an attempt of a cell after the first ``attempts`` has begun to train."""
-        found = find_records(self.workspace.runs, cell.id)
-        numbers = found[0].attempts() if found else []
-        return len(numbers) > attempts and any(event["event"] == "started" for event in found[0].events(numbers[-1]))
+        for record in find_records(self.workspace.runs, cell.id)[:1]:
+            numbers = record.attempts()
+            if len(numbers) > attempts:
+                events = record.events(numbers[-1])
+                return any(event["event"] == "started" for event in events)
+        return False
 
     def worker_of(self, cell: Cell) -> psutil.Process:
         """The process that holds a cell's newest attempt."""
@@ -174,8 +265,11 @@ class Shell:
 
 @dataclass(frozen=True)
 class Launched:
-    """A workspace after the launch of ``grid``: heads ``mean`` (complete), ``fails`` (failed) and ``missing`` (an
-    encoder whose weights are not there). ``launch``: what that command said, with --json."""
+    """A workspace after the launch of ``grid``.
+
+    Its cells are the heads ``mean`` (complete), ``fails`` (failed) and ``missing`` (an encoder
+    whose weights are not there). ``launch`` is what that command said, with --json.
+    """
 
     shell: Shell
     grid: Path
@@ -195,10 +289,17 @@ def ended(process: subprocess.Popen[str]) -> Done:
 
 
 def result(record: RunRecord) -> tuple[Any, ...]:
-    """What must be bitwise equal between runs of a cell: metrics, digests of weights and predictions, every epoch."""
+    """What must be bitwise equal between runs of a cell.
+
+    Metrics, digests of weights and predictions, every epoch.
+    """
     summary = record.summary()
     assert summary is not None, (record.path, record.state())
-    return summary["metrics"], summary["files"], [(event["epoch"], event["metrics"]) for event in record.history()]
+    return (
+        summary["metrics"],
+        summary["files"],
+        [(event["epoch"], event["metrics"]) for event in record.history()],
+    )
 
 
 class Reference:

@@ -1,6 +1,7 @@
-"""A login node of which SLURM's commands are stand-ins: sbatch queues jobs in a file, squeue prints it, nothing ever runs.
+"""A login node of which SLURM's commands are stand-ins.
 
-The true programs are asked in tests/slurm; here is what a site does seldom: not answering, refusing, having odd limits.
+sbatch queues jobs in a file, squeue prints it, nothing ever runs. The true programs are asked in
+tests/slurm. Here is what a site does seldom: not answering, refusing, having odd limits.
 """
 
 from __future__ import annotations
@@ -12,24 +13,34 @@ from typing import Any
 import yaml
 from launch_support import Done, Shell
 
-from cluster.failures import Failure, note
-from grid.definition import Cell
+from cluster.failures import JobFailure, note
+from grid.definition.grid import Cell
 
 BLANK = {"encoder": "none", "trainable": "k0"}
 """No network to import: where only jobs matter."""
 NODE = {"gpus_per_node": 2, "cpus_per_node": 8, "memory_gb_per_node": 32, "max_minutes": 120}
 SCRIPTS = {
-    "squeue": 'echo x >> calls\n[ -e mute ] && { echo "slurm_load_jobs error: Unable to contact slurm controller" >&2; exit 1; }\ncat queue',
+    "squeue": """echo x >> calls
+if [ -e mute ]; then
+  echo "slurm_load_jobs error: Unable to contact slurm controller" >&2
+  exit 1
+fi
+cat queue""",
     "sacct": "echo Slurm accounting storage is disabled >&2; exit 1",
     "srun": "exit 1",
     "scancel": "exit 0",
     "scontrol": "cat config",
-    "sbatch": """[ -e refusing ] && { echo "sbatch: error: Batch job submission failed: Invalid account" >&2; exit 1; }
+    "sbatch": """if [ -e refusing ]; then
+  echo "sbatch: error: Batch job submission failed: Invalid account" >&2
+  exit 1
+fi
 value() { sed -n "s/^#SBATCH --$1=//p" "$script"; }
 id=$(($(cat id) + 1)); echo $id > id
 last=$(value array | sed "s/.*-//; s/%.*//")
 for task in $(seq 0 "${last:-0}"); do
-  echo "$id|$([ "$last" ] && echo $task || echo N/A)|PENDING|Resources|(null)|$(value comment)|$(value job-name)|$(date +%FT%T)|$id" >> queue
+  index=$([ "$last" ] && echo $task || echo N/A)
+  names="$(value comment)|$(value job-name)"
+  echo "$id|$index|PENDING|Resources|(null)|$names|$(date +%FT%T)|$id" >> queue
 done
 echo "Submitted batch job $id" """,
 }
@@ -46,7 +57,12 @@ class LoginNode(Shell):
             script = self.slurm / name
             script.write_text(f'#!/bin/sh\nscript=$1\ncd "{self.slurm}"\n{lines}\n')
             script.chmod(0o755)
-        for name, text in {"queue": "", "calls": "", "id": "40", "config": "MaxArraySize            = 1001\n"}.items():
+        for name, text in {
+            "queue": "",
+            "calls": "",
+            "id": "40",
+            "config": "MaxArraySize            = 1001\n",
+        }.items():
             (self.slurm / name).write_text(text)
         self.profile()
 
@@ -56,17 +72,28 @@ class LoginNode(Shell):
 
     def profile(self, **changes: Any) -> Path:
         """The profile file ``site.yaml``."""
-        plain = {"partitions": {"main": NODE}, "time_minutes": 60, "warning_seconds": 60, "jobs_at_once": 4, "units_per_job": 1}
+        plain = {
+            "partitions": {"main": NODE},
+            "time_minutes": 60,
+            "warning_seconds": 60,
+            "jobs_at_once": 4,
+            "units_per_job": 1,
+        }
         path = self.root / "site.yaml"
         path.write_text(yaml.safe_dump(plain | changes))
         return path
 
     def submit(self, grid: Path, *options: str | Path | int, command: str = "launch") -> Done:
         """``echolm launch GRID --on slurm``, in this process."""
-        return self.inside(command, grid, "--on", "slurm", "--profile", self.root / "site.yaml", *options)
+        return self.inside(
+            command, grid, "--on", "slurm", "--profile", self.root / "site.yaml", *options
+        )
 
     def queue(self, state: str = "") -> list[list[str]]:
-        """The fields of the jobs that were queued; with ``state``, all of them are in that state from now on."""
+        """The fields of the jobs that were queued.
+
+        With ``state``, all of them are in that state from now on.
+        """
         lines = [line.split("|") for line in (self.slurm / "queue").read_text().splitlines()]
         if state:
             lines = [[*line[:2], state, *line[3:]] for line in lines]
@@ -81,4 +108,8 @@ class LoginNode(Shell):
         """As if so many jobs had failed, with ``cell`` or, for None, before they took one."""
         cells = (cell.id,) if cell else ()
         (self.workspace.grids / "toy").mkdir(parents=True, exist_ok=True)
-        note(self.workspace, "toy", [Failure(kind, f"9{n}_0", "batch", cells, "n1", evidence) for n in range(times)])
+        note(
+            self.workspace,
+            "toy",
+            [JobFailure(kind, f"9{n}_0", "batch", cells, "n1", evidence) for n in range(times)],
+        )

@@ -15,16 +15,31 @@ from echolm.record import RunRecord, find_records
 
 SPACE: dict[str, Any] = {"optimizer.lr": {"float": [0.001, 0.1], "log": True}}
 BASE: dict[str, Any] = {
-    "data": "tiny", "task": "landmarks", "encoder": "none", "trainable": "k0", "head": "slow", "optimizer": "adam", "epochs": 3, "batch_size": 5,
-}  # fmt: skip
+    "data": "tiny",
+    "task": "landmarks",
+    "encoder": "none",
+    "trainable": "k0",
+    "head": "slow",
+    "optimizer": "adam",
+    "epochs": 3,
+    "batch_size": 5,
+}
 TOLD = 6
 """The journal's operation that ends a trial (optuna.storages.journal._storage.JournalOperation)."""
 
 
-def space_file(shell: Shell, name: str = "toy", base: dict[str, Any] | None = None, **sections: Any) -> Path:
-    """A search file: the learning rate, random, nothing pruned, steps as slow as ``shell.slow`` says."""
+def space_file(
+    shell: Shell, name: str = "toy", base: dict[str, Any] | None = None, **sections: Any
+) -> Path:
+    """A search file: the learning rate, random, no pruning, steps as slow as ``slow`` says."""
     path = shell.root / f"{name}.yaml"
-    content = {"space": SPACE, "sampler": "random", "pruner": "none", **sections, "base": {**BASE, **(base or {})}}
+    content = {
+        "space": SPACE,
+        "sampler": "random",
+        "pruner": "none",
+        **sections,
+        "base": {**BASE, **(base or {})},
+    }
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path
 
@@ -39,7 +54,10 @@ def shown(shell: Shell, name: str = "toy") -> list[dict[str, Any]]:
 
 def outcome(trials: list[dict[str, Any]]) -> list[Any]:
     """What is the same of the same trials."""
-    return [[trial[key] for key in ("trial", "state", "value", "epochs", "parameters", "cell")] for trial in trials]
+    return [
+        [trial[key] for key in ("trial", "state", "value", "epochs", "parameters", "cell")]
+        for trial in trials
+    ]
 
 
 def record(shell: Shell, trial: dict[str, Any], name: str = "toy") -> RunRecord:

@@ -1,9 +1,14 @@
-"""What every executor does with units, whichever engine runs them. Only records are looked at, which all of them write.
+"""What every executor does with units, whichever engine runs them.
+
+Only records are looked at, which all of them write.
 
 A new executor is one more branch in ``engines.engine``.
 """
 
 from __future__ import annotations
+
+import time
+from typing import Any
 
 import psutil
 import pytest
@@ -11,9 +16,10 @@ from engines import Engine, engine  # noqa: F401  (a fixture)
 from launch_support import Reference, Shell, result, until
 
 from cluster.failures import failures
-from cluster.tracebacks import forget
+from cluster.tracebacks import clear
 from echolm.attempt import mark_cancelled, mark_retried
-from grid.definition import Cell
+from echolm.outages import mark_workspace
+from grid.definition.grid import Cell
 
 SMALL = {"name": "mlp", "width": 16}
 BLANK = {"encoder": "none", "trainable": "k0"}
@@ -22,36 +28,65 @@ BLANK = {"encoder": "none", "trainable": "k0"}
 
 def events(shell: Shell, cell: Cell, name: str, attempt: int = 1) -> list[float]:
     """When a cell's events of that name were written."""
-    return [event["time"] for event in shell.record(cell).events(attempt) if event["event"] == name]
+    times = []
+    for event in shell.record(cell).events(attempt):
+        if event["event"] == name:
+            times.append(event["time"])
+    return times
 
 
-def test_units_run_once_together_and_fail_alone(engine: Engine, shell: Shell, reference: Reference) -> None:  # noqa: F811
+def started(shell: Shell, cell: Cell, attempt: int) -> dict[str, Any]:
+    """What a cell's attempt said when it began to train."""
+    [event] = [event for event in shell.record(cell).events(attempt) if event["event"] == "started"]
+    return event
+
+
+def metrics(shell: Shell, cell: Cell) -> dict[str, float]:
+    """The metrics of a complete cell."""
+    return dict(result(shell.record(cell))[0])
+
+
+def test_units_run_once_together_and_fail_alone(
+    engine: Engine,  # noqa: F811
+    shell: Shell,
+    reference: Reference,
+) -> None:
     grid = shell.grid({"head": [SMALL, "slow", "fails", "greedy", "hungry", "mean"]}, **BLANK)
     cells = mlp, slow, fails, greedy, hungry, mean = shell.cells(grid)
     engine.launch(grid, [[mlp, slow, fails], [greedy], [hungry], [mean]])
 
-    assert shell.states(grid) == ["complete", "complete", "failed", "complete", "complete", "complete"]
-    assert [shell.attempts(grid)[number] for number in (0, 1, 2, 5)] == [1] * 4
-    started = [events(shell, cell, "started") for cell in (mlp, slow, fails)]
-    assert max(time for [time] in started) < min(min(events(shell, cell, "epoch")) for cell in (mlp, slow)), "a cohort trains together"
+    assert shell.states(grid) == ["complete"] * 2 + ["failed"] + ["complete"] * 3
+    for cell in (mlp, slow, fails, mean):
+        assert shell.record(cell).attempts() == [1]
+    starts = []
+    for cell in (mlp, slow, fails):
+        [time] = events(shell, cell, "started")
+        starts.append(time)
+    first_epochs = [min(events(shell, cell, "epoch")) for cell in (mlp, slow)]
+    assert max(starts) < min(first_epochs), "a cohort trains together"
     assert result(shell.record(mean)) == reference(mean), "bitwise, in whichever process"
-    assert shell.record(mlp).summary()["metrics"] == pytest.approx(reference(mlp)[0], rel=1e-4)  # type: ignore[index]
+    assert metrics(shell, mlp) == pytest.approx(reference(mlp)[0], rel=1e-4)
     assert "this head is broken" in shell.record(fails).state().evidence["error"]
 
     for cell, error in ((greedy, "OutOfMemoryError: CUDA out of memory"), (hungry, "MemoryError")):
         record = shell.record(cell)
-        *failed, last = record.attempts()
-        assert [record.events(number)[-1]["class"] for number in failed] == ["out-of-memory"], "5 samples at once, then 2"
-        assert error in record.events(1)[-1]["error"]
-        assert record.summary()["metrics"] == pytest.approx(reference(cell)[0], rel=1e-4), "the batch stays"  # type: ignore[index]
-        assert last == 2
+        assert record.attempts() == [1, 2], "5 samples at once, then 2"
+        failure = record.events(1)[-1]
+        assert failure["class"] == "out-of-memory"
+        assert error in failure["error"]
+        expected = pytest.approx(reference(cell)[0], rel=1e-4)
+        assert metrics(shell, cell) == expected, "the batch stays"
 
     files = sorted(shell.workspace.runs.rglob("*"))
     engine.launch(grid, [[cell] for cell in cells if cell is not fails])
     assert sorted(shell.workspace.runs.rglob("*")) == files, "launching again runs nothing"
 
 
-def test_a_killed_process_costs_an_attempt_and_a_cancelled_cell_stops(engine: Engine, shell: Shell, reference: Reference) -> None:  # noqa: F811
+def test_a_killed_process_costs_an_attempt_and_a_cancelled_cell_stops(
+    engine: Engine,  # noqa: F811
+    shell: Shell,
+    reference: Reference,
+) -> None:
     grid = shell.grid({"head": ["slow"], "seed": [0, 1, 2]}, epochs=4, **BLANK)
     killed, cancelled, waiting = shell.cells(grid)
     shell.slow(0.3)
@@ -75,24 +110,77 @@ def test_a_killed_process_costs_an_attempt_and_a_cancelled_cell_stops(engine: En
     assert not shell.epochs(waiting), "what waited was not started"
 
 
-def test_the_same_traceback_in_three_cells_stops_further_units(engine: Engine, shell: Shell) -> None:  # noqa: F811
+def test_the_same_traceback_in_three_cells_stops_further_units(
+    engine: Engine,  # noqa: F811
+    shell: Shell,
+) -> None:
     grid = shell.grid({"head": ["fails"], "seed": list(range(5))}, epochs=1, **BLANK)
     engine.launch(grid, slots=1)
     assert shell.states(grid) == ["failed"] * 3 + ["pending"] * 2
     if not engine.returns:
-        assert "the same error ended 3 cells" in engine.halted and "RuntimeError: this head is broken" in engine.halted
+        assert "the same error ended 3 cells" in engine.halted
+        assert "RuntimeError: this head is broken" in engine.halted
     engine.launch(grid, [[shell.cells(grid)[4]]])
-    assert shell.states(grid) == ["failed"] * 3 + ["pending"] * 2, "the cause is not mended: nothing starts"
+    assert shell.states(grid) == ["failed"] * 3 + ["pending"] * 2, (
+        "the cause is not mended: nothing starts"
+    )
     mended = shell.cells(grid)[2]
     mark_retried(shell.record(mended))  # as echolm retry does
-    forget(shell.workspace, "toy", [mended.id])
+    clear(shell.workspace, "toy", [mended.id])
     shell.healed.touch()
     engine.launch(grid, [[cell] for cell in shell.cells(grid)[2:]], slots=1)
     assert shell.states(grid) == ["failed"] * 2 + ["complete"] * 3
 
 
+def test_what_goes_away_is_waited_for_and_fails_no_cell(
+    engine: Engine,  # noqa: F811
+    shell: Shell,
+    reference: Reference,
+) -> None:
+    """The store, then the workspace, while two cells train and two wait.
+
+    An empty mount point is where the workspace was, and stays empty.
+    """
+    grid = shell.grid({"head": ["slow"], "seed": [0, 1, 2, 3]}, epochs=4, **BLANK)
+    cells = shell.cells(grid)
+    shell.slow(0.2)
+    root, store = shell.workspace.root, shell.workspace.store("tiny")
+    mark_workspace(root)
+    left: list[list[str]] = []
+
+    def disturb() -> None:
+        until(lambda: shell.saved(cells[0]) >= 1 and shell.saved(cells[1]) >= 1, "two train")
+        store.rename(store.with_name("away"))
+        time.sleep(1.5)
+        store.with_name("away").rename(store)
+        until(lambda: shell.saved(cells[0]) >= 2, "it goes on")
+        root.rename(root.with_name("away"))
+        root.mkdir()
+        time.sleep(2)
+        left.append([path.name for path in root.iterdir()])
+        root.rmdir()
+        root.with_name("away").rename(root)
+        shell.slow(0)
+
+    engine.launch(grid, meanwhile=disturb)
+    assert left == [[]]
+    assert shell.states(grid) == ["complete"] * 4, engine.reports[-4:]
+    for cell in cells:
+        record = shell.record(cell)
+        assert record.failures() == [] and result(record) == reference(cell)
+    assert failures(shell.workspace, "toy") == []
+    if not engine.returns:
+        lines = [report.facts["line"] for report in engine.reports if report.event == "outage"]
+        assert f"the store {store} is not there; waiting" in lines
+        assert f"the workspace {root} is not there; waiting" in lines
+
+
 @pytest.mark.parametrize("engine", ["ray", "slurm"], indirect=True)
-def test_two_ranks_of_which_one_is_killed_go_on_together_from_one_checkpoint(engine: Engine, shell: Shell, reference: Reference) -> None:  # noqa: F811
+def test_two_ranks_of_which_one_is_killed_go_on_together_from_one_checkpoint(
+    engine: Engine,  # noqa: F811
+    shell: Shell,
+    reference: Reference,
+) -> None:
     """The local executor gives a unit one process."""
     grid = shell.grid({"head": ["traced"]}, epochs=3, **BLANK)
     [cell] = shell.cells(grid)
@@ -101,17 +189,41 @@ def test_two_ranks_of_which_one_is_killed_go_on_together_from_one_checkpoint(eng
 
     def lose_a_rank() -> None:
         until(lambda: shell.saved(cell) >= 1, "an epoch")
-        first.update(line["pid"] for line in shell.traced())
-        psutil.Process(next(line["pid"] for line in shell.traced() if line["rank"] == 1)).kill()
+        ranks = {line["rank"]: line["pid"] for line in shell.traced()}
+        first.update(ranks.values())
+        psutil.Process(ranks[1]).kill()
         shell.slow(0)
 
     engine.launch(grid, meanwhile=lose_a_rank, ranks=2)
     record = shell.record(cell)
-    assert shell.states(grid) == ["complete"] and record.attempts() == [1, 2] and len(first) == 2
+    assert shell.states(grid) == ["complete"]
+    assert record.attempts() == [1, 2]
+    assert len(first) == 2
     if not engine.returns:  # else the next launch writes it down
-        assert [(failure.kind, failure.cells) for failure in failures(shell.workspace, "toy")] == [("killed", (cell.id,))]
-    [begun], [again] = [[event for event in record.events(number) if event["event"] == "started"] for number in (1, 2)]
-    assert (begun["world"], again["world"]) == (2, 2) and again["epoch"] >= 1
-    ranks = [[line["weights"] for line in shell.traced() if line["pid"] not in first and line["rank"] == rank] for rank in range(2)]
-    assert ranks[0] == ranks[1] and len(ranks[0]) == 3 * 3 - (3 * again["epoch"] + again["step"]), "the same weights in each step that was left"
-    assert record.summary()["metrics"] == pytest.approx(reference(cell)[0], rel=1e-3)  # type: ignore[index]
+        [failure] = failures(shell.workspace, "toy")
+        assert (failure.kind, failure.cells) == ("killed", (cell.id,))
+    begun, again = started(shell, cell, 1), started(shell, cell, 2)
+    assert (begun["world"], again["world"]) == (2, 2)
+    assert again["epoch"] >= 1
+    weights: dict[int, list[str]] = {0: [], 1: []}
+    for line in shell.traced():
+        if line["pid"] not in first:
+            weights[line["rank"]].append(line["weights"])
+    steps_left = 3 * 3 - (3 * again["epoch"] + again["step"])
+    assert weights[0] == weights[1], "the same weights in each step that was left"
+    assert len(weights[0]) == steps_left
+    assert metrics(shell, cell) == pytest.approx(reference(cell)[0], rel=1e-3)
+
+
+def test_units_start_when_what_they_begin_from_is_complete(
+    engine: Engine,  # noqa: F811
+    shell: Shell,
+) -> None:
+    grid = shell.stages()
+    mean, mlp, first = shell.cells(grid)
+    engine.launch(grid, [[mean, mlp], [first]])
+    assert shell.states(grid) == ["complete"] * 3
+    end = shell.record(first).events(1)[-1]["time"]
+    for cell in (mean, mlp):
+        assert shell.record(cell).attempts() == [1]
+        assert min(events(shell, cell, "started")) >= end

@@ -1,4 +1,7 @@
-"""Forecasts: from complete runs of the same or a similar shape, else from the paper's hours; units, slots and budgets."""
+"""Forecasts: from complete runs of a similar shape, else from the paper's hours.
+
+Units, slots and budgets.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.durations import ALONE_FACTOR, PAPER_HOURS, PRIOR_FACTOR, Finished, cell_shape, finished_runs
-from cluster.forecast import Forecast, Planned, forecast
+from cluster.forecast import Forecast, PlannedCell, forecast
+from cluster.measured_rates import (
+    ALONE_FACTOR,
+    PAPER_HOURS,
+    PRIOR_FACTOR,
+    Finished,
+    cell_shape,
+    finished_runs,
+)
 from echolm.config import FinetuneConfig, PretrainConfig, parse_config
 from echolm.errors import EchoLMError
 from echolm.training.loop import fit
 from echolm.training.prepare import prepare_run
 from echolm.workspace import Workspace
 
-BASE: dict[str, Any] = {"data": "echonet", "task": "landmarks", "encoder": "mvit-v2-s", "trainable": "all", "head": "mlp", "epochs": 100}
+BASE: dict[str, Any] = {
+    "data": "echonet",
+    "task": "landmarks",
+    "encoder": "mvit-v2-s",
+    "trainable": "all",
+    "head": "mlp",
+    "epochs": 100,
+}
 
 
 def config(**changes: Any) -> FinetuneConfig | PretrainConfig:
@@ -33,12 +50,12 @@ def run(rate: float, gpus: int = 1, ranks: int = 1, **changes: Any) -> Finished:
 
 def one(*known: Finished, gpus: int = 1, clips: int = 1000, **changes: Any) -> Forecast:
     """The forecast of one cell."""
-    return forecast([[Planned(config(**changes), clips)]], lambda: known, 1, gpus=gpus)
+    return forecast([[PlannedCell(config(**changes), clips)]], lambda: known, 1, gpus=gpus)
 
 
-def hours(found: Forecast) -> float:
-    assert found.gpu_hours
-    return found.gpu_hours.mid
+def hours(cost: Forecast) -> float:
+    assert cost.gpu_hours
+    return cost.gpu_hours.mid
 
 
 class TestPrior:
@@ -46,12 +63,12 @@ class TestPrior:
 
     @pytest.mark.parametrize("clips", PAPER_HOURS)
     def test_it_gives_the_papers_hours_back(self, clips: int) -> None:
-        found = one(clips=clips)
-        assert found.gpu_hours and found.gpu_hours == found.wall_hours
-        assert hours(found) == pytest.approx(PAPER_HOURS[clips], rel=0.15)
-        assert found.gpu_hours.low == pytest.approx(hours(found) / PRIOR_FACTOR)
-        assert found.gpu_hours.high == pytest.approx(hours(found) * PRIOR_FACTOR)
-        assert any("paper's hours on an A100" in line for line in found.lines())
+        cost = one(clips=clips)
+        assert cost.gpu_hours and cost.gpu_hours == cost.wall_hours
+        assert hours(cost) == pytest.approx(PAPER_HOURS[clips], rel=0.15)
+        assert cost.gpu_hours.low == pytest.approx(hours(cost) / PRIOR_FACTOR)
+        assert cost.gpu_hours.high == pytest.approx(hours(cost) * PRIOR_FACTOR)
+        assert any("paper's hours on an A100" in line for line in cost.lines())
 
     def test_what_is_frozen_costs_less_down_to_a_third(self) -> None:
         costs = [hours(one(trainable=regime)) for regime in ("all", "k12", "k6", "k2", "k0")]
@@ -59,25 +76,34 @@ class TestPrior:
         assert costs[-1] == pytest.approx(costs[0] / 3)
 
     def test_there_is_none_for_cpus(self) -> None:
-        found = one(gpus=0)
-        assert (found.gpu_hours, found.wall_hours, found.jobs, found.unknown) == (None, None, None, 1)
-        assert any("not known for 1 cell" in line for line in found.lines())
-        found.refuse(0)
+        cost = one(gpus=0)
+        assert (cost.gpu_hours, cost.wall_hours, cost.jobs) == (None, None, None)
+        assert cost.unknown == 1
+        assert any("not known for 1 cell" in line for line in cost.lines())
+        cost.refuse(0)
 
 
 class TestKnownRuns:
     """The nearest runs count."""
 
     def test_runs_of_the_same_shape(self) -> None:
-        found = one(run(1.0), run(3.0), run(2.0, head="gcn"), run(99.0, encoder="r3d-18"), run(99.0, trainable="k2"))
-        assert found.gpu_hours
+        cost = one(
+            run(1.0),
+            run(3.0),
+            run(2.0, head="gcn"),
+            run(99.0, encoder="r3d-18"),
+            run(99.0, trainable="k2"),
+        )
+        assert cost.gpu_hours
         per_unit = 1000 * 100 / 3600
-        assert [found.gpu_hours.low, hours(found), found.gpu_hours.high] == pytest.approx([1 * per_unit, 2 * per_unit, 3 * per_unit])
-        assert list(found.sources) == ["3 complete runs of the same shape"]
+        assert [cost.gpu_hours.low, hours(cost), cost.gpu_hours.high] == pytest.approx(
+            [1 * per_unit, 2 * per_unit, 3 * per_unit]
+        )
+        assert list(cost.sources) == ["3 complete runs of the same shape"]
 
     def test_one_run_says_nothing_of_the_spread(self) -> None:
-        found = one(run(1.0))
-        assert found.gpu_hours and found.gpu_hours.low == pytest.approx(hours(found) / ALONE_FACTOR)
+        cost = one(run(1.0))
+        assert cost.gpu_hours and cost.gpu_hours.low == pytest.approx(hours(cost) / ALONE_FACTOR)
 
     @pytest.mark.parametrize(
         ("changes", "words"),
@@ -94,15 +120,19 @@ class TestKnownRuns:
         ],
         ids=str,
     )
-    def test_the_nearest_fallback_is_said_and_is_wider(self, changes: dict[str, Any], words: str) -> None:
-        found = one(run(1.0, **changes), run(1.1, **changes))
-        assert found.gpu_hours
-        [source] = found.sources
+    def test_the_nearest_fallback_is_said_and_is_wider(
+        self, changes: dict[str, Any], words: str
+    ) -> None:
+        cost = one(run(1.0, **changes), run(1.1, **changes))
+        assert cost.gpu_hours
+        [source] = cost.sources
         assert words in source
         same = one(run(1.0), run(1.1)).gpu_hours
-        assert same and found.gpu_hours.high / found.gpu_hours.low > same.high / same.low
+        assert same and cost.gpu_hours.high / cost.gpu_hours.low > same.high / same.low
         nearer = one(run(1.0, **changes), run(0.5))
-        assert hours(nearer) == pytest.approx(0.5 * 1000 * 100 / 3600), "a run of the same shape counts alone"
+        assert hours(nearer) == pytest.approx(0.5 * 1000 * 100 / 3600), (
+            "a run of the same shape counts alone"
+        )
 
     def test_another_freezing_is_scaled_by_passes(self) -> None:
         assert hours(one(run(1.0, trainable="k0"))) == pytest.approx(3 * 1000 * 100 / 3600)
@@ -113,119 +143,148 @@ class TestKnownRuns:
         full = hours(one(*known))
         assert hours(one(*known, clips=500)) == pytest.approx(full / 2)
         assert hours(one(*known, epochs=25)) == pytest.approx(full / 4)
-        left = forecast([[Planned(config(), 1000, epochs_done=75)]], lambda: known, 1, gpus=1)
+        left = forecast([[PlannedCell(config(), 1000, epochs_done=75)]], lambda: known, 1, gpus=1)
         assert hours(left) == pytest.approx(full / 4)
 
     def test_more_gpus_take_less_time_for_the_same_gpu_hours(self) -> None:
-        a, b = one(run(1.0), gpus=1), one(run(1.0), gpus=4)
-        assert a.wall_hours and b.wall_hours
-        assert hours(a) == pytest.approx(hours(b)) and b.wall_hours.mid == pytest.approx(a.wall_hours.mid / 4)
+        on_one, on_four = one(run(1.0), gpus=1), one(run(1.0), gpus=4)
+        assert on_one.wall_hours and on_four.wall_hours
+        assert hours(on_one) == pytest.approx(hours(on_four))
+        assert on_four.wall_hours.mid == pytest.approx(on_one.wall_hours.mid / 4)
 
     def test_cpu_runs_give_time_but_no_gpu_hours(self) -> None:
-        found = forecast([[Planned(config(), 1000)]], lambda: [run(1.0, gpus=0)], 1, gpus=0, ranks=2)
-        assert found.wall_hours and found.wall_hours.mid == pytest.approx(1000 * 100 / 2 / 3600)
-        assert hours(found) == 0
-        assert not any("GPU-hours" in line for line in found.lines())
+        cost = forecast(
+            [[PlannedCell(config(), 1000)]], lambda: [run(1.0, gpus=0)], 1, gpus=0, ranks=2
+        )
+        assert cost.wall_hours and cost.wall_hours.mid == pytest.approx(1000 * 100 / 2 / 3600)
+        assert hours(cost) == 0
+        assert not any("GPU-hours" in line for line in cost.lines())
 
     def test_what_is_not_known_is_left_out_and_told(self) -> None:
-        cells = [[Planned(config(), 1000)], [Planned(config(encoder="r3d-18"), 1000)]]
-        found = forecast(cells, lambda: [run(1.0, gpus=0)], 1)
-        assert found.unknown == 1 and found.wall_hours and found.wall_hours.mid == pytest.approx(1000 * 100 / 3600)
-        assert any("not known for 1 cell:" in line for line in found.lines())
+        cells = [[PlannedCell(config(), 1000)], [PlannedCell(config(encoder="r3d-18"), 1000)]]
+        cost = forecast(cells, lambda: [run(1.0, gpus=0)], 1)
+        assert cost.unknown == 1
+        assert cost.wall_hours
+        assert cost.wall_hours.mid == pytest.approx(1000 * 100 / 3600)
+        assert any("not known for 1 cell:" in line for line in cost.lines())
 
 
 class TestUnits:
     """Cells of one unit share the trunk."""
 
-    @given(regimes=st.lists(st.sampled_from(["k0", "k1", "k2", "k9", "k15"]), min_size=2, max_size=8))
+    @given(
+        regimes=st.lists(st.sampled_from(["k0", "k1", "k2", "k9", "k15"]), min_size=2, max_size=8)
+    )
     def test_a_unit_costs_less_than_its_cells_and_more_than_each(self, regimes: list[str]) -> None:
-        cells = [Planned(config(trainable=regime), 1000) for regime in regimes]
+        cells = [PlannedCell(config(trainable=regime), 1000) for regime in regimes]
         together = hours(forecast([cells], list, 1, gpus=1))
         alone = [hours(forecast([[cell]], list, 1, gpus=1)) for cell in cells]
         assert max(alone) < together < sum(alone)
 
     def test_a_frozen_encoder_is_nearly_free_for_further_cells(self) -> None:
-        cell = Planned(config(trainable="k0"), 1000)
+        cell = PlannedCell(config(trainable="k0"), 1000)
         one, eight = (hours(forecast([[cell] * count], list, 1, gpus=1)) for count in (1, 8))
         assert eight == pytest.approx(one * (0.95 + 8 * 0.05))
 
     def test_cells_without_a_trunk_share_nothing(self) -> None:
-        cell = Planned(config(), 1000)
-        assert hours(forecast([[cell, cell]], list, 1, gpus=1)) == pytest.approx(2 * hours(forecast([[cell]], list, 1, gpus=1)))
+        cell = PlannedCell(config(), 1000)
+        alone = hours(forecast([[cell]], list, 1, gpus=1))
+        assert hours(forecast([[cell, cell]], list, 1, gpus=1)) == pytest.approx(2 * alone)
 
     def test_a_run_that_was_trained_with_others_counts_as_if_alone(self, tmp_path: Path) -> None:
         values = config(trainable="k0").model_dump(mode="json")
-        cell = Planned(config(trainable="k0"), 1000)
+        cell = PlannedCell(config(trainable="k0"), 1000)
         store(tmp_path, "a", values, {"seconds": 1350.0, "together": 8})
-        found = [*finished_runs(tmp_path)]
-        assert hours(forecast([[cell] * 8], lambda: found, 1, gpus=1)) == pytest.approx(1350 / 3600)
-        assert hours(forecast([[cell]], lambda: found, 1, gpus=1)) == pytest.approx(1000 / 3600)
+        runs = [*finished_runs(tmp_path)]
+        assert hours(forecast([[cell] * 8], lambda: runs, 1, gpus=1)) == pytest.approx(1350 / 3600)
+        assert hours(forecast([[cell]], lambda: runs, 1, gpus=1)) == pytest.approx(1000 / 3600)
 
 
 class TestSlots:
     """Units one after another."""
 
     @given(clips=st.lists(st.integers(1, 50), min_size=1, max_size=12), slots=st.integers(1, 5))
-    def test_the_wall_time_of_slots_that_take_the_next_unit_when_they_are_free(self, clips: list[int], slots: int) -> None:
-        found = forecast([[Planned(config(epochs=36), 100 * count)] for count in clips], lambda: [run(1.0, epochs=36)], slots, gpus=1)
-        assert found.wall_hours and hours(found) == pytest.approx(sum(clips))
+    def test_the_wall_time_of_slots_that_take_the_next_unit_when_they_are_free(
+        self, clips: list[int], slots: int
+    ) -> None:
+        cost = forecast(
+            [[PlannedCell(config(epochs=36), 100 * count)] for count in clips],
+            lambda: [run(1.0, epochs=36)],
+            slots,
+            gpus=1,
+        )
+        assert cost.wall_hours and hours(cost) == pytest.approx(sum(clips))
         ends = [0] * slots
         for count in clips:
             ends[ends.index(min(ends))] += count
-        assert found.wall_hours.mid == pytest.approx(max(ends))
-        assert found.waves == -(-len(clips) // slots)
+        assert cost.wall_hours.mid == pytest.approx(max(ends))
+        assert cost.waves == -(-len(clips) // slots)
 
     def test_jobs_that_follow_one_another_under_a_time_limit(self) -> None:
-        cell = Planned(config(epochs=36), 1000)
-        found = forecast([[cell], [cell]], lambda: [run(1.0, epochs=36)], 1, gpus=1, job_minutes=480)
-        assert found.wall_hours and found.wall_hours.mid == pytest.approx(20)
-        assert found.jobs == 3 and any("3 jobs after one another" in line for line in found.lines())
+        cell = PlannedCell(config(epochs=36), 1000)
+        cost = forecast([[cell], [cell]], lambda: [run(1.0, epochs=36)], 1, gpus=1, job_minutes=480)
+        assert cost.wall_hours and cost.wall_hours.mid == pytest.approx(20)
+        assert cost.jobs == 3 and any("3 jobs after one another" in line for line in cost.lines())
 
     def test_nothing_to_run(self) -> None:
         def never() -> list[Finished]:
             raise AssertionError("records are read for nothing")
 
-        found = forecast([], never, 4, gpus=1)
-        assert found.lines() == ["0 cells in 0 units, 4 jobs at once, 1 GPU each"]
-        found.refuse(0)
+        cost = forecast([], never, 4, gpus=1)
+        assert cost.lines() == ["0 cells in 0 units, 4 jobs at once, 1 GPU each"]
+        cost.refuse(0)
 
 
 class TestTelling:
     """Text, data and the budget."""
 
-    def found(self) -> Forecast:
-        cells = [[Planned(config(epochs=36, seed=seed), 1000)] for seed in range(5)]
-        return forecast(cells, lambda: [run(1.0, epochs=36), run(0.9, epochs=36), run(1.2, epochs=36)], 2, gpus=1)
+    def cost(self) -> Forecast:
+        cells = [[PlannedCell(config(epochs=36, seed=seed), 1000)] for seed in range(5)]
+        return forecast(
+            cells,
+            lambda: [run(1.0, epochs=36), run(0.9, epochs=36), run(1.2, epochs=36)],
+            2,
+            gpus=1,
+        )
 
     def test_lines(self) -> None:
-        assert self.found().lines(datetime(2026, 11, 24, 12, 0)) == [
+        assert self.cost().lines(datetime(2026, 11, 24, 12, 0)) == [
             "5 cells in 5 units, 2 jobs at once, 1 GPU each",
             "50 GPU-hours (45 to 60)",
             "30 h (27 h to 36 h) in 3 waves, without waiting in the queue",
-            "done about 2026-11-25 18:00 (between 2026-11-25 15:00 and 2026-11-26 00:00) if jobs start now",
+            "done about 2026-11-25 18:00 (between 2026-11-25 15:00 and 2026-11-26 00:00)"
+            " if jobs start now",
             "from 3 complete runs of the same shape (5 cells)",
         ]
 
     def test_data(self) -> None:
-        plain = json.loads(json.dumps(self.found().plain()))
+        plain = json.loads(json.dumps(self.cost().plain()))
         assert plain["gpu_hours"] == pytest.approx({"low": 45, "mid": 50, "high": 60})
         assert (plain["cells"], plain["waves"], plain["unknown"]) == (5, 3, 0)
         assert plain["sources"] == {"3 complete runs of the same shape": 5}
 
     def test_a_budget(self) -> None:
-        self.found().refuse(50)
+        self.cost().refuse(50)
         with pytest.raises(EchoLMError) as caught:
-            self.found().refuse(39)
-        for part in ("50 GPU-hours (45 to 60)", "--budget-gpu-hours 39", "3 cells of 5 would fit", "--where", "give --budget-gpu-hours 50"):
+            self.cost().refuse(39)
+        for part in (
+            "50 GPU-hours (45 to 60)",
+            "--budget-gpu-hours 39",
+            "3 cells of 5 would fit",
+            "--where",
+            "give --budget-gpu-hours 50",
+        ):
             assert part in str(caught.value)
         with pytest.raises(EchoLMError, match="0 cells of 5"):
-            self.found().refuse(0)
+            self.cost().refuse(0)
 
     def test_what_fits_counts_cells_within_units(self) -> None:
-        cell = Planned(config(trainable="k0", epochs=36), 1000)
-        found = forecast([[cell] * 8, [cell]], lambda: [run(1.0, trainable="k0", epochs=36)], 1, gpus=1)
+        cell = PlannedCell(config(trainable="k0", epochs=36), 1000)
+        cost = forecast(
+            [[cell] * 8, [cell]], lambda: [run(1.0, trainable="k0", epochs=36)], 1, gpus=1
+        )
         with pytest.raises(EchoLMError, match="4 cells of 9 would fit"):
-            found.refuse(10 * (0.95 + 4 * 0.05) + 0.1)
+            cost.refuse(10 * (0.95 + 4 * 0.05) + 0.1)
 
 
 def store(runs: Path, name: str, values: dict[str, Any], summary: dict[str, Any]) -> None:
@@ -233,27 +292,35 @@ def store(runs: Path, name: str, values: dict[str, Any], summary: dict[str, Any]
     folder = runs / name / "fingerprint"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"config": values}))
-    plain = {"counts": {"train": 1000}, "epochs": 100, "provenance": {"device": "NVIDIA A100"}, "seconds": 1.0}
+    plain = {
+        "counts": {"train": 1000},
+        "epochs": 100,
+        "provenance": {"device": "NVIDIA A100"},
+        "seconds": 1.0,
+    }
     (folder / "summary.json").write_text(json.dumps({**plain, **summary}))
 
 
 class TestRecords:
     """Complete runs as they are stored."""
 
-    def test_runs_that_were_trained_here_are_found_by_their_shape(self, tiny: Path, tmp_path: Path) -> None:
+    def test_runs_that_were_trained_here_are_found_by_their_shape(
+        self, tiny: Path, tmp_path: Path
+    ) -> None:
         """Two cells of a cohort, through the loop itself."""
         workspace = Workspace(tmp_path)
         workspace.store("echonet").parent.mkdir(parents=True)
         workspace.store("echonet").symlink_to(tiny / "store")
-        cells = [config(encoder="tiny-r3d", trainable="k1", epochs=1, head=head) for head in ("mlp", "gcn")]
+        values = {"encoder": "tiny-r3d", "trainable": "k1", "epochs": 1}
+        cells = [config(**values, head=head) for head in ("mlp", "gcn")]
         prepared = [prepare_run(cell, workspace) for cell in cells]
         assert {outcome.state for outcome in fit(prepared)} == {"complete"}
         summary = prepared[0].record.summary()
         assert summary and (summary["ranks"], summary["together"]) == (1, 2)
-        found = [*finished_runs(workspace.runs)]
-        assert [run.shape for run in found] == [cell_shape(cells[0], False, 1)] * 2
-        assert all(0 < run.rate < summary["seconds"] / 14 for run in found)
-        told = forecast([[Planned(cell, 14) for cell in cells]], lambda: found, 1)
+        runs = [*finished_runs(workspace.runs)]
+        assert [run.shape for run in runs] == [cell_shape(cells[0], False, 1)] * 2
+        assert all(0 < run.rate < summary["seconds"] / 14 for run in runs)
+        told = forecast([[PlannedCell(cell, 14) for cell in cells]], lambda: runs, 1)
         assert told.sources == {"2 complete runs of the same shape": 2}
 
     def test_what_cannot_be_read_is_left_out(self, tmp_path: Path) -> None:
@@ -264,6 +331,6 @@ class TestRecords:
         store(tmp_path, "unknown", {**values, "encoder": {"name": "somebodys-own"}}, {})
         store(tmp_path, "damaged", values, {})
         (tmp_path / "damaged" / "fingerprint" / "config.json").write_text("{")
-        [found] = finished_runs(tmp_path)
-        assert found == Finished(cell_shape(config(), True, 4), 4 * 100.0 / (1000 * 100))
+        [only] = finished_runs(tmp_path)
+        assert only == Finished(cell_shape(config(), True, 4), 4 * 100.0 / (1000 * 100))
         assert [*finished_runs(tmp_path / "nowhere")] == []

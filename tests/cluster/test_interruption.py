@@ -1,4 +1,7 @@
-"""Ctrl-C, SIGTERM and kill -9 of the launcher: workers checkpoint and stop by themselves, and all can be continued."""
+"""Ctrl-C, SIGTERM and kill -9 of the launcher: workers checkpoint and stop by themselves.
+
+All can be continued.
+"""
 
 from __future__ import annotations
 
@@ -39,19 +42,30 @@ def hangups_count() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-def test_a_launch_that_is_stopped_again_and_again_ends_as_if_undisturbed(shell: Shell, reference: Reference) -> None:
-    grid = shell.grid({"head": ["slow"], "seed": [0, 1, 2]}, epochs=6, encoder="none", trainable="k0")
+def test_a_launch_that_is_stopped_again_and_again_ends_as_if_undisturbed(
+    shell: Shell, reference: Reference
+) -> None:
+    grid = shell.grid(
+        {"head": ["slow"], "seed": [0, 1, 2]}, epochs=6, encoder="none", trainable="k0"
+    )
     first, second, third = shell.cells(grid)
     shell.slow(0.7)
     for number, (name, stop, status) in enumerate(STOPS):
-        process = shell.start("launch", grid, "--slots", 2, "--no-collect", preexec_fn=hangups_count)
-        until(lambda number=number: all(shell.trains(cell, number) for cell in (first, second)), f"both train before {name}")
+        process = shell.start(
+            "launch", grid, "--slots", 2, "--no-collect", preexec_fn=hangups_count
+        )
+        until(
+            lambda number=number: all(shell.trains(cell, number) for cell in (first, second)),
+            f"both train before {name}",
+        )
         stop(process)
         done = ended(process)
         until(lambda: not shell.workers(), f"no worker is left after {name}", STOP_S)
         assert done.status == status, (name, done)
         if status > 0:
-            assert "checkpoints are written" in done.err and "to run the rest: echolm launch" in done.err
+            assert "checkpoints are written" in done.err
+            assert f"stopping ({signal.Signals(status - 128).name}): each run saves" in done.err
+            assert "to run the rest: echolm launch" in done.err
             assert "Traceback" not in done.err and "Aborted" not in done.err
         assert shell.states(grid) == ["interrupted", "interrupted", "pending"], name
         for cell in (first, second):
@@ -68,10 +82,10 @@ def test_a_launch_that_is_stopped_again_and_again_ends_as_if_undisturbed(shell: 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_launcher_that_ends_while_its_workers_start(shell: Shell, number: signal.Signals) -> None:
-    """Units that have been handed out are not trained by workers nobody hears."""
+    """Units are not trained by workers nobody hears, and nobody is left who would fork them."""
     grid = shell.grid({"head": ["slow"], "seed": [0, 1]}, encoder="none", trainable="k0")
     process = shell.start("launch", grid, "--slots", 2, "--no-collect")
-    until(lambda: len(shell.workers()) == 2, "both workers are there")
+    until(shell.workers, "the process that workers are forked from is there")
     process.send_signal(number)
     assert ended(process).status == (130 if number == signal.SIGINT else -9)
     until(lambda: not shell.workers(), "no worker is left", STOP_S)
@@ -104,4 +118,8 @@ def test_a_stopped_launch_says_so_in_json(shell: Shell) -> None:
     process.send_signal(signal.SIGTERM)
     done = ended(process)
     assert done.status == 143
-    assert json.loads(done.out) == {"grid": "toy", "states": {"interrupted": 1}, "stopped": "SIGTERM"}
+    assert json.loads(done.out) == {
+        "grid": "toy",
+        "states": {"interrupted": 1},
+        "stopped": "SIGTERM",
+    }

@@ -1,4 +1,7 @@
-"""The local launcher: whole grids on warm workers, in real processes; results depend on nothing but the cell."""
+"""The local launcher: whole grids on warm workers, in real processes.
+
+Results depend on nothing but the cell.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from launch_support import Reference, Shell, ended, result, until
 
 from cluster.local import LocalExecutor
 from echolm.errors import EchoLMError
-from grid.definition import Cell, load_grid
-from grid.plan import Job, Limits, Report, Resources, Unit, save_cells
+from grid.definition.grid import Cell, load_grid
+from grid.plan import Job, Limits, Report, Resources, save_cells, unit_of
 
 SMALL = {"name": "mlp", "width": 16}
 BLANK = {"encoder": "none", "trainable": "k0"}
@@ -22,28 +25,45 @@ BLANK = {"encoder": "none", "trainable": "k0"}
 
 
 def launch(
-    shell: Shell, grid: Path, limits: Limits, devices: tuple[str, ...] = ("cpu",), units: list[list[Cell]] | None = None
+    shell: Shell,
+    grid: Path,
+    limits: Limits,
+    devices: tuple[str, ...] = ("cpu",),
+    units: list[list[Cell]] | None = None,
 ) -> tuple[list[str], list[Report]]:
-    """Launch every cell of a grid, each alone unless told otherwise, by the executor in this process: process ids and
-    reports."""
+    """Launch every cell of a grid by the executor in this process, each alone if nothing is said.
+
+    Returns process ids and reports.
+    """
     reports: list[Report] = []
     save_cells(load_grid(str(grid)), shell.workspace)
-    together = tuple(Unit(tuple(cell.id for cell in unit)) for unit in units or [[cell] for cell in shell.cells(grid)])
-    executor = LocalExecutor(list(devices))
-    started = executor.launch(Job(shell.workspace.root, grid.stem, together, Resources()), limits, reports.append)
+    groups = units or [[cell] for cell in shell.cells(grid)]
+    together = tuple(unit_of(group) for group in groups)
+    job = Job(shell.workspace.root, grid.stem, together, Resources())
+    started = LocalExecutor(list(devices)).launch(job, limits, reports.append)
     return started, reports
+
+
+def deaths(reports: list[Report]) -> list[tuple[str, bool]]:
+    """The cells whose process died, and whether they got another try, in order."""
+    died = [report for report in reports if report.event == "died"]
+    return [(report.cell, report.facts["again"]) for report in died]
 
 
 class TestResults:
     """One cell, one result: slots, order, worker and company change nothing."""
 
-    def test_two_slots_one_slot_and_no_launcher_give_the_same(self, shell: Shell, tmp_path: Path, tiny: Path, reference: Reference) -> None:
+    def test_two_slots_one_slot_and_no_launcher_give_the_same(
+        self, shell: Shell, tmp_path: Path, tiny: Path, reference: Reference
+    ) -> None:
         seeds = list(range(10))
         augmentations = {"augmentation": "bhoodoo2026", "epochs": 1}
         grid = shell.grid({"head": [SMALL], "seed": seeds}, **augmentations)
         done = shell("launch", grid, "--slots", 2, "--no-collect")
-        assert (done.status, done.out.splitlines()[-1]) == (0, "toy: 10 cells: 10 complete"), done.err
-        assert sorted(re.findall(r"^\[ *(\d+)/10\]", done.err, re.MULTILINE), key=int) == [str(number) for number in range(1, 11)]
+        assert done.status == 0, done.err
+        assert done.out.splitlines()[-1] == "toy: 10 cells: 10 complete"
+        counts = re.findall(r"^\[ *(\d+)/10\]", done.err, re.MULTILINE)
+        assert sorted(map(int, counts)) == list(range(1, 11))
         assert shell.attempts(grid) == [1] * 10
         files = sorted(shell.workspace.runs.rglob("*"))
         again = shell("launch", grid, "--slots", 2, "--no-collect")
@@ -55,16 +75,22 @@ class TestResults:
         turned = other.grid({"head": [SMALL], "seed": seeds[::-1]}, **augmentations)
         started, reports = launch(other, turned, Limits(slots=1))
         assert len(started) == 1, "one warm worker for all cells"
-        assert [report.cell for report in reports if report.event == "ended"] == [cell.id for cell in other.cells(turned)]
+        ends = [report.cell for report in reports if report.event == "ended"]
+        assert ends == [cell.id for cell in other.cells(turned)]
 
         cells = shell.cells(grid)
-        one, two = ({cell.id: result(at.record(cell)) for cell in cells} for at in (shell, other))
-        assert one == two
+        metrics = set()
+        for cell in cells:
+            here = result(shell.record(cell))
+            assert here == result(other.record(cell))
+            metrics.add(str(here[0]))
         for cell in (cells[0], cells[-1]):
-            assert one[cell.id] == reference(cell)
-        assert len({str(metrics) for metrics, *_ in one.values()}) == 10, "seeds differ"
+            assert result(shell.record(cell)) == reference(cell)
+        assert len(metrics) == 10, "seeds differ"
 
-    def test_a_cohort_gives_what_its_cells_give_alone(self, shell: Shell, reference: Reference) -> None:
+    def test_a_cohort_gives_what_its_cells_give_alone(
+        self, shell: Shell, reference: Reference
+    ) -> None:
         grid = shell.grid({"trainable": ["k0", "k1"], "head": [SMALL, "slow", "gcn"]})
         plan = json.loads(shell("launch", grid, "--dry-run", "--json").out)
         assert [len(unit) for unit in plan["units"]] == [6]
@@ -79,7 +105,8 @@ class TestResults:
         first = shell.cells(grid)[0]
         one = shell.start("launch", grid, "--slots", 1, "--no-collect")
         until(lambda: shell.trains(first), "the first cell trains")
-        two = shell("launch", grid, "--slots", 1, "--no-collect", env=shell.environment() | {"TEST_DELAY": "nowhere"})
+        quick = shell.environment() | {"TEST_DELAY": "nowhere"}
+        two = shell("launch", grid, "--slots", 1, "--no-collect", env=quick)
         assert two.status == 1
         assert f"1 cell still running elsewhere ({first.id[:8]})" in two.err
         assert two.out.splitlines()[-1] == "toy: 4 cells: 3 complete, 1 running"
@@ -92,9 +119,10 @@ class TestResults:
         grid = shell.grid({"head": ["slow"], "seed": list(range(6))}, **BLANK)
         shell.slow(0.05)
         launches = [shell.start("launch", grid, "--slots", 1, "--no-collect") for _ in range(2)]
-        dones = [ended(process) for process in launches]
-        assert 0 in {done.status for done in dones}, dones
-        assert not [done.err for done in dones if "Traceback" in done.err or "Error" in done.err]
+        one, two = (ended(process) for process in launches)
+        assert 0 in (one.status, two.status), (one, two)
+        errors = one.err + two.err
+        assert "Traceback" not in errors and "Error" not in errors
         assert shell.states(grid) == ["complete"] * 6
         assert shell.attempts(grid) == [1] * 6
 
@@ -104,7 +132,8 @@ class TestResults:
         assert shell("launch", grid, "--no-collect").status == 0
         grid.write_text(grid.read_text() + "title: new\n")
         assert "running 0" in shell("launch", grid, "--no-collect").out
-        assert json.loads((shell.workspace.grids / "toy" / "cells.json").read_text())["title"] == "new"
+        stored = json.loads((shell.workspace.grids / "toy" / "cells.json").read_text())
+        assert stored["title"] == "new"
 
     def test_the_folder_one_launches_from_does_not_matter(self, shell: Shell) -> None:
         for name in ("cluster", "torch", "grid", "json"):
@@ -116,7 +145,9 @@ class TestResults:
 class TestDeaths:
     """A worker that dies costs one attempt of its cell."""
 
-    def test_a_killed_worker_is_replaced_and_its_cell_continues(self, shell: Shell, reference: Reference) -> None:
+    def test_a_killed_worker_is_replaced_and_its_cell_continues(
+        self, shell: Shell, reference: Reference
+    ) -> None:
         grid = shell.grid({"head": ["slow"], "seed": [0, 1, 2]}, epochs=4)
         shell.slow(0.4)
         process = shell.start("launch", grid, "--slots", 2, "--no-collect")
@@ -126,14 +157,18 @@ class TestDeaths:
         shell.slow(0)
         done = ended(process)
         assert done.status == 0, done.err
-        assert re.search(rf"{victim.id[:8]}  worker died .*killed by SIGKILL; it starts again", done.err)
+        assert re.search(
+            rf"{victim.id[:8]}  worker died .*killed by SIGKILL; it starts again", done.err
+        )
         assert shell.attempts(grid) == [2, 1, 1]
         assert shell.record(victim).events(2)[0]["epoch"] >= 1, "it went on from its checkpoint"
         for cell in (victim, *others):
             assert result(shell.record(cell)) == reference(cell)
 
     def test_a_cell_that_always_kills_its_worker_is_given_up(self, shell: Shell) -> None:
-        kinds = [{"label": head, "set": {"head": head, "seed": seed}} for seed, head in enumerate(("dies", "slow", "mean"))]
+        kinds = []
+        for seed, head in enumerate(("dies", "slow", "mean")):
+            kinds.append({"label": head, "set": {"head": head, "seed": seed}})
         grid = shell.grid({"kind of cell": kinds}, epochs=1, **BLANK)
         done = shell("launch", grid, "--slots", 2, "--no-collect")
         assert done.status == 1
@@ -142,7 +177,9 @@ class TestDeaths:
         assert "faulty_heads.py" in Path(log).read_text(), "where it died"
         assert shell.states(grid) == ["interrupted", "complete", "complete"]
 
-    def test_deaths_count_between_epochs(self, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_deaths_count_between_epochs(
+        self, shell: Shell, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A cell survives more deaths than there are restarts, as long as it gets on."""
         monkeypatch.setenv("ECHOLM_PLUGINS", "faulty_heads")
         monkeypatch.setenv("TEST_DELAY", shell.environment()["TEST_DELAY"])
@@ -158,21 +195,22 @@ class TestDeaths:
 
         killing = threading.Thread(target=kill_twice)
         killing.start()
-        told = launch(shell, grid, Limits(restarts=1))[1]
+        _, reports = launch(shell, grid, Limits(restarts=1))
         killing.join()
         assert shell.attempts(grid) == [3]
-        assert [report.facts["again"] for report in told if report.event == "died"] == [True, True]
-        assert told[-1].facts["state"] == "complete"
+        assert deaths(reports) == [(cell.id, True), (cell.id, True)]
+        assert reports[-1].facts["state"] == "complete"
 
-    def test_company_of_a_cell_that_kills_its_worker_runs_without_it(self, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_company_of_a_cell_that_kills_its_worker_runs_without_it(
+        self, shell: Shell, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.delenv("TEST_HEALED")
         monkeypatch.setenv("ECHOLM_PLUGINS", "faulty_heads")
         grid = shell.grid({"head": ["dies", "slow", "mean"]}, epochs=1, **BLANK)
         cells = shell.cells(grid)
         started, reports = launch(shell, grid, Limits(restarts=0), units=[cells])
-        assert [(report.cell, report.facts["again"]) for report in reports if report.event == "died"] == [
-            *((cell.id, True) for cell in cells), (cells[0].id, False),
-        ]  # fmt: skip
+        tried_alone = [(cell.id, True) for cell in cells]
+        assert deaths(reports) == [*tried_alone, (cells[0].id, False)]
         assert len(started) == 3
         assert shell.states(grid) == ["interrupted", "complete", "complete"]
 
@@ -190,8 +228,10 @@ class TestDeaths:
         assert shell.states(grid) == ["failed", "complete"]
         assert shell.attempts(grid) == [1, 2], "what failed was not tried again"
 
-    def test_a_worker_that_is_told_to_stop_is_replaced(self, shell: Shell, reference: Reference) -> None:
-        """SIGTERM, from whoever cleans up a machine: a checkpoint, and the cell goes on in a new worker."""
+    def test_a_worker_that_is_told_to_stop_is_replaced(
+        self, shell: Shell, reference: Reference
+    ) -> None:
+        """SIGTERM, from whoever cleans up a machine: the cell goes on in a new worker."""
         grid = shell.grid({"head": ["slow"], "seed": [0, 1]}, epochs=3, **BLANK)
         shell.slow(0.4)
         process = shell.start("launch", grid, "--slots", 1, "--no-collect")
@@ -215,16 +255,17 @@ class TestDeaths:
         grid = shell.grid({"head": ["mean"], "seed": [0, 1, 2]}, epochs=1, **BLANK)
         started, reports = launch(shell, grid, Limits(slots=2, restarts=0), ("cuda:31", "cpu"))
         assert len(started) == 2
-        assert Counter(report.facts["state"] for report in reports if report.event == "ended") == {"complete": 3}
+        ends = [report.facts["state"] for report in reports if report.event == "ended"]
+        assert ends == ["complete"] * 3
 
 
 class TestFailures:
     """A failing cell is recorded; the others go on; retry runs it again."""
 
     def test_fail_look_heal_retry(self, shell: Shell, reference: Reference) -> None:
-        adam = {"name": "adam", "lr": 1.0e30}
-        grid = shell.grid({"head": ["fails", SMALL], "optimizer": ["adam", {"label": "wild", "set": {"optimizer": adam}}]}, **BLANK)
-        cells = {(cell.coordinates["head"], cell.coordinates["optimizer"]): cell for cell in shell.cells(grid)}
+        wild = {"label": "wild", "set": {"optimizer": {"name": "adam", "lr": 1.0e30}}}
+        grid = shell.grid({"head": ["fails", SMALL], "optimizer": ["adam", wild]}, **BLANK)
+        broken, _, _, diverging = shell.cells(grid)
         done = shell("launch", grid, "--slots", 1, "--no-collect")
         assert done.status == 1
         assert done.out.splitlines()[-1] == "toy: 4 cells: 1 complete, 3 failed"
@@ -232,30 +273,68 @@ class TestFailures:
 
         status = json.loads(shell("status", grid, "--json").out)
         assert status["states"] == {"complete": 1, "failed": 3}
-        found = {cell["cell"]: cell["what"] for cell in status["cells"]}
-        assert "this head is broken" in found[cells["fails", "adam"].id]
-        assert "Diverged" in found[cells["mlp", "wild"].id]
+        reasons = {cell["cell"]: cell["what"] for cell in status["cells"]}
+        assert "this head is broken" in reasons[broken.id]
+        assert "Diverged" in reasons[diverging.id]
         text = shell("status", grid)
-        assert re.search(rf"{cells['fails', 'adam'].id[:8]}  failed .*this head is broken", text.out)
+        assert re.search(rf"{broken.id[:8]}  failed .*this head is broken", text.out)
         assert "echolm retry" in text.err and "echolm logs" in text.err
 
-        log = shell("logs", cells["fails", "adam"].id[:10])
+        log = shell("logs", broken.id[:10])
         assert log.status == 0
-        assert "Traceback" in log.out and "RuntimeError: this head is broken" in log.out and "faulty_heads.py" in log.out
-        assert "Diverged" in shell("logs", cells["mlp", "wild"].id).out
+        for words in ("Traceback", "RuntimeError: this head is broken", "faulty_heads.py"):
+            assert words in log.out
+        assert "Diverged" in shell("logs", diverging.id).out
 
-        assert shell("cancel", grid).out == "toy: 0 cells cancelled\n", "what has ended stays as it is"
+        cancelled = shell("cancel", grid)
+        assert cancelled.out == "toy: 0 cells cancelled\n", "what has ended stays as it is"
         again = shell("launch", grid, "--no-collect")
-        assert (again.status, shell.attempts(grid)) == (1, [1] * 4), "a launch leaves failed cells alone"
+        assert again.status == 1
+        assert shell.attempts(grid) == [1] * 4, "a launch leaves failed cells alone"
 
         shell.healed.touch()
-        one = shell("retry", grid, "--where", "optimizer=wild", "--where", "head=mlp", "--no-launch", "--json")
-        assert json.loads(one.out) == {"grid": "toy", "retried": [cells["mlp", "wild"].id]}
+        where = ("--where", "optimizer=wild", "--where", "head=mlp")
+        one = shell("retry", grid, *where, "--no-launch", "--json")
+        assert json.loads(one.out) == {"grid": "toy", "retried": [diverging.id]}
         assert Counter(shell.states(grid)) == {"failed": 2, "complete": 1, "pending": 1}
         retried = shell("retry", grid, "--where", "optimizer=adam", "--slots", 1, "--no-collect")
         assert retried.status == 0, retried.err
         assert shell.attempts(grid) == [2, 1, 1, 1], "retry runs no other cells"
-        assert result(shell.record(cells["fails", "adam"])) == reference(cells["fails", "adam"])
+        assert result(shell.record(broken)) == reference(broken)
+
+
+class TestOutage:
+    """What goes away is waited for."""
+
+    def test_an_empty_workspace_is_left_empty(self, tmp_path: Path) -> None:
+        """It may be the mount point of a disk that is not there."""
+        shell = Shell(tmp_path, None)
+        grid = shell.grid({"head": ["mean"]}, **BLANK)
+        for _ in range(2):
+            done = shell.inside("launch", grid, "--no-collect")
+            assert done.status == 1 and "no clip store here" in done.err
+            assert not shell.workspace.root.exists() or not list(shell.workspace.root.iterdir())
+            shell.workspace.root.mkdir(exist_ok=True)
+
+    def test_a_store_that_stays_away_ends_the_launch_and_no_cell(self, shell: Shell) -> None:
+        """One wait for all cells, and the next launch goes on."""
+        grid = shell.grid({"head": ["slow"], "seed": [0, 1, 2]}, epochs=2, **BLANK)
+        shell.slow(0.3)
+        store = shell.workspace.store("tiny")
+        environment = shell.environment() | {"ECHOLM_OUTAGE_S": "1"}
+        process = shell.start("launch", grid, "--slots", 1, "--no-collect", env=environment)
+        first = shell.cells(grid)[0]
+        until(lambda: shell.saved(first) >= 1, "an epoch")
+        store.rename(store.with_name("away"))
+        done = ended(process)
+        store.with_name("away").rename(store)
+        assert done.status == 1 and "Traceback" not in done.err, done
+        assert done.err.count(f"the store {store} is not there; waiting") == 1, done.err
+        assert "nothing more is started: " in done.err
+        assert shell.states(grid) == ["interrupted", "pending", "pending"]
+        shell.slow(0)
+        assert shell("launch", grid, "--no-collect").status == 0
+        assert shell.attempts(grid) == [2, 1, 1]
 
 
 class TestCancel:
@@ -268,7 +347,11 @@ class TestCancel:
         first, *others = shell.cells(grid)
         until(lambda: shell.epochs(first) >= 1, "an epoch")
         cancelled = shell("cancel", grid, "--json")
-        assert json.loads(cancelled.out) == {"grid": "toy", "cancelled": [cell.id for cell in shell.cells(grid)], "jobs": []}
+        assert json.loads(cancelled.out) == {
+            "grid": "toy",
+            "cancelled": [cell.id for cell in shell.cells(grid)],
+            "jobs": [],
+        }
         done = ended(process)
         assert done.status == 1
         assert shell.states(grid) == ["cancelled"] * 3

@@ -1,4 +1,7 @@
-"""The same traceback in three cells stops a grid; other errors, and other failures of one cell alone, do not."""
+"""The same traceback in three cells stops a grid.
+
+Other errors, and other failures of one cell alone, do not.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.tracebacks import LIMIT, _note, digest, forget, note_failures, stops
+from cluster.tracebacks import LIMIT, _note, clear, digest, note_failures, stop_reason
 from echolm.attempt import Attempt
 from echolm.errors import StorageError
 from echolm.record import RunRecord
@@ -28,9 +31,20 @@ def text(error: type[Exception], message: str, deeper: bool = False) -> str:
 
 def fail(workspace: Workspace, cell: str, trace: str, kind: str = "bug") -> None:
     record = RunRecord.at(workspace.runs, cell, "f" * 64)
-    record.create({"cell": cell, "fingerprint": "f" * 64, "config": {}, "protocols": {}, "data": "", "weights": ""})
+    record.create(
+        {
+            "cell": cell,
+            "fingerprint": "f" * 64,
+            "config": {},
+            "protocols": {},
+            "data": "",
+            "weights": "",
+        }
+    )
     attempt = Attempt.acquire(record)
-    attempt.release("failed", **{"class": kind, "error": trace.splitlines()[-1], "traceback": trace})
+    attempt.release(
+        "failed", **{"class": kind, "error": trace.splitlines()[-1], "traceback": trace}
+    )
     note_failures(workspace, "toy", [cell])
 
 
@@ -39,26 +53,33 @@ def test_messages_do_not_matter_place_and_type_do() -> None:
     assert digest(one) == digest(text(ValueError, "sample 44"))
     assert digest(one) != digest(text(KeyError, "sample 3"))
     assert digest(one) != digest(text(ValueError, "sample 3", deeper=True))
-    assert digest(one) == digest(one.replace("/", "/other/prefix/", 1)), "another place of the same package"
+    assert digest(one) == digest(one.replace("/", "/other/prefix/", 1)), (
+        "another place of the same package"
+    )
 
 
 def test_three_cells_stop_and_retry_lets_go_on(tmp_path: Path) -> None:
     workspace, trace = Workspace(tmp_path), text(ValueError, "the mask is empty")
     for number in range(LIMIT):
-        assert stops(workspace, "toy") == ""
+        assert stop_reason(workspace, "toy") == ""
         fail(workspace, f"cell{number}", trace)
-        note_failures(workspace, "toy", [f"cell{number}"])  # noted again by another start of the job
-    assert stops(workspace, "toy") == (
-        "the same error ended 3 cells (cell0, cell1, cell2) and nothing more is started: ValueError: the mask is empty"
+        note_failures(
+            workspace, "toy", [f"cell{number}"]
+        )  # noted again by another start of the job
+    assert stop_reason(workspace, "toy") == (
+        "the same error ended 3 cells (cell0, cell1, cell2) and nothing more is started:"
+        " ValueError: the mask is empty"
     )
-    assert stops(workspace, "other") == ""
-    forget(workspace, "toy", ["cell1"])
-    assert stops(workspace, "toy") == ""
+    assert stop_reason(workspace, "other") == ""
+    clear(workspace, "toy", ["cell1"])
+    assert stop_reason(workspace, "toy") == ""
 
 
 def test_a_disk_that_is_full_leaves_no_cell_without_the_text(tmp_path: Path) -> None:
-    """There empty files are still made, and nothing that takes room: here by a limit of the kernel. The next that fails is noted
-    with its text."""
+    """There empty files are still made, and nothing that takes room: here by a limit of the kernel.
+
+    The next that fails is noted with its text.
+    """
     workspace, trace = Workspace(tmp_path), text(ValueError, "the mask is empty")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
@@ -70,18 +91,25 @@ def test_a_disk_that_is_full_leaves_no_cell_without_the_text(tmp_path: Path) -> 
     assert not [path for path in (workspace.grids / "toy" / "tracebacks").glob("*/*")]
     for number in range(LIMIT):
         fail(workspace, f"cell{number}", trace)
-    assert stops(workspace, "toy").endswith("nothing more is started: ValueError: the mask is empty")
+    assert stop_reason(workspace, "toy").endswith(
+        "nothing more is started: ValueError: the mask is empty"
+    )
 
 
 def test_cells_count_where_the_text_is_lost(tmp_path: Path) -> None:
-    """As an earlier version left it after a full disk; the next cell with that error brings the text back."""
+    """As an earlier version left it after a full disk.
+
+    The next cell with that error brings the text back.
+    """
     workspace, trace = Workspace(tmp_path), text(ValueError, "the mask is empty")
     for number in range(LIMIT):
         fail(workspace, f"cell{number}", trace)
     (workspace.grids / "toy" / "tracebacks" / digest(trace) / "text").unlink()
-    assert stops(workspace, "toy").endswith("nothing more is started: an error without text")
+    assert stop_reason(workspace, "toy").endswith("nothing more is started: an error without text")
     fail(workspace, "another", trace)
-    assert stops(workspace, "toy").endswith("nothing more is started: ValueError: the mask is empty")
+    assert stop_reason(workspace, "toy").endswith(
+        "nothing more is started: ValueError: the mask is empty"
+    )
 
 
 @pytest.mark.parametrize("kind", ["diverged", "cancelled"])
@@ -89,11 +117,11 @@ def test_failures_of_a_cell_alone_do_not_count(tmp_path: Path, kind: str) -> Non
     workspace = Workspace(tmp_path)
     for number in range(LIMIT + 2):
         fail(workspace, f"cell{number}", text(ValueError, "nan"), kind)
-    assert stops(workspace, "toy") == ""
+    assert stop_reason(workspace, "toy") == ""
 
 
 def test_different_errors_do_not_add_up(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     for number, error in enumerate((ValueError, KeyError, TypeError, OSError)):
         fail(workspace, f"cell{number}", text(error, "x"))
-    assert stops(workspace, "toy") == ""
+    assert stop_reason(workspace, "toy") == ""

@@ -1,6 +1,6 @@
 """A process that holds attempts, for test_attempt.py and test_attempt_faults.py.
 
-``talk``    do what standard input says, a command a line, and answer each with ``ok`` or the name of the error
+``talk``    do what standard input says, a command a line. The answer is ``ok`` or the error's name
 ``crash``   one whole run, killed (SIGKILL) before the N-th call that changes a file
 ``forever`` one run after another under the given folder
 """

@@ -1,10 +1,12 @@
-"""Holding a run record: one holder at a time, among real processes that are stopped, killed, and short of disk."""
+"""Holding a run record: one holder at a time.
+
+Real processes are stopped, killed, and short of disk.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import runpy
 import shutil
 import signal
@@ -25,17 +27,34 @@ from echolm.errors import StorageError
 from echolm.record import RunRecord
 
 WORKER = Path(__file__).with_name("attempt_worker.py")
-IDENTITY, whole_run, check_complete = map(runpy.run_path(str(WORKER)).get, ("IDENTITY", "whole_run", "check_complete"))
+IDENTITY, whole_run, check_complete = map(
+    runpy.run_path(str(WORKER)).get, ("IDENTITY", "whole_run", "check_complete")
+)
 BEAT, PATIENCE = 0.1, 1.5
 
 
 class Worker:
     """A process that holds attempts on command."""
 
-    def __init__(self, record: RunRecord, *prefix: str, patience: float = PATIENCE, **environment: str) -> None:
-        command = [*prefix, sys.executable, str(WORKER), "talk", str(record.path), str(patience), str(BEAT)]
+    def __init__(
+        self, record: RunRecord, *prefix: str, patience: float = PATIENCE, **environment: str
+    ) -> None:
+        command = [
+            *prefix,
+            sys.executable,
+            str(WORKER),
+            "talk",
+            str(record.path),
+            str(patience),
+            str(BEAT),
+        ]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env={**os.environ, **environment}
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            env={**os.environ, **environment},
         )
 
     def tell(self, command: str) -> None:
@@ -61,15 +80,17 @@ class Worker:
 
     def wait_until_stopped(self) -> None:
         """Until the kernel calls the process stopped."""
-        while Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        while (
+            Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T"
+        ):
             time.sleep(0.01)
 
 
 @pytest.fixture
 def record(tmp_path: Path) -> RunRecord:
-    found = RunRecord(tmp_path / "runs" / "cell" / "fingerprint")
-    found.create(IDENTITY)
-    return found
+    record = RunRecord(tmp_path / "runs" / "cell" / "fingerprint")
+    record.create(IDENTITY)
+    return record
 
 
 @pytest.fixture
@@ -97,11 +118,22 @@ class TestOneProcess:
 
     def test_layout(self, record: RunRecord) -> None:
         whole_run(record, 0.3, "x")
-        files = {str(path.relative_to(record.path)) for path in record.path.rglob("*") if path.is_file()}
-        inside = {"holder.json", "heartbeat", "events.jsonl", "best.safetensors", "predictions.parquet", "summary.json"}
+        files = {
+            str(path.relative_to(record.path)) for path in record.path.rglob("*") if path.is_file()
+        }
+        inside = {
+            "holder.json",
+            "heartbeat",
+            "events.jsonl",
+            "best.safetensors",
+            "predictions.parquet",
+            "summary.json",
+        }
         assert files == {"config.json", "summary.json"} | {f"attempts/1/{name}" for name in inside}
         assert record.summary() == json.loads((record.attempt_path(1) / "summary.json").read_text())
-        assert os.path.samefile(record.path / "summary.json", record.attempt_path(1) / "summary.json")
+        assert os.path.samefile(
+            record.path / "summary.json", record.attempt_path(1) / "summary.json"
+        )
         assert [event["event"] for event in record.events(1)] == ["started", "epoch", "complete"]
         assert check_complete(record)["attempt"] == 1
 
@@ -121,14 +153,14 @@ class TestOneProcess:
     def test_a_run_that_completes_while_its_holder_is_judged_is_not_acquired(
         self, record: RunRecord, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        first, free = Attempt.acquire(record), attempt_module._free
+        first, free = Attempt.acquire(record), attempt_module._is_free
 
         def completes_first(*arguments: Any) -> bool:
             first.publish({}, [])
             first.release()
             return free(*arguments)
 
-        monkeypatch.setattr(attempt_module, "_free", completes_first)
+        monkeypatch.setattr(attempt_module, "_is_free", completes_first)
         with pytest.raises(Complete):
             Attempt.acquire(record)
         assert record.attempts() == [1]
@@ -140,7 +172,9 @@ class TestOneProcess:
         attempt.release("failed")
         Attempt.acquire(record, PATIENCE).release()
 
-    @pytest.mark.parametrize("ending", ["failed", "interrupted", "cancelled", "pruned", "superseded"])
+    @pytest.mark.parametrize(
+        "ending", ["failed", "interrupted", "cancelled", "pruned", "superseded"]
+    )
     def test_an_ended_attempt_is_replaced_at_once(self, record: RunRecord, ending: str) -> None:
         Attempt.acquire(record).release(ending)
         rewrite_holder(record, 1, boot="another")
@@ -148,7 +182,13 @@ class TestOneProcess:
 
     def test_values_that_are_not_finite_become_text(self, record: RunRecord) -> None:
         attempt = Attempt.acquire(record)
-        values = {"a": float("nan"), "b": [float("inf"), {"c": -float("inf")}], "d": 1.5, "e": "ü\n", "f": None}
+        values = {
+            "a": float("nan"),
+            "b": [float("inf"), {"c": -float("inf")}],
+            "d": 1.5,
+            "e": "ü\n",
+            "f": None,
+        }
         attempt.event("epoch", epoch=0, metrics=values)
         attempt.publish({"metrics": values}, [])
         expected = {"a": "nan", "b": ["inf", {"c": "-inf"}], "d": 1.5, "e": "ü\n", "f": None}
@@ -191,7 +231,9 @@ class TestOneProcess:
         attempt.release("failed")
         assert record.summary() is None
 
-    def test_a_lost_answer_of_link_is_no_loss(self, record: RunRecord, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_lost_answer_of_link_is_no_loss(
+        self, record: RunRecord, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Over NFS a link may have been made although the client is told that the name exists."""
         link = os.link
 
@@ -208,7 +250,9 @@ class TestOneProcess:
     def test_a_folder_that_was_deleted_is_named(self, record: RunRecord) -> None:
         attempt = Attempt.acquire(record)
         shutil.rmtree(record.path)
-        with pytest.raises(StorageError, match="attempts/1/checkpoint.pt: cannot be written: No such file"):
+        with pytest.raises(
+            StorageError, match="attempts/1/checkpoint.pt: cannot be written: No such file"
+        ):
             attempt.write("checkpoint.pt", b"x")
         attempt.release()
 
@@ -216,7 +260,9 @@ class TestOneProcess:
 class TestSuperseded:
     """A holder that was stopped for long is replaced, and can then do no harm."""
 
-    def test_stopped_replaced_continued(self, record: RunRecord, start: Callable[..., Worker]) -> None:
+    def test_stopped_replaced_continued(
+        self, record: RunRecord, start: Callable[..., Worker]
+    ) -> None:
         first, second = start(), start()
         assert first.ask("acquire") == "holds 1"
         assert first.ask("write checkpoint.pt first") == "ok"
@@ -236,7 +282,9 @@ class TestSuperseded:
         assert first.ask("release superseded") == "ok"
         assert (check_complete(record)["by"], record.state().name) == ("second", "complete")
 
-    def test_stopped_between_its_last_look_and_the_link_it_may_win(self, record: RunRecord, start: Callable[..., Worker]) -> None:
+    def test_stopped_between_its_last_look_and_the_link_it_may_win(
+        self, record: RunRecord, start: Callable[..., Worker]
+    ) -> None:
         first, second = start(), start()
         assert [first.ask("acquire"), first.ask("stop-before-link")] == ["holds 1", "ok"]
         first.tell("publish first")
@@ -247,7 +295,9 @@ class TestSuperseded:
         assert second.ask("publish second") == "Superseded"
         assert (check_complete(record)["by"], check_complete(record)["attempt"]) == ("first", 1)
 
-    def test_stopped_between_its_last_look_and_the_link_it_may_lose(self, record: RunRecord, start: Callable[..., Worker]) -> None:
+    def test_stopped_between_its_last_look_and_the_link_it_may_lose(
+        self, record: RunRecord, start: Callable[..., Worker]
+    ) -> None:
         first, second = start(), start()
         assert [first.ask("acquire"), first.ask("stop-before-link")] == ["holds 1", "ok"]
         first.tell("publish first")
@@ -257,7 +307,9 @@ class TestSuperseded:
         assert first.answer() == "Superseded"
         assert (check_complete(record)["by"], check_complete(record)["attempt"]) == ("second", 2)
 
-    def test_stopped_and_continued_together_the_observer_waits_for_a_beat(self, record: RunRecord, start: Callable[..., Worker]) -> None:
+    def test_stopped_and_continued_together_the_observer_waits_for_a_beat(
+        self, record: RunRecord, start: Callable[..., Worker]
+    ) -> None:
         """As Ctrl-Z and fg do: the time that passed meanwhile says nothing about the holder."""
         holder, observer = start(), start(patience=PATIENCE)
         assert holder.ask("acquire") == "holds 1"
@@ -286,7 +338,9 @@ class TestTakingOver:
             holder.process.kill()
             workers = [worker if worker is not holder else start() for worker in workers]
 
-    def test_killed_here_is_replaced_at_once(self, record: RunRecord, start: Callable[..., Worker]) -> None:
+    def test_killed_here_is_replaced_at_once(
+        self, record: RunRecord, start: Callable[..., Worker]
+    ) -> None:
         worker = start()
         worker.ask("acquire")
         worker.process.kill()
@@ -298,7 +352,9 @@ class TestTakingOver:
         rewrite_holder(record, 2, pid=worker.process.pid)
         Attempt.acquire(record, patience_s=1000).release()
 
-    def test_a_live_holder_is_busy_and_goes_on(self, record: RunRecord, start: Callable[..., Worker]) -> None:
+    def test_a_live_holder_is_busy_and_goes_on(
+        self, record: RunRecord, start: Callable[..., Worker]
+    ) -> None:
         worker = start()
         worker.ask("acquire")
         assert record.state().evidence == {} and record.state().name == "running"
@@ -315,8 +371,12 @@ class TestTakingOver:
         with pytest.raises(Superseded):
             attempt.fence()
 
-    @pytest.mark.parametrize("elsewhere", [{"boot": "another"}, {"namespace": "pid:[1]"}, {"boot": ""}])
-    def test_elsewhere_only_the_heartbeat_counts(self, record: RunRecord, elsewhere: dict[str, str]) -> None:
+    @pytest.mark.parametrize(
+        "elsewhere", [{"boot": "another"}, {"namespace": "pid:[1]"}, {"boot": ""}]
+    )
+    def test_elsewhere_only_the_heartbeat_counts(
+        self, record: RunRecord, elsewhere: dict[str, str]
+    ) -> None:
         """Neither a missing process number nor an equal one means anything there."""
         attempt = Attempt.acquire(record, heartbeat_s=BEAT)
         for pid in (1, os.getpid(), 4_000_000):
@@ -328,7 +388,9 @@ class TestTakingOver:
         assert Attempt.acquire(record, 0.5).number == 2
         assert time.monotonic() - began >= 0.5
 
-    def test_in_another_process_namespace(self, record: RunRecord, start: Callable[..., Worker]) -> None:
+    def test_in_another_process_namespace(
+        self, record: RunRecord, start: Callable[..., Worker]
+    ) -> None:
         unshare = ("unshare", "--pid", "--fork", "--kill-child")
         if subprocess.run([*unshare, "true"], capture_output=True).returncode:
             pytest.skip("process namespaces are not allowed here")
@@ -343,18 +405,22 @@ class TestTakingOver:
         assert record.state().name == "running", "nobody can know yet"
         assert Attempt.acquire(record, 0.5).number == 2
 
-    def test_a_process_hidden_from_this_user_is_not_dead(self, record: RunRecord, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_process_hidden_from_this_user_is_not_dead(
+        self, record: RunRecord, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """/proc mounted with hidepid shows no processes of other users."""
         Attempt.acquire(record, heartbeat_s=1000)
 
         def forbidden(pid: int, number: int) -> None:
             raise PermissionError
 
-        monkeypatch.setattr(liveness, "_started", lambda pid: "")
+        monkeypatch.setattr(liveness, "_start_ticks", lambda pid: "")
         monkeypatch.setattr(os, "kill", forbidden)
         assert not liveness.known_dead(record.attempt_path(1))
 
-    def test_an_earlier_start_of_the_same_slurm_job(self, record: RunRecord, start: Callable[..., Worker]) -> None:
+    def test_an_earlier_start_of_the_same_slurm_job(
+        self, record: RunRecord, start: Callable[..., Worker]
+    ) -> None:
         worker = start(SLURM_JOB_ID="71", SLURM_RESTART_COUNT="1")
         worker.ask("acquire")
         rewrite_holder(record, 1, boot="another")
@@ -364,79 +430,13 @@ class TestTakingOver:
         assert again.ask("acquire") == "holds 2"
         assert worker.ask("write x x") == "Superseded"
 
-    def test_the_first_start_of_a_slurm_job_has_no_count(self, record: RunRecord, start: Callable[..., Worker]) -> None:
+    def test_the_first_start_of_a_slurm_job_has_no_count(
+        self, record: RunRecord, start: Callable[..., Worker]
+    ) -> None:
         worker = start(SLURM_JOB_ID="71")
         worker.ask("acquire")
         rewrite_holder(record, 1, boot="another")
-        assert start(SLURM_JOB_ID="71", SLURM_RESTART_COUNT="1", patience=1000).ask("acquire") == "holds 2"
-
-
-class TestDelayedVisibility:
-    """A shared file system may show a change late. Nobody gets a number twice, and no live run is taken."""
-
-    def stale(self, monkeypatch: pytest.MonkeyPatch, hide: Callable[[list[str]], list[str]]) -> None:
-        """Let listings of attempts show only what ``hide`` leaves."""
-        listdir = os.listdir
-
-        def listing(path: Any) -> list[str]:
-            names = listdir(path)
-            return hide(sorted(names, key=int)) if str(path).endswith("attempts") else names
-
-        monkeypatch.setattr(os, "listdir", listing)
-
-    def test_a_listing_without_the_newest_attempt(self, record: RunRecord, monkeypatch: pytest.MonkeyPatch) -> None:
-        for ended in range(3):
-            live = Attempt.acquire(record)
-            with monkeypatch.context() as patch:
-                self.stale(patch, lambda names: names[:-1])
-                with pytest.raises(Busy, match=f"attempt {ended + 1} was taken by another process"):
-                    Attempt.acquire(record, 0.0)
-                live.fence()  # its own attempt not yet listed is no other holder
-                live.write("checkpoint.pt", b"x")
-            live.release("interrupted")
-
-    def test_listings_of_any_age(self, record: RunRecord, monkeypatch: pytest.MonkeyPatch) -> None:
-        draw = random.Random(0)
-        self.stale(monkeypatch, lambda names: names[: len(names) - draw.choice([0, 0, 1, 2, 9])])
-        live: Attempt | None = None
-        numbers: list[int] = []
-        for _ in range(60):
-            try:
-                taken = Attempt.acquire(record, patience_s=1000, heartbeat_s=BEAT)
-            except Busy:
-                continue
-            finally:
-                if live and draw.random() < 0.5:
-                    live.release("interrupted")
-                    live = None
-            assert live is None
-            numbers.append(taken.number)
-            live = taken
-        assert numbers == sorted(set(numbers)) and len(numbers) > 5
-
-    def test_a_holder_whose_files_are_not_visible_yet(self, record: RunRecord) -> None:
-        path = record.attempt_path(1)
-        path.mkdir()
-        assert record.state().evidence == {"unseen": True}
-
-        def appear() -> None:
-            (path / "heartbeat").write_text("7\n")
-
-        timer = threading.Timer(0.4, appear)
-        timer.start()
-        with pytest.raises(Busy):
-            Attempt.acquire(record, PATIENCE)
-        timer.join()
-
-    def test_a_holder_whose_heartbeat_is_not_visible_yet(self, record: RunRecord) -> None:
-        path = record.attempt_path(1)
-        path.mkdir()
-        timer = threading.Timer(0.4, lambda: (path / "holder.json").write_text('{"boot": "another"}'))
-        timer.start()
-        with pytest.raises(Busy):
-            Attempt.acquire(record, PATIENCE)
-        timer.join()
-
-    def test_a_holder_that_never_wrote_a_file_is_replaced_in_time(self, record: RunRecord) -> None:
-        record.attempt_path(1).mkdir()
-        assert Attempt.acquire(record, 0.3).number == 2
+        assert (
+            start(SLURM_JOB_ID="71", SLURM_RESTART_COUNT="1", patience=1000).ask("acquire")
+            == "holds 2"
+        )

@@ -11,21 +11,59 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echolm.config import FinetuneConfig, PretrainConfig, Trainable, load_config, parse_config
+from echolm.config import (
+    FinetuneConfig,
+    PretrainConfig,
+    Trainable,
+    load_config,
+    needs_whole_batch,
+    parse_config,
+    whole_batch_reason,
+)
 from echolm.errors import EchoLMError
 from echolm.fusion import FUSIONS, Fusion
 from echolm.heads import HEADS, Head
+from echolm.objectives import OBJECTIVES, Objective
 from echolm.tasks import TASKS, Task
 from echolm.weights import Weights
 
 BASE: dict[str, Any] = {
-    "data": "phantom", "task": "landmarks", "encoder": "mvit-v2-s", "trainable": "k1", "head": "mlp",
-}  # fmt: skip
+    "data": "phantom",
+    "task": "landmarks",
+    "encoder": "mvit-v2-s",
+    "trainable": "k1",
+    "head": "mlp",
+}
+
+
+PRETRAINING: dict[str, Any] = {
+    "kind": "pretrain",
+    "data": "phantom",
+    "objective": "masked",
+    "encoder": "mvit-v2-s",
+}
+
+
+class OverBatch:
+    """Mixed into a component whose module has statistics over the batch."""
+
+    @property
+    def statistics_over_batch(self) -> bool:
+        return True
 
 
 @pytest.fixture
 def components() -> Any:
     """Toy components, registered as a plugin would and removed after the test."""
+
+    class BatchHead(OverBatch, Head):
+        name: Literal["over-batch"] = "over-batch"
+
+    class BatchFusion(OverBatch, Fusion):
+        name: Literal["over-batch"] = "over-batch"
+
+    class BatchObjective(OverBatch, Objective):
+        name: Literal["over-batch"] = "over-batch"
 
     class NeedsMotion(Head):
         needs: ClassVar[tuple[str, ...]] = ("motion",)
@@ -36,13 +74,24 @@ def components() -> Any:
         needs: ClassVar[tuple[str, ...]] = ("tokens",)
         name: Literal["needs-tokens"] = "needs-tokens"
 
+    class Masked(Objective):
+        name: Literal["masked"] = "masked"
+
     class Ejection(Task):
         name: Literal["ejection"] = "ejection"
 
         def outputs(self) -> tuple[int, ...]:
             return (1,)
 
-    added = [(HEADS, NeedsMotion), (FUSIONS, NeedsTokens), (TASKS, Ejection)]
+    added = [
+        (HEADS, NeedsMotion),
+        (FUSIONS, NeedsTokens),
+        (TASKS, Ejection),
+        (OBJECTIVES, Masked),
+        (HEADS, BatchHead),
+        (FUSIONS, BatchFusion),
+        (OBJECTIVES, BatchObjective),
+    ]
     for registry, cls in added:
         registry.names()
         registry.register(cls)  # type: ignore[attr-defined]
@@ -54,16 +103,46 @@ def components() -> Any:
 
 
 MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
-    "unknown field": ({"heda": "gcn"}, ["'heda'", "did you mean 'head'", "valid: augmentation, batch_size"]),
-    "unknown nested field": ({"data": {"name": "d", "fracton": 1}}, ["data: ", "'fracton'", "did you mean 'fraction'"]),
-    "unknown component field": ({"head": {"name": "mlp", "widht": 3}}, ["head: ", "'widht'", "valid: dropout, name, width"]),
-    "unknown encoder": ({"encoder": "r3d18"}, ["encoder: ", "'r3d18'", "did you mean 'r3d-18'", "tiny-mvit"]),
+    "unknown field": (
+        {"heda": "gcn"},
+        ["'heda'", "did you mean 'head'", "valid: augmentation, batch_size"],
+    ),
+    "unknown nested field": (
+        {"data": {"name": "d", "fracton": 1}},
+        ["data: ", "'fracton'", "did you mean 'fraction'"],
+    ),
+    "unknown component field": (
+        {"head": {"name": "mlp", "widht": 3}},
+        ["head: ", "'widht'", "valid: dropout, name, width"],
+    ),
+    "unknown encoder": (
+        {"encoder": "r3d18"},
+        ["encoder: ", "'r3d18'", "did you mean 'r3d-18'", "tiny-mvit"],
+    ),
     "unknown head": ({"head": "gnc"}, ["head: ", "did you mean 'gcn'"]),
-    "component without a name": ({"head": {"width": 3}}, ["head: ", "valid names: ", "gcn, ", "mlp"]),
-    "component of another type": ({"optimizer": 3}, ["optimizer: ", "valid names: adam, ", "given 3"]),
+    "component without a name": (
+        {"head": {"width": 3}},
+        ["head: ", "valid names: ", "gcn, ", "mlp"],
+    ),
+    "component of another type": (
+        {"optimizer": 3},
+        ["optimizer: ", "valid names: adam, ", "given 3"],
+    ),
     "missing field": ({"head": ...}, ["head: ", "required"]),
     "unknown kind": ({"kind": "tune"}, ["'tune'", "'finetune', 'pretrain'"]),
-    "field of another kind": ({"kind": "pretrain"}, ["'trainable'", "valid: augmentation"]),
+    "field of another kind": (
+        {"kind": "pretrain", "task": ...},
+        ["'trainable'", "valid: augmentation"],
+    ),
+    "task of a pretraining": ({"kind": "pretrain"}, ["task: only fine-tuning has one"]),
+    "objective of a fine-tuning": (
+        {"objective": "masked"},
+        ["objective: only a pretraining has one"],
+    ),
+    "pretraining without an objective": (
+        {"kind": "pretrain", "task": ..., "trainable": ..., "head": ...},
+        ["objective: ", "required"],
+    ),
     "text for a number": ({"epochs": "many"}, ["epochs: ", "integer", "'many'"]),
     "half an epoch": ({"epochs": 1.5}, ["epochs: ", "integer", "1.5"]),
     "no epoch": ({"epochs": 0}, ["epochs: ", "greater than or equal to 1", "given 0"]),
@@ -73,32 +152,66 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "negative view seed": ({"view_seed": -1}, ["view_seed: ", "greater than or equal to 0"]),
     "unknown views": ({"views": "stale"}, ["views", "'fresh'", "integer"]),
     "no views": ({"views": 0}, ["views", "greater than or equal to 1"]),
-    "not a number": ({"optimizer": {"name": "adam", "lr": float("nan")}}, ["optimizer.lr: ", "finite"]),
+    "not a number": (
+        {"optimizer": {"name": "adam", "lr": float("nan")}},
+        ["optimizer.lr: ", "finite"],
+    ),
     "infinite": ({"optimizer": {"name": "adam", "lr": float("inf")}}, ["optimizer.lr: ", "finite"]),
     "zero rate": ({"optimizer": {"name": "adam", "lr": 0}}, ["optimizer.lr: ", "greater than 0"]),
-    "beta of one": ({"optimizer": {"name": "adam", "betas": [0.9, 1.0]}}, ["optimizer.betas.1: ", "less than 1"]),
-    "too much data": ({"data": {"name": "d", "fraction": 1.5}}, ["data.fraction: ", "less than or equal to 1"]),
+    "beta of one": (
+        {"optimizer": {"name": "adam", "betas": [0.9, 1.0]}},
+        ["optimizer.betas.1: ", "less than 1"],
+    ),
+    "too much data": (
+        {"data": {"name": "d", "fraction": 1.5}},
+        ["data.fraction: ", "less than or equal to 1"],
+    ),
     "no data": ({"data": {"name": "d", "fraction": 0}}, ["data.fraction: ", "greater than 0"]),
     "path as a store": ({"data": "../d"}, ["data.name: ", "'../d'"]),
     "newline in a store's name": ({"data": "d\n"}, ["data.name: "]),
-    "too many blocks": ({"trainable": "k17"}, ["trainable.blocks: 17", "mvit-v2-s", "has 16", "k0 to k16, all"]),
+    "too many blocks": (
+        {"trainable": "k17"},
+        ["trainable.blocks: 17", "mvit-v2-s", "has 16", "k0 to k16, all"],
+    ),
     "negative blocks": ({"trainable": {"blocks": -1}}, ["trainable.blocks"]),
     "no regime": ({"trainable": "k-1"}, ["trainable: ", "'k-1'", "k0, k1, k2", "all"]),
     "number as a regime": ({"trainable": 3}, ["trainable: "]),
-    "stem without all": ({"trainable": {"blocks": 2, "stem": True}}, ["trainable: ", "stem: true needs blocks: all"]),
-    "unknown published weights": ({"weights": "published:kinetics"}, ["weights: ", "did you mean 'kinetics400'"]),
-    "weights the encoder has not": ({"weights": "published:kinetics400", "encoder": "tiny-r3d"}, ["tiny-r3d", "valid: (none)"]),
-    "unknown source": ({"weights": "hub:x"}, ["weights: ", "'hub:x'", "random, published:NAME, file:PATH, run:CELL"]),
+    "stem without all": (
+        {"trainable": {"blocks": 2, "stem": True}},
+        ["trainable: ", "stem: true needs blocks: all"],
+    ),
+    "unknown published weights": (
+        {"weights": "published:kinetics"},
+        ["weights: ", "did you mean 'kinetics400'"],
+    ),
+    "weights the encoder has not": (
+        {"weights": "published:kinetics400", "encoder": "tiny-r3d"},
+        ["tiny-r3d", "valid: (none)"],
+    ),
+    "unknown source": (
+        {"weights": "hub:x"},
+        ["weights: ", "'hub:x'", "random, published:NAME, file:PATH, run:CELL"],
+    ),
     "source without a name": ({"weights": "file:"}, ["weights: ", "file:PATH"]),
-    "random with a name": ({"weights": {"source": "random", "value": "x"}}, ["weights: ", "valid: random, published:NAME"]),
+    "random with a name": (
+        {"weights": {"source": "random", "value": "x"}},
+        ["weights: ", "valid: random, published:NAME"],
+    ),
     "file without a path": ({"weights": {"source": "file"}}, ["weights: ", "file:PATH"]),
-    "landmark head for one number": ({"head": "gcn", "task": "ejection"}, ["head gcn gives landmarks", "task ejection", "(1,)"]),
-    "head needs what is not given": ({"head": "needs-motion"}, ["needs-motion needs motion", "gives pooled, frames, tokens"]),
+    "landmark head for one number": (
+        {"head": "gcn", "task": "ejection"},
+        ["head gcn gives landmarks", "task ejection", "(1,)"],
+    ),
+    "head needs what is not given": (
+        {"head": "needs-motion"},
+        ["needs-motion needs motion", "gives pooled, frames, tokens"],
+    ),
     "fusion needs what is not given": (
-        {"fusion": "needs-tokens", "encoder": "none", "trainable": "k0"}, ["needs-tokens needs tokens", "none", "gives pooled"],
+        {"fusion": "needs-tokens", "encoder": "none", "trainable": "k0"},
+        ["needs-tokens needs tokens", "none", "gives pooled"],
     ),
     "key that is no text": ({3: "x"}, ["unknown field 3"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -120,38 +233,85 @@ def test_two_mistakes_are_two_lines() -> None:
 
 
 @pytest.mark.parametrize("kind", ["finetune", "pretrain"])
-def test_published_weights_are_checked_for_every_kind(kind: str) -> None:
-    values = {"kind": kind, **BASE, "weights": "published:imagenet"}
-    if kind == "pretrain":
-        values = {name: value for name, value in values.items() if name not in ("trainable", "head")}
+def test_published_weights_are_checked_for_every_kind(kind: str, components: Any) -> None:
+    values = {**(BASE if kind == "finetune" else PRETRAINING), "weights": "published:imagenet"}
     with pytest.raises(EchoLMError, match="no published weights 'imagenet'; valid: kinetics400"):
         parse_config(values)
 
 
 @pytest.mark.parametrize("values", [None, [], [1], "text", 3])
 def test_what_is_no_mapping_says_what_is_valid(values: Any) -> None:
-    with pytest.raises(EchoLMError, match="f: a run's configuration is .*; valid: a mapping with data, task, encoder"):
+    with pytest.raises(
+        EchoLMError,
+        match="f: a run's configuration is .*; valid: a mapping with data, task, encoder",
+    ):
         parse_config(values, "f")
 
 
 def test_defaults_are_the_papers_recipe() -> None:
     config = parse_config(BASE)
     assert isinstance(config, FinetuneConfig)
-    assert (config.batch_size, config.epochs, config.optimizer.name, config.optimizer.lr) == (20, 100, "adam", 5e-4)
+    assert (config.batch_size, config.epochs, config.optimizer.name, config.optimizer.lr) == (
+        20,
+        100,
+        "adam",
+        5e-4,
+    )
     plain = config.model_dump()
     assert plain["schedule"] == {"name": "plateau", "reduce": 0.5, "patience": 5, "threshold": 1e-4}
-    assert (plain["weights"], plain["augmentation"], plain["views"]) == ("random", {"name": "none"}, "fresh")
+    assert (plain["weights"], plain["augmentation"], plain["views"]) == (
+        "random",
+        {"name": "none"},
+        "fresh",
+    )
 
 
 def test_seeds_follow_seed_unless_set() -> None:
-    follows, own = parse_config({**BASE, "seed": 7}), parse_config({**BASE, "seed": 7, "order_seed": 1, "view_seed": 0})
+    follows, own = (
+        parse_config({**BASE, "seed": 7}),
+        parse_config({**BASE, "seed": 7, "order_seed": 1, "view_seed": 0}),
+    )
     assert (follows.order, follows.view) == (7, 7)
     assert (own.order, own.view) == (1, 0)
 
 
-def test_pretraining_has_no_head_and_no_freezing() -> None:
-    config = parse_config({"kind": "pretrain", "data": "d", "task": "landmarks", "encoder": "tiny-r3d"})
+def test_pretraining_has_an_objective_and_no_head_and_no_freezing(components: Any) -> None:
+    config = parse_config(PRETRAINING)
     assert isinstance(config, PretrainConfig) and not hasattr(config, "head")
+    assert config.goal is config.objective and config.goal.name == "masked"
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (BASE, ""),
+        ({**BASE, "encoder": "r3d-18"}, "encoder r3d-18 with batch_norm: batch"),
+        ({**BASE, "encoder": "r3d-18", "trainable": "k0"}, ""),
+        ({**BASE, "encoder": {"name": "r3d-18", "batch_norm": "frozen"}}, ""),
+        ({**BASE, "head": "over-batch"}, "head over-batch with statistics over the batch"),
+        ({**BASE, "fusion": "over-batch"}, "fusion over-batch with statistics over the batch"),
+        (
+            {**BASE, "trainable": "k0", "fusion": "over-batch"},
+            "fusion over-batch with statistics over the batch",
+        ),
+        (
+            {**PRETRAINING, "objective": "over-batch"},
+            "objective over-batch with statistics over the batch",
+        ),
+        (
+            {**PRETRAINING, "encoder": "r3d-18"},
+            "encoder r3d-18 with batch_norm: batch",
+        ),
+        (PRETRAINING, ""),
+    ],
+    ids=str,
+)
+def test_every_component_is_asked_for_statistics_over_the_batch(
+    values: dict[str, Any], reason: str, components: Any
+) -> None:
+    config = parse_config(values)
+    assert whole_batch_reason(config) == reason
+    assert needs_whole_batch(config) == bool(reason)
 
 
 def write(path: Path, content: bytes) -> Path:
@@ -162,8 +322,11 @@ def write(path: Path, content: bytes) -> Path:
 @pytest.mark.parametrize("suffix", [".yaml", ".yml", ".json"])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte-order mark"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["unix", "windows"])
-def test_files_may_be_yaml_or_json_with_or_without_a_byte_order_mark(tmp_path: Path, suffix: str, mark: bytes, end: str) -> None:
-    text = json.dumps(BASE, indent=1) if suffix == ".json" else yaml.safe_dump(BASE)
+def test_files_may_be_yaml_or_json_with_or_without_a_byte_order_mark(
+    tmp_path: Path, suffix: str, mark: bytes, end: str
+) -> None:
+    values = {**BASE, "weights": "random"}
+    text = json.dumps(values, indent=1) if suffix == ".json" else yaml.safe_dump(values)
     path = write(tmp_path / f"it's a run{suffix}", mark + text.replace("\n", end).encode())
     assert load_config(path) == parse_config(BASE)
 
@@ -199,9 +362,13 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
 
 def test_a_key_may_be_overridden_after_a_yaml_merge(tmp_path: Path) -> None:
     text = "a: &a {data: d, task: landmarks, seed: 1}\nb: {<<: *a, seed: 2}\n"
-    from echolm.config import load_yaml
+    from echolm.yaml_files import load_yaml
 
-    assert load_yaml(write(tmp_path / "merge.yaml", text.encode()))["b"] == {"data": "d", "task": "landmarks", "seed": 2}
+    assert load_yaml(write(tmp_path / "merge.yaml", text.encode()))["b"] == {
+        "data": "d",
+        "task": "landmarks",
+        "seed": 2,
+    }
 
 
 class TestTrainable:
@@ -213,18 +380,26 @@ class TestTrainable:
     )
 
     @given(regimes, st.integers(0, 20))
-    def test_positions_are_a_tail_of_blocks_with_stem_and_readout_as_asked(self, regime: Trainable, blocks: int) -> None:
+    def test_positions_are_a_tail_of_blocks_with_stem_and_readout_as_asked(
+        self, regime: Trainable, blocks: int
+    ) -> None:
         if isinstance(regime.blocks, int) and regime.blocks > blocks:
             return  # refused with the encoder
         positions = regime.positions(blocks)
         inner = {position for position in positions if 1 <= position <= blocks}
         assert positions <= set(range(blocks + 2))
         assert inner == set(range(blocks + 1 - len(inner), blocks + 1))
-        assert len(inner) == (blocks if regime.blocks == "all" else regime.blocks) == regime.count(blocks)
+        assert (
+            len(inner)
+            == (blocks if regime.blocks == "all" else regime.blocks)
+            == regime.count(blocks)
+        )
         assert (0 in positions, blocks + 1 in positions) == (regime.stem, regime.readout)
 
     @given(regimes, st.integers(20, 30))
-    def test_nothing_before_the_cut_trains_and_the_cut_does(self, regime: Trainable, blocks: int) -> None:
+    def test_nothing_before_the_cut_trains_and_the_cut_does(
+        self, regime: Trainable, blocks: int
+    ) -> None:
         positions, cut = regime.positions(blocks), regime.cut(blocks)
         assert all(position >= cut for position in positions)
         assert cut in positions if positions else cut == blocks + 2
@@ -240,7 +415,11 @@ class TestTrainable:
 
     def test_all_is_everything(self) -> None:
         everything = Trainable.model_validate("all")
-        assert (str(everything), everything.cut(16), len(everything.positions(16))) == ("all", 0, 18)
+        assert (str(everything), everything.cut(16), len(everything.positions(16))) == (
+            "all",
+            0,
+            18,
+        )
 
     def test_k0_is_nothing_and_its_cut_is_past_the_readout(self) -> None:
         nothing = Trainable.model_validate("k0")
@@ -256,7 +435,9 @@ class TestTrainable:
 class TestWeights:
     """One string."""
 
-    @pytest.mark.parametrize("text", ["random", "published:kinetics400", "file:/a b/ü:x.pt", "run:0123456789abcdef"])
+    @pytest.mark.parametrize(
+        "text", ["random", "published:kinetics400", "file:/a b/ü:x.pt", "run:0123456789abcdef"]
+    )
     def test_written_as_read(self, text: str) -> None:
         weights = Weights.model_validate(text)
         assert str(weights) == text == weights.model_dump() == weights.model_dump(mode="json")

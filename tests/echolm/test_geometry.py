@@ -1,4 +1,7 @@
-"""Contours: equal to skimage (masks), to shapely (areas, Dice), to closed forms (volumes), and their invariances."""
+"""Contours: equal to skimage (masks), shapely (areas, Dice) and closed forms (volumes).
+
+And their invariances.
+"""
 
 from __future__ import annotations
 
@@ -41,12 +44,16 @@ def compiled_mask(points: np.ndarray, height: int, width: int) -> np.ndarray:
 @pytest.fixture(params=["numpy", "numba"])
 def drawn_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Runs a test with both rasterisers."""
-    monkeypatch.setattr(geometry, "_fast", lambda: geometry_fast if request.param == "numba" else None)
+    monkeypatch.setattr(
+        geometry, "_fast", lambda: geometry_fast if request.param == "numba" else None
+    )
     monkeypatch.setattr(geometry, "_COMPILE_AFTER", -1)
     return str(request.param)
 
 
-def ellipse(a: float, b: float, centre: tuple[float, float] = (56.0, 56.0), count: int = 40) -> np.ndarray:
+def ellipse(
+    a: float, b: float, centre: tuple[float, float] = (56.0, 56.0), count: int = 40
+) -> np.ndarray:
     angle = 2 * np.pi * np.arange(count) / count
     return np.stack([centre[0] + a * np.cos(angle), centre[1] + b * np.sin(angle)], -1)
 
@@ -58,7 +65,10 @@ def star(seed: int, wobble: float = 0.3) -> np.ndarray:
 
 
 def tracing(widths: np.ndarray, length: float) -> np.ndarray:
-    """A vertical ventricle: 20 horizontal chords of ``widths`` half-way up the disks of a long axis of ``length``."""
+    """Make a vertical ventricle.
+
+    It has 20 horizontal chords of ``widths`` half-way up the disks of a long axis of ``length``.
+    """
     y = 10 + length * (np.arange(20) + 0.5) / 20
     chords = np.stack([50 - widths / 2, y, 50 + widths / 2, y], -1)
     return np.concatenate([[[50, 10, 50, 10 + length]], chords])
@@ -112,7 +122,9 @@ def test_area_does_not_change_when_moved_turned_reversed_or_relabelled(
 
 def test_area_is_batched() -> None:
     contours = np.stack([star(0), star(1), star(2)])
-    np.testing.assert_allclose(geometry.area(contours), [geometry.area(one) for one in contours], rtol=1e-14)
+    np.testing.assert_allclose(
+        geometry.area(contours), [geometry.area(one) for one in contours], rtol=1e-14
+    )
 
 
 # volume
@@ -129,27 +141,37 @@ def test_an_ellipsoid_has_its_volume_to_the_error_of_the_midpoint_rule() -> None
     """Twenty disks of an ellipsoid of revolution: 4/3 pi a b^2 (1 + 1 / (2 * 20^2)) exactly."""
     height = (np.arange(20) + 0.5) / 10 - 1
     contour = geometry.contour_from_chords(tracing(40 * np.sqrt(1 - height**2), 80.0))
-    assert geometry.method_of_disks(contour) == pytest.approx(4 / 3 * np.pi * 40 * 20**2 * (1 + 1 / 800), rel=1e-12)
+    assert geometry.method_of_disks(contour) == pytest.approx(
+        4 / 3 * np.pi * 40 * 20**2 * (1 + 1 / 800), rel=1e-12
+    )
 
 
 @given(st.floats(0.1, 10), st.floats(-np.pi, np.pi), st.floats(-50, 50))
 @settings(max_examples=30, deadline=None)
-def test_volume_scales_with_the_cube_and_does_not_change_when_moved(scale: float, angle: float, shift: float) -> None:
+def test_volume_scales_with_the_cube_and_does_not_change_when_moved(
+    scale: float, angle: float, shift: float
+) -> None:
     contour = geometry.contour_from_chords(tracing(np.linspace(5, 40, 20), 70.0))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     expected = geometry.method_of_disks(contour) * scale**3
-    assert geometry.method_of_disks(scale * contour @ turn.T + shift) == pytest.approx(expected, rel=1e-9)
+    assert geometry.method_of_disks(scale * contour @ turn.T + shift) == pytest.approx(
+        expected, rel=1e-9
+    )
     assert geometry.method_of_disks(scale * contour[::-1]) == pytest.approx(expected, rel=1e-9)
 
 
 def test_volumes_are_batched_with_their_axes() -> None:
-    contours = np.stack([geometry.contour_from_chords(tracing(np.full(20, width), 60.0)) for width in (20.0, 30.0)])
+    contours = np.stack(
+        [geometry.contour_from_chords(tracing(np.full(20, width), 60.0)) for width in (20.0, 30.0)]
+    )
     expected = np.pi * np.array([10.0, 15.0]) ** 2 * [50, 70]
     np.testing.assert_allclose(geometry.method_of_disks(contours, axis=[50, 70]), expected)
 
 
 def test_ejection_fraction_is_in_percent() -> None:
-    np.testing.assert_array_equal(geometry.ejection_fraction([100, 80, 50, 0], [40, 80, 60, 0]), [60, 0, -20, np.nan])
+    np.testing.assert_array_equal(
+        geometry.ejection_fraction([100, 80, 50, 0], [40, 80, 60, 0]), [60, 0, -20, np.nan]
+    )
 
 
 # masks
@@ -158,9 +180,14 @@ def test_ejection_fraction_is_in_percent() -> None:
 @given(POLYGONS, st.integers(1, 18), st.integers(1, 18))
 @settings(max_examples=400, deadline=None)
 def test_masks_equal_skimage_pixel_for_pixel(points: np.ndarray, height: int, width: int) -> None:
-    """Self-crossing and degenerate polygons, points off the image, on pixel centres, edges through pixel centres."""
+    """Self-crossing and degenerate polygons.
+
+    Points off the image, on pixel centres, edges through pixel centres.
+    """
     expected = reference_mask(points, height, width)
-    np.testing.assert_array_equal(geometry._fill(points[None].astype(float), height, width)[0], expected)
+    np.testing.assert_array_equal(
+        geometry._fill(points[None].astype(float), height, width)[0], expected
+    )
     np.testing.assert_array_equal(compiled_mask(points, height, width), expected)
 
 
@@ -178,7 +205,9 @@ def test_masks_of_contours_equal_skimage_pixel_for_pixel(kind: str, drawn_by: st
 def test_a_mask_does_not_depend_on_its_batch(drawn_by: str) -> None:
     contours = np.stack([star(seed) for seed in range(70)])
     together = geometry.rasterise(contours, 112, 112)
-    np.testing.assert_array_equal(together[[3, 69]], geometry.rasterise(contours[[3, 69]], 112, 112))
+    np.testing.assert_array_equal(
+        together[[3, 69]], geometry.rasterise(contours[[3, 69]], 112, 112)
+    )
     assert geometry.rasterise(np.zeros((0, 40, 2)), 5, 7).shape == (0, 5, 7)
 
 
@@ -200,10 +229,14 @@ def test_points_that_are_no_numbers_are_refused(value: float, drawn_by: str) -> 
 
 @given(st.lists(st.tuples(POLYGONS, POLYGONS), min_size=1, max_size=3), st.integers(1, 18))
 @settings(max_examples=100, deadline=None)
-def test_compiled_and_numpy_count_the_same_pixels(pairs: list[tuple[np.ndarray, np.ndarray]], size: int) -> None:
+def test_compiled_and_numpy_count_the_same_pixels(
+    pairs: list[tuple[np.ndarray, np.ndarray]], size: int
+) -> None:
     for truth, prediction in pairs:
         both = truth[None].astype(float), prediction[None].astype(float)
-        np.testing.assert_array_equal(geometry_fast.overlap(*both, size), geometry._overlap(*both, size))
+        np.testing.assert_array_equal(
+            geometry_fast.overlap(*both, size), geometry._overlap(*both, size)
+        )
 
 
 def test_counts_of_unequal_numbers_of_contours_are_refused(drawn_by: str) -> None:
@@ -217,14 +250,15 @@ import sys
 import numpy as np
 from echolm import geometry
 square = np.tile([[2.0, 2], [7, 2], [7, 7], [2, 7]], (9_000, 1, 1))
-print(geometry.rasterise(square, 9, 9).sum() // 9_000, "echolm.geometry_fast" in sys.modules, end=" ")
-print(geometry.rasterise(square, 9, 9).sum() // 9_000, "echolm.geometry_fast" in sys.modules)
+for end in (" ", "\\n"):
+    pixels = geometry.rasterise(square, 9, 9).sum() // 9_000
+    print(pixels, "echolm.geometry_fast" in sys.modules, end=end)
 """
 
 
 @pytest.mark.parametrize("before", ["", "sys.modules['numba'] = None"], ids=["numba", "no numba"])
 def test_many_polygons_are_compiled_where_numba_is_installed(before: str, tmp_path: Path) -> None:
-    """The code stays in memory: a process writes nothing, neither to its home nor to numba's folder."""
+    """The code stays in memory: a process writes neither to its home nor to numba's folder."""
     environment = {**os.environ, "HOME": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path)}
     run = [sys.executable, "-c", CODE.format(before=before)]
     done = subprocess.run(run, capture_output=True, text=True, check=True, env=environment)
@@ -239,7 +273,9 @@ def test_dice_of_ellipses_in_closed_form() -> None:
     outer, inner = ellipse(30, 40, count=400), ellipse(20, 30, count=400)
     intersection, area_outer, area_inner = geometry.overlap(outer, inner)
     expected = 2 * 20 * 30 / (20 * 30 + 30 * 40)
-    assert geometry.dice_from_overlap(intersection, area_outer, area_inner) == pytest.approx(expected, abs=2e-3)
+    assert geometry.dice_from_overlap(intersection, area_outer, area_inner) == pytest.approx(
+        expected, abs=2e-3
+    )
     assert intersection == area_inner == pytest.approx(np.pi * 600, rel=1e-2)
 
 
@@ -275,7 +311,9 @@ def test_dice_is_symmetric_and_between_0_and_1(a: np.ndarray, b: np.ndarray) -> 
 
 def test_two_empty_masks_agree() -> None:
     empty, full = np.zeros((3, 3), bool), np.ones((3, 3), bool)
-    np.testing.assert_array_equal(geometry.dice([empty, empty, full], [empty, full, full]), [1, 0, 1])
+    np.testing.assert_array_equal(
+        geometry.dice([empty, empty, full], [empty, full, full]), [1, 0, 1]
+    )
 
 
 def test_overlap_counts_what_the_masks_hold(drawn_by: str) -> None:
@@ -287,9 +325,12 @@ def test_overlap_counts_what_the_masks_hold(drawn_by: str) -> None:
         for contours in (truth, prediction)
     )
     np.testing.assert_array_equal(intersection, (first & second).sum((2, 3)))
-    np.testing.assert_array_equal([area_truth, area_prediction], [first.sum((2, 3)), second.sum((2, 3))])
     np.testing.assert_array_equal(
-        geometry.dice(first, second), geometry.dice_from_overlap(intersection, area_truth, area_prediction)
+        [area_truth, area_prediction], [first.sum((2, 3)), second.sum((2, 3))]
+    )
+    np.testing.assert_array_equal(
+        geometry.dice(first, second),
+        geometry.dice_from_overlap(intersection, area_truth, area_prediction),
     )
     assert [counts.shape for counts in geometry.overlap(truth[:0], truth[:0])] == [(0, 3)] * 3
 
@@ -302,7 +343,9 @@ def test_keypoint_error_is_the_mean_distance() -> None:
     moved = contour.copy()
     moved[:20] += [3, 4]
     assert geometry.keypoint_error(contour, moved) == pytest.approx(2.5)
-    np.testing.assert_allclose(geometry.keypoint_error([contour, contour], [moved, contour]), [2.5, 0])
+    np.testing.assert_allclose(
+        geometry.keypoint_error([contour, contour], [moved, contour]), [2.5, 0]
+    )
 
 
 @given(CONTOURS, CONTOURS, CONTOURS)

@@ -1,4 +1,7 @@
-"""Draws are functions of their key: equal everywhere, whatever else is drawn, and random enough to train with."""
+"""Draws are functions of their key.
+
+They are equal everywhere, whatever else is drawn, and random enough to train with.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from echolm.randomness import fold, generators, normal, order, sample_keys, seeded, to_tensor, uniform, word
+from echolm.randomness import (
+    fold,
+    generators,
+    normal,
+    order,
+    sample_keys,
+    seeded,
+    to_tensor,
+    uniform,
+    word,
+)
 
 MASK = (1 << 64) - 1
 NAMES = [f"0X{number:016X}" for number in range(2000)]
@@ -39,16 +52,29 @@ class TestKeys:
     def test_equal_in_another_process(self) -> None:
         code = (
             "from echolm.randomness import *; k = sample_keys(['a', 'ü', 'b']);"
-            "print(word('x', 1, None), k.tolist(), fold(k, 3, 'p').tolist(), order(k, 1, 2).tolist(),"
-            "uniform(to_tensor(k), 2).tolist(), normal(to_tensor(k), 2).tolist(), [g.random() for g in generators(k)])"
+            "print(word('x', 1, None), k.tolist(), fold(k, 3, 'p').tolist(),"
+            "order(k, 1, 2).tolist(),"
+            "uniform(to_tensor(k), 2).tolist(), normal(to_tensor(k), 2).tolist(),"
+            "[g.random() for g in generators(k)])"
         )
         environment = {**os.environ, "PYTHONHASHSEED": "7", "LC_ALL": "C"}
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+        )
         k = sample_keys(["a", "ü", "b"])
         here = (
-            word("x", 1, None), k.tolist(), fold(k, 3, "p").tolist(), order(k, 1, 2).tolist(),
-            uniform(to_tensor(k), 2).tolist(), normal(to_tensor(k), 2).tolist(), [g.random() for g in generators(k)],
-        )  # fmt: skip
+            word("x", 1, None),
+            k.tolist(),
+            fold(k, 3, "p").tolist(),
+            order(k, 1, 2).tolist(),
+            uniform(to_tensor(k), 2).tolist(),
+            normal(to_tensor(k), 2).tolist(),
+            [g.random() for g in generators(k)],
+        )
         assert done.stdout.strip() == " ".join(map(str, here))
 
     def test_equal_to_those_of_the_first_release(self) -> None:
@@ -56,18 +82,27 @@ class TestKeys:
         keys = sample_keys(["a", "b", "c"])
         assert word("order", 0, 1) == 0x21D084C657346C27
         assert keys.tolist() == [15956863571578474038, 11870536586459566718, 10874887247141294139]
-        assert fold(keys, 1).tolist() == [7599244628503915363, 6557377502024253730, 10096113575199823754]
+        assert fold(keys, 1).tolist() == [
+            7599244628503915363,
+            6557377502024253730,
+            10096113575199823754,
+        ]
 
     def test_names_may_be_any_text(self) -> None:
         names = ["", " ", "a b", "a\nb", "'\"", "ü", "u\u0308", "\udcff", "🫀", "a" * 10_000]
         assert len(set(sample_keys(names).tolist())) == len(names)
 
     def test_parts_are_separate(self) -> None:
-        assert len({word("ab", "c"), word("a", "bc"), word("abc"), word("abc", ""), word("c", "ab")}) == 5
+        assert (
+            len({word("ab", "c"), word("a", "bc"), word("abc"), word("abc", ""), word("c", "ab")})
+            == 5
+        )
 
     @given(st.lists(words, min_size=1, max_size=5), st.text())
     def test_fold_equals_exact_integers(self, keys: list[int], place: str) -> None:
-        assert fold(np.array(keys, np.uint64), place, 3).tolist() == [splitmix(key ^ word(place, 3)) for key in keys]
+        assert fold(np.array(keys, np.uint64), place, 3).tolist() == [
+            splitmix(key ^ word(place, 3)) for key in keys
+        ]
 
     @given(st.lists(words, min_size=1, max_size=5))
     def test_tensors_hold_the_same_bits(self, keys: list[int]) -> None:
@@ -92,10 +127,14 @@ class TestOrder:
         for i, one in enumerate(orders):
             assert np.array_equal(one, order(keys, i // 2, i % 2))
             for other in orders[:i]:
-                assert abs(scipy.stats.spearmanr(np.argsort(one), np.argsort(other)).statistic) < 0.1
+                assert (
+                    abs(scipy.stats.spearmanr(np.argsort(one), np.argsort(other)).statistic) < 0.1
+                )
 
     @given(st.sets(st.integers(0, 199), min_size=1), st.integers(0, 3), st.integers(0, 3))
-    def test_a_subset_keeps_its_relative_order(self, chosen: set[int], seed: int, epoch: int) -> None:
+    def test_a_subset_keeps_its_relative_order(
+        self, chosen: set[int], seed: int, epoch: int
+    ) -> None:
         names = NAMES[:200]
         whole = [names[i] for i in order(sample_keys(names), seed, epoch)]
         subset = [names[i] for i in sorted(chosen)]
@@ -105,7 +144,9 @@ class TestOrder:
     @given(st.permutations(range(50)))
     def test_the_order_of_the_store_does_not_matter(self, shuffled: list[int]) -> None:
         names = [NAMES[i] for i in shuffled]
-        assert [names[i] for i in order(sample_keys(names), 0, 0)] == [NAMES[i] for i in order(sample_keys(NAMES[:50]), 0, 0)]
+        assert [names[i] for i in order(sample_keys(names), 0, 0)] == [
+            NAMES[i] for i in order(sample_keys(NAMES[:50]), 0, 0)
+        ]
 
     def test_no_sample(self) -> None:
         assert order(sample_keys([]), 0, 0).tolist() == []
@@ -118,7 +159,10 @@ class TestUniform:
     def test_equals_exact_integers(self, keys: list[int], count: int) -> None:
         values = uniform(to_tensor(np.array(keys, np.uint64)), count)
         golden = 0x9E3779B97F4A7C15
-        expected = [[(splitmix((key + i * golden) & MASK) >> 40) / 2**24 for i in range(count)] for key in keys]
+        expected = [
+            [(splitmix((key + i * golden) & MASK) >> 40) / 2**24 for i in range(count)]
+            for key in keys
+        ]
         assert values.dtype == torch.float32 and values.tolist() == expected
 
     def test_is_uniform(self) -> None:
@@ -129,20 +173,35 @@ class TestUniform:
             assert scipy.stats.kstest(row, "uniform").pvalue > 0.001
 
     def test_keys_and_places_are_independent(self) -> None:
-        a, b, c = draws(20, "mask", "head.2", 0), draws(20, "mask", "head.5", 0), draws(20, "mask", "head.2", 1)
-        pairs = [(a, b), (a, c), (b, c), (a[1:], a[:-1]), (a[:, 1:], a[:, :-1]), (a[1:, 1:], a[:-1, :-1])]
+        a, b, c = (
+            draws(20, "mask", "head.2", 0),
+            draws(20, "mask", "head.5", 0),
+            draws(20, "mask", "head.2", 1),
+        )
+        pairs = [
+            (a, b),
+            (a, c),
+            (b, c),
+            (a[1:], a[:-1]),
+            (a[:, 1:], a[:, :-1]),
+            (a[1:, 1:], a[:-1, :-1]),
+        ]
         for x, y in pairs:
             cells = np.histogram2d(x.ravel(), y.ravel(), bins=8, range=[[0, 1], [0, 1]])[0]
             assert scipy.stats.chisquare(cells.ravel()).pvalue > 0.001
 
     def test_neighbouring_seeds_and_epochs_are_independent(self) -> None:
-        values = np.stack([draws(4, seed, epoch).ravel() for seed in range(5) for epoch in range(5)])
+        values = np.stack(
+            [draws(4, seed, epoch).ravel() for seed in range(5) for epoch in range(5)]
+        )
         correlations = np.corrcoef(values)[np.triu_indices(25, 1)]
         assert np.abs(correlations).max() < 5 / np.sqrt(values.shape[1])
 
     @settings(max_examples=25, deadline=None)
     @given(st.permutations(range(32)), st.lists(st.integers(0, 32), max_size=3))
-    def test_any_order_and_split_of_the_batch_draws_the_same_bits(self, shuffled: list[int], cuts: list[int]) -> None:
+    def test_any_order_and_split_of_the_batch_draws_the_same_bits(
+        self, shuffled: list[int], cuts: list[int]
+    ) -> None:
         keys = to_tensor(sample_keys(NAMES[:32]))
         for draw in (uniform, normal):
             whole = draw(keys, 7)
@@ -155,7 +214,11 @@ class TestUniform:
         assert torch.equal(uniform(keys, 9)[:, :4], uniform(keys, 4))
 
     def test_an_empty_batch(self) -> None:
-        assert uniform(to_tensor(sample_keys([])), 3).shape == normal(to_tensor(sample_keys([])), 3).shape == (0, 3)
+        assert (
+            uniform(to_tensor(sample_keys([])), 3).shape
+            == normal(to_tensor(sample_keys([])), 3).shape
+            == (0, 3)
+        )
 
 
 class TestNormal:
@@ -164,7 +227,9 @@ class TestNormal:
     def test_is_standard_normal(self) -> None:
         values = normal(to_tensor(sample_keys(NAMES)), 50).double().numpy().ravel()
         assert np.isfinite(values).all()
-        assert abs(values.mean()) < 5 / np.sqrt(values.size) and abs(values.var() - 1) < 5 * np.sqrt(2 / values.size)
+        assert abs(values.mean()) < 5 / np.sqrt(values.size) and abs(
+            values.var() - 1
+        ) < 5 * np.sqrt(2 / values.size)
         assert scipy.stats.kstest(values, "norm").pvalue > 0.01
 
     def test_neighbours_are_independent(self) -> None:
@@ -177,7 +242,10 @@ class TestGenerators:
     """numpy generators by key."""
 
     def test_equal_for_equal_keys_only(self) -> None:
-        first, again, other = (generator.random(5).tolist() for generator in generators(np.array([1, 1, MASK], np.uint64)))
+        first, again, other = (
+            generator.random(5).tolist()
+            for generator in generators(np.array([1, 1, MASK], np.uint64))
+        )
         assert first == again != other
 
     def test_uniform_over_keys(self) -> None:

@@ -1,4 +1,7 @@
-"""Reading a run record: every state, and whatever a crash, an older version or a hand may have left in the folder."""
+"""Reading a run record: every state, and whatever may have been left in the folder.
+
+A crash, an older version or a hand may have left it.
+"""
 
 from __future__ import annotations
 
@@ -12,26 +15,43 @@ import pytest
 
 from echolm.attempt import Attempt
 from echolm.errors import EchoLMError, StorageError
+from echolm.files import read_json, write_atomic
 from echolm.liveness import describe_self
-from echolm.record import RunRecord, cell_state, find_records, read_json, write_atomic
+from echolm.record import RunRecord, cell_state, find_records
 from echolm.workspace import Workspace
 
-IDENTITY = {"cell": "c" * 16, "fingerprint": "f" * 64, "config": {"seed": 0}, "protocols": {}, "data": "d", "weights": "random"}
-HOSTILE = ["a b", "it's \"quoted\"", "ünï🫀", "new\nline", "-rf *", "%20?#&=;$HOME"]
+IDENTITY = {
+    "cell": "c" * 16,
+    "fingerprint": "f" * 64,
+    "config": {"seed": 0},
+    "protocols": {},
+    "data": "d",
+    "weights": "random",
+}
+HOSTILE = ["a b", 'it\'s "quoted"', "ünï🫀", "new\nline", "-rf *", "%20?#&=;$HOME"]
 
 
 @pytest.fixture
 def record(tmp_path: Path) -> RunRecord:
-    found = RunRecord.at(tmp_path / "runs", "c" * 16, "f" * 64)
-    found.create(IDENTITY)
-    return found
+    record = RunRecord.at(tmp_path / "runs", "c" * 16, "f" * 64)
+    record.create(IDENTITY)
+    return record
 
 
-def add_attempt(record: RunRecord, number: int, *events: dict[str, Any], alive: bool = True, seen: bool = True) -> Path:
-    """An attempt folder as a holder leaves it: this process, one that is gone, or one on another machine."""
+def add_attempt(
+    record: RunRecord, number: int, *events: dict[str, Any], alive: bool = True, seen: bool = True
+) -> Path:
+    """Make an attempt folder as a holder leaves it.
+
+    The holder is this process, one that is gone, or one on another machine.
+    """
     path = record.attempt_path(number)
     path.mkdir()
-    holder = {**describe_self(), **({} if alive else {"started": "1"}), **({} if seen else {"boot": "another"})}
+    holder = {
+        **describe_self(),
+        **({} if alive else {"started": "1"}),
+        **({} if seen else {"boot": "another"}),
+    }
     (path / "holder.json").write_text(json.dumps(holder))
     (path / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
     return path
@@ -46,7 +66,12 @@ class TestState:
 
     def test_nothing_there(self, tmp_path: Path) -> None:
         nothing = RunRecord(tmp_path / "c" / "f")
-        assert (nothing.state().name, nothing.attempts(), nothing.history(), nothing.summary()) == ("pending", [], [], None)
+        assert (nothing.state().name, nothing.attempts(), nothing.history(), nothing.summary()) == (
+            "pending",
+            [],
+            [],
+            None,
+        )
 
     def test_created_only(self, record: RunRecord) -> None:
         assert (record.state().name, record.state().attempt) == ("pending", 0)
@@ -57,7 +82,11 @@ class TestState:
 
     def test_a_live_holder(self, record: RunRecord) -> None:
         add_attempt(record, 1, {"event": "started"})
-        assert (record.state().name, record.state().attempt, record.state().evidence) == ("running", 1, {})
+        assert (record.state().name, record.state().attempt, record.state().evidence) == (
+            "running",
+            1,
+            {},
+        )
         cancel(record)
         assert record.state().name == "running", "until its loop reads the mark"
 
@@ -67,7 +96,9 @@ class TestState:
         cancel(record)
         assert record.state().name == "cancelled"
 
-    @pytest.mark.parametrize("files", [["holder.json"], []], ids=["another machine", "not yet visible"])
+    @pytest.mark.parametrize(
+        "files", [["holder.json"], []], ids=["another machine", "not yet visible"]
+    )
     def test_a_holder_that_cannot_be_seen_runs(self, record: RunRecord, files: list[str]) -> None:
         path = add_attempt(record, 1, seen=False)
         for name in {"holder.json"} - set(files):
@@ -77,15 +108,24 @@ class TestState:
     @pytest.mark.parametrize(
         ("ending", "state"),
         [
-            ("failed", "failed"), ("pruned", "pruned"), ("cancelled", "cancelled"), ("interrupted", "interrupted"),
+            ("failed", "failed"),
+            ("pruned", "pruned"),
+            ("cancelled", "cancelled"),
+            ("interrupted", "interrupted"),
             ("superseded", "interrupted"),
         ],
-    )  # fmt: skip
+    )
     @pytest.mark.parametrize("alive", [True, False])
-    def test_an_ending_counts_whether_its_process_lives_or_not(self, record: RunRecord, ending: str, state: str, alive: bool) -> None:
+    def test_an_ending_counts_whether_its_process_lives_or_not(
+        self, record: RunRecord, ending: str, state: str, alive: bool
+    ) -> None:
         add_attempt(record, 1, {"event": "started"}, {"event": ending, "error": "why"}, alive=alive)
-        found = record.state()
-        assert (found.name, found.attempt, found.evidence) == (state, 1, {"event": ending, "error": "why"})
+        status = record.state()
+        assert (status.name, status.attempt, status.evidence) == (
+            state,
+            1,
+            {"event": ending, "error": "why"},
+        )
 
     def test_only_the_newest_attempt_counts(self, record: RunRecord) -> None:
         for number in (2, 10, 9):
@@ -101,7 +141,9 @@ class TestState:
         (path / "retried").touch()
         assert record.state().name == "pending" and record.failures() == []
         add_attempt(record, 2, {"event": "failed", "n": 2})
-        assert record.state().name == "failed" and record.failures() == [{"event": "failed", "n": 2}]
+        assert record.state().name == "failed" and record.failures() == [
+            {"event": "failed", "n": 2}
+        ]
 
     def test_only_a_summary_makes_it_complete(self, record: RunRecord) -> None:
         path = add_attempt(record, 1, {"event": "complete"}, alive=False)
@@ -112,7 +154,9 @@ class TestState:
         add_attempt(record, 2, {"event": "superseded"})
         assert record.state().name == "complete"
 
-    def test_a_run_that_completes_while_it_is_looked_at_is_never_less(self, record: RunRecord, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_run_that_completes_while_it_is_looked_at_is_never_less(
+        self, record: RunRecord, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         add_attempt(record, 1)
         read = RunRecord._ending
 
@@ -127,7 +171,14 @@ class TestState:
     def test_looking_changes_nothing(self, record: RunRecord) -> None:
         add_attempt(record, 1, {"event": "epoch", "epoch": 0}, alive=False)
         before = {path: path.stat().st_mtime_ns for path in record.path.rglob("*")}
-        for look in (record.state, record.history, record.failures, record.summary, record.attempts, record.identity):
+        for look in (
+            record.state,
+            record.history,
+            record.failures,
+            record.summary,
+            record.attempts,
+            record.identity,
+        ):
             look()
         assert {path: path.stat().st_mtime_ns for path in record.path.rglob("*")} == before
 
@@ -137,14 +188,23 @@ class TestEvents:
 
     def test_a_line_cut_off_at_any_byte_is_left_out(self, record: RunRecord) -> None:
         path = add_attempt(record, 1) / "events.jsonl"
-        lines = [json.dumps({"event": "epoch", "epoch": n, "text": "ü🫀\n"}, ensure_ascii=False).encode() + b"\n" for n in range(2)]
+        lines = [
+            json.dumps({"event": "epoch", "epoch": n, "text": "ü🫀\n"}, ensure_ascii=False).encode()
+            + b"\n"
+            for n in range(2)
+        ]
         for cut in range(len(lines[1])):
             path.write_bytes(lines[0] + lines[1][:cut])
-            assert len(record.events(1)) == 1 + (cut == len(lines[1]) - 1), "whole but for its newline"
+            assert len(record.events(1)) == 1 + (cut == len(lines[1]) - 1), (
+                "whole but for its newline"
+            )
 
     def test_what_is_no_event_is_left_out(self, record: RunRecord) -> None:
         path = add_attempt(record, 1) / "events.jsonl"
-        path.write_bytes(b'\n3\n"x"\n[]\n{}\nnull\n\xff\xfe\n\x00\x00\n{"event": "epoch", "epoch": 4}\n{"event": "ep')
+        path.write_bytes(
+            b'\n3\n"x"\n[]\n{}\nnull\n\xff\xfe\n\x00\x00\n'
+            b'{"event": "epoch", "epoch": 4}\n{"event": "ep'
+        )
         assert record.events(1) == [{"event": "epoch", "epoch": 4}]
 
     def test_history_has_each_epoch_once_from_the_latest_attempt(self, record: RunRecord) -> None:
@@ -154,13 +214,21 @@ class TestEvents:
         add_attempt(record, 1, *(epoch(n, 1) for n in range(4)))
         add_attempt(record, 2, {"event": "started"}, epoch(2, 2))
         add_attempt(record, 10, epoch(3, 10), epoch(4, 10), {"event": "complete"})
-        assert [(e["epoch"], e["attempt"]) for e in record.history()] == [(0, 1), (1, 1), (2, 2), (3, 10), (4, 10)]
+        assert [(e["epoch"], e["attempt"]) for e in record.history()] == [
+            (0, 1),
+            (1, 1),
+            (2, 2),
+            (3, 10),
+            (4, 10),
+        ]
 
 
 class TestFiles:
     """config.json and summary.json, damaged or foreign."""
 
-    @pytest.mark.parametrize("content", [b"", b'{"cell": "c', b"\xff\xff", b"[1, 2]", b'"text"', b"null"])
+    @pytest.mark.parametrize(
+        "content", [b"", b'{"cell": "c', b"\xff\xff", b"[1, 2]", b'"text"', b"null"]
+    )
     def test_a_damaged_file_is_named(self, record: RunRecord, content: bytes) -> None:
         for name, read in (("config.json", record.identity), ("summary.json", record.summary)):
             (record.path / name).write_bytes(content)
@@ -184,7 +252,10 @@ class TestFiles:
 
     def test_a_folder_of_another_run_is_refused(self, record: RunRecord) -> None:
         other = {**IDENTITY, "fingerprint": "f" * 16 + "e" * 48}
-        with pytest.raises(EchoLMError, match=f"holds fingerprint {'f' * 64}, not {'f' * 16}e.*move the folder away"):
+        with pytest.raises(
+            EchoLMError,
+            match=f"holds fingerprint {'f' * 64}, not {'f' * 16}e.*move the folder away",
+        ):
             record.create(other)
 
     def test_a_folder_of_something_else_is_refused(self, tmp_path: Path) -> None:
@@ -194,9 +265,9 @@ class TestFiles:
         with pytest.raises(EchoLMError, match="holds fingerprint None"):
             RunRecord(path).create(IDENTITY)
 
-    @pytest.mark.parametrize("place", ["", "attempts"])
-    def test_a_file_in_the_place_of_a_folder_is_named(self, tmp_path: Path, place: str) -> None:
-        path = tmp_path / "c" / place if place else tmp_path / "c"
+    @pytest.mark.parametrize("name", ["", "attempts"])
+    def test_a_file_in_the_place_of_a_folder_is_named(self, tmp_path: Path, name: str) -> None:
+        path = tmp_path / "c" / name if name else tmp_path / "c"
         path.parent.mkdir(exist_ok=True)
         path.write_text("")
         with pytest.raises(StorageError, match="cannot be written") as caught:
@@ -210,7 +281,9 @@ class TestFiles:
 
     def test_a_file_of_a_run_that_is_not_complete(self, record: RunRecord) -> None:
         add_attempt(record, 1, {"event": "failed"})
-        with pytest.raises(EchoLMError, match="the run is failed, not complete; it has no best.safetensors"):
+        with pytest.raises(
+            EchoLMError, match="the run is failed, not complete; it has no best.safetensors"
+        ):
             record.file("best.safetensors")
 
     def test_files_are_those_of_the_winner(self, record: RunRecord) -> None:
@@ -233,7 +306,9 @@ class TestWriteAtomic:
             assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x": content}
 
     @pytest.mark.parametrize("call", ["fsync", "replace"])
-    def test_after_an_error_the_old_file_stays_alone(self, tmp_path: Path, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_after_an_error_the_old_file_stays_alone(
+        self, tmp_path: Path, call: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         write_atomic(tmp_path / "x", b"old")
 
         def fail(*arguments: Any) -> None:
@@ -244,7 +319,9 @@ class TestWriteAtomic:
             write_atomic(tmp_path / "x", b"new")
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x": b"old"}
 
-    def test_processes_with_one_number_do_not_share_a_temporary_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_processes_with_one_number_do_not_share_a_temporary_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Containers on two hosts: the second writes the same file while the first is at it."""
         monkeypatch.setattr(os, "getpid", lambda: 1)
         replace = os.replace
@@ -282,7 +359,12 @@ class TestFind:
             if fingerprint == "b":
                 attempt.publish({}, [])
             attempt.release("failed" if fingerprint == "a" else None)
-        assert [*states, cell_state(tmp_path, "cell")] == ["pending", "failed", "complete", "complete"]
+        assert [*states, cell_state(tmp_path, "cell")] == [
+            "pending",
+            "failed",
+            "complete",
+            "complete",
+        ]
         (tmp_path / "other").mkdir()
         assert cell_state(tmp_path, "other") == "pending"
         (tmp_path / "other" / "cancelled").touch()
@@ -304,11 +386,16 @@ class TestHostilePaths:
         attempt.write("predictions.parquet", b"rows")
         attempt.publish({}, ["predictions.parquet"])
         attempt.release()
-        [found] = find_records(workspace.runs, "c" * 16)
-        assert found.state().name == "complete" and found.file("predictions.parquet").read_bytes() == b"rows"
+        [record] = find_records(workspace.runs, "c" * 16)
+        assert (
+            record.state().name == "complete"
+            and record.file("predictions.parquet").read_bytes() == b"rows"
+        )
 
     @pytest.mark.parametrize("name", HOSTILE)
-    def test_workspace_folders(self, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_workspace_folders(
+        self, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("ECHOLM_WORKSPACE", str(tmp_path / name))
         monkeypatch.delenv("ECHOLM_WEIGHTS", raising=False)
         workspace = Workspace.default()
@@ -325,13 +412,20 @@ class TestHostilePaths:
         assert Workspace.default().root == tmp_path / "echolm-workspace"
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server")
         monkeypatch.setenv("ECHOLM_WEIGHTS", "/weights")
-        assert (Workspace.default().tracking_uri, Workspace.default().weights) == ("http://server", Path("/weights"))
+        assert (Workspace.default().tracking_uri, Workspace.default().weights) == (
+            "http://server",
+            Path("/weights"),
+        )
 
 
 def test_provenance_is_plain_and_names_commit_versions_and_host() -> None:
     from echolm.provenance import provenance
 
-    found = provenance()
-    assert json.loads(json.dumps(found)) == found
-    assert found["host"] == socket.gethostname() and found["versions"]["torch"] and found["versions"]["python"]
-    assert found["commit"] is None or len(found["commit"].removesuffix("+changes")) == 40
+    facts = provenance()
+    assert json.loads(json.dumps(facts)) == facts
+    assert (
+        facts["host"] == socket.gethostname()
+        and facts["versions"]["torch"]
+        and facts["versions"]["python"]
+    )
+    assert facts["commit"] is None or len(facts["commit"].removesuffix("+changes")) == 40

@@ -1,4 +1,7 @@
-"""Components are found by name, wherever they are registered; a mistake is said once, with what is valid."""
+"""Components are found by name, wherever they are registered.
+
+A mistake is said once, with what is valid.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ import pytest
 from pydantic import ValidationError
 
 from echolm.errors import EchoLMError
-from echolm.registry import Component, Frozen, Registry, suggest, validator
+from echolm.registry import Component, Frozen, Registry, validator
+from echolm.text import suggest
 
 
 class Shape(Component):
@@ -38,7 +42,9 @@ def shapes() -> Registry[Shape]:
     return registry
 
 
-@pytest.mark.parametrize("value", ["square", {"name": "square"}, {"name": "square", "sides": 4}, Square()])
+@pytest.mark.parametrize(
+    "value", ["square", {"name": "square"}, {"name": "square", "sides": 4}, Square()]
+)
 def test_a_component_is_a_name_a_mapping_or_itself(shapes: Registry[Shape], value: object) -> None:
     assert shapes.parse(value) == Square()
 
@@ -48,18 +54,36 @@ def test_fields_of_a_mapping_are_its_own(shapes: Registry[Shape]) -> None:
     assert shapes.parse("square").sides == 4
 
 
+def test_a_name_alone_is_refused_where_fields_are_needed(shapes: Registry[Shape]) -> None:
+    @shapes.register
+    class Polygon(Shape):
+        name: Literal["polygon"] = "polygon"
+        length: float
+
+    said = r"^shape polygon needs more than its name: \{name: polygon, length: \.\.\.\}$"
+    with pytest.raises(EchoLMError, match=said):
+        shapes.parse("polygon")
+    assert shapes.parse({"name": "polygon", "length": 2}).name == "polygon"
+
+
 def test_names_are_sorted(shapes: Registry[Shape]) -> None:
     assert shapes.names() == ["circle", "square"]
 
 
 def test_an_unknown_name_says_which_was_meant_and_which_are_valid(shapes: Registry[Shape]) -> None:
-    with pytest.raises(EchoLMError, match="unknown shape 'sqare'; did you mean 'square'. valid: circle, square"):
+    with pytest.raises(
+        EchoLMError, match="unknown shape 'sqare'; did you mean 'square'. valid: circle, square"
+    ):
         shapes.get("sqare")
 
 
 @pytest.mark.parametrize("value", [3, None, ["square"], {"sides": 4}, {"name": 4}])
-def test_what_is_no_component_says_which_names_are_valid(shapes: Registry[Shape], value: object) -> None:
-    with pytest.raises(ValueError, match="name or a mapping with 'name'; valid names: circle, square"):
+def test_what_is_no_component_says_which_names_are_valid(
+    shapes: Registry[Shape], value: object
+) -> None:
+    with pytest.raises(
+        ValueError, match="name or a mapping with 'name'; valid names: circle, square"
+    ):
         shapes.parse(value)
 
 
@@ -69,10 +93,14 @@ def test_a_key_that_is_no_text_is_an_unknown_field(shapes: Registry[Shape]) -> N
         shapes.parse({"name": "square", True: 3})
 
 
-def test_a_taken_name_is_refused_also_from_a_class_of_the_same_name(shapes: Registry[Shape]) -> None:
+def test_a_taken_name_is_refused_also_from_a_class_of_the_same_name(
+    shapes: Registry[Shape],
+) -> None:
     shapes.register(Square)  # the same class again, as a reload does
     other = type("Square", (Square,), {"__module__": "elsewhere", "__qualname__": "Square"})
-    with pytest.raises(EchoLMError, match=r"shape 'square' is registered twice: .*Square and elsewhere\.Square"):
+    with pytest.raises(
+        EchoLMError, match=r"shape 'square' is registered twice: .*Square and elsewhere\.Square"
+    ):
         shapes.register(other)
 
 
@@ -132,7 +160,11 @@ def run_with_plugins(folder: Path, plugins: str, code: str = USE) -> str:
     """Standard output of ``code`` in a new interpreter that finds modules in ``folder``."""
     environment = {"ECHOLM_PLUGINS": plugins, "PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout.strip()
 
@@ -146,18 +178,27 @@ def test_a_plugin_registers_a_component(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("module", "reason"),
-    [(None, "No module named 'toys'"), ("1 / 0", "ZeroDivisionError"), ("import echolm.nothing", "No module named")],
+    [
+        (None, "No module named 'toys'"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("import echolm.nothing", "No module named"),
+    ],
 )
-def test_a_plugin_that_fails_is_one_error_everywhere(tmp_path: Path, module: str | None, reason: str) -> None:
+def test_a_plugin_that_fails_is_one_error_everywhere(
+    tmp_path: Path, module: str | None, reason: str
+) -> None:
     if module is not None:
         (tmp_path / "toys.py").write_text(module)
     printed = run_with_plugins(tmp_path, "toys")
-    assert printed.startswith("error: ECHOLM_PLUGINS names 'toys', which cannot be imported") and reason in printed
+    assert (
+        printed.startswith("error: ECHOLM_PLUGINS names 'toys', which cannot be imported")
+        and reason in printed
+    )
     assert len(printed.splitlines()) == 1
     grid = """
         from pathlib import Path
         from echolm.errors import EchoLMError
-        from grid.definition import load_grid, shipped_grids
+        from grid.definition.grid import load_grid, shipped_grids
 
         for _ in range(2):
             try:

@@ -10,23 +10,41 @@ import pytest
 import yaml
 
 from echolm.attempt import Attempt
-from echolm.config import parse_config
-from echolm.data.store import SCHEMA
+from echolm.clips import CLIPS
+from echolm.config import PretrainConfig, parse_config
 from echolm.errors import EchoLMError
 from echolm.identity import cell_id
-from echolm.record import RunState
+from echolm.record import RunStatus
+from echolm.stores.clips import SCHEMA
 from echolm.training.prepare import prepare_run
 from echolm.workspace import Workspace
-from grid.definition import Cell, Grid, load_grid
-from grid.plan import Standing, cohort_key, find_cell, launched_config, save_cells, survey, to_run, units
+from grid.definition.grid import Cell, Grid, load_grid
+from grid.find import find_cell
+from grid.plan import (
+    CellStatus,
+    Unit,
+    cell_statuses,
+    cohort_key,
+    launched_config,
+    needs_run,
+    save_cells,
+    unit_config,
+    unit_of,
+    units,
+)
 
 BASE: dict[str, Any] = {
-    "data": "phantom", "task": "landmarks", "encoder": "tiny-r3d", "trainable": "k1", "head": "mlp",
-    "weights": "file:/w.pt", "optimizer": "adam",
-}  # fmt: skip
+    "data": "phantom",
+    "task": "landmarks",
+    "encoder": "tiny-r3d",
+    "trainable": "k1",
+    "head": "mlp",
+    "weights": "file:/w.pt",
+    "optimizer": "adam",
+}
 
 
-@pytest.fixture(params=["plain", "it's \"a\"\nünï work space"])
+@pytest.fixture(params=["plain", 'it\'s "a"\nünï work space'])
 def workspace(tmp_path: Path, request: pytest.FixtureRequest) -> Workspace:
     return Workspace(tmp_path / request.param)
 
@@ -36,14 +54,20 @@ def grid(tmp_path: Path) -> Grid:
     path = tmp_path / "toy.yaml"
     base = {**BASE, "weights": "random"}
     tables = {"main": {"title": "t", "rows": ["head"], "columns": [{"metric": "dice"}]}}
-    path.write_text(yaml.safe_dump({"base": base, "axes": {"head": ["mlp", "gcn"], "seed": [0, 1, 2]}, "tables": tables}))
+    path.write_text(
+        yaml.safe_dump(
+            {"base": base, "axes": {"head": ["mlp", "gcn"], "seed": [0, 1, 2]}, "tables": tables}
+        )
+    )
     return load_grid(str(path))
 
 
 def write_store(workspace: Workspace, fingerprint: str = "a" * 64) -> None:
     """What a clip store says of itself; planning needs no frames."""
     workspace.store("phantom").mkdir(parents=True, exist_ok=True)
-    (workspace.store("phantom") / "store.json").write_text(json.dumps({"schema": SCHEMA, "fingerprint": fingerprint}))
+    (workspace.store("phantom") / "store.json").write_text(
+        json.dumps({"schema": SCHEMA, "fingerprint": fingerprint})
+    )
 
 
 def hold(cell: Cell, workspace: Workspace) -> Attempt:
@@ -55,7 +79,7 @@ def hold(cell: Cell, workspace: Workspace) -> Attempt:
 def key(**changes: Any) -> str | None:
     values = {**BASE, **changes}
     if values.get("kind") == "pretrain":
-        values = {name: value for name, value in values.items() if name not in ("trainable", "head")}
+        return cohort_key(PretrainConfig.model_construct())
     return cohort_key(parse_config(values))
 
 
@@ -65,34 +89,72 @@ class TestCohorts:
     @pytest.mark.parametrize(
         "changes",
         [
-            {"head": "gcn"}, {"trainable": "k0"}, {"trainable": "k4"}, {"trainable": {"blocks": 0, "readout": True}},
-            {"optimizer": "sgd"}, {"schedule": "cosine"}, {"epochs": 3}, {"weights": "file:/w.pt"}, {"order_seed": 0},
+            {"head": "gcn"},
+            {"trainable": "k0"},
+            {"trainable": "k4"},
+            {"trainable": {"blocks": 0, "readout": True}},
+            {"optimizer": "sgd"},
+            {"schedule": "cosine"},
+            {"epochs": 3},
+            {"weights": "file:/w.pt"},
+            {"order_seed": 0},
         ],
-    )  # fmt: skip
+    )
     def test_may_share(self, changes: dict[str, Any]) -> None:
         assert key() is not None and key(**changes) == key()
 
     @pytest.mark.parametrize(
         "changes",
         [
-            {"data": "other"}, {"data": {"name": "phantom", "fraction": 0.5}}, {"data": {"name": "phantom", "subset_seed": 1}},
-            {"encoder": "tiny-mvit"}, {"encoder": {"name": "tiny-r3d", "batch_norm": "frozen"}}, {"weights": "file:/v.pt"},
-            {"weights": "random"}, {"augmentation": "bhoodoo2026"}, {"batch_size": 19}, {"views": 2}, {"seed": 1},
-            {"order_seed": 1}, {"view_seed": 1}, {"trainable": "all"}, {"kind": "pretrain"},
+            {"data": "other"},
+            {"data": {"name": "phantom", "fraction": 0.5}},
+            {"data": {"name": "phantom", "subset_seed": 1}},
+            {"encoder": "tiny-mvit"},
+            {"encoder": {"name": "tiny-r3d", "batch_norm": "frozen"}},
+            {"weights": "file:/v.pt"},
+            {"weights": "random"},
+            {"augmentation": "bhoodoo2026"},
+            {"batch_size": 19},
+            {"views": 2},
+            {"seed": 1},
+            {"order_seed": 1},
+            {"view_seed": 1},
+            {"trainable": "all"},
+            {"kind": "pretrain"},
         ],
-    )  # fmt: skip
+    )
     def test_may_not_share(self, changes: dict[str, Any]) -> None:
         assert key(**changes) != key()
 
-    @pytest.mark.parametrize("changes", [{"trainable": "all"}, {"trainable": {"blocks": "all", "stem": True}}, {"kind": "pretrain"}])
-    def test_without_a_frozen_trunk_there_is_nothing_to_share(self, changes: dict[str, Any]) -> None:
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"trainable": "all"},
+            {"trainable": {"blocks": "all", "stem": True}},
+            {"kind": "pretrain"},
+        ],
+    )
+    def test_without_a_frozen_trunk_there_is_nothing_to_share(
+        self, changes: dict[str, Any]
+    ) -> None:
         assert key(**changes) is None
 
-    def test_seeds_share_only_views_and_order_that_are_held_constant_and_weights_that_are_given(self) -> None:
+    def test_seeds_share_only_views_and_order_that_are_held_constant_and_weights_that_are_given(
+        self,
+    ) -> None:
         held = {"order_seed": 5, "view_seed": 5}
         assert key(seed=1, **held) == key(seed=2, **held) != key(seed=1)
         assert key(seed=1, **held, weights="random") != key(seed=2, **held, weights="random")
         assert key(seed=5) == key(seed=1, **held), "equal order and views, however they are written"
+
+    def test_clips_are_told_apart(self) -> None:
+        def clip_key(clip: Any) -> str | None:
+            config = parse_config(BASE)
+            return cohort_key(config.model_copy(update={"clip": CLIPS.parse(clip)}))
+
+        clips = ["ed-to-es", "uniform", {"name": "window"}, {"name": "window", "period": 2}]
+        assert len({clip_key(clip) for clip in clips}) == 4
+        assert clip_key("ed-to-es") == key()
 
     def test_an_encoder_without_blocks_is_a_trunk(self) -> None:
         assert key(encoder="none", trainable="k0") is not None
@@ -101,20 +163,33 @@ class TestCohorts:
 class TestUnits:
     """Units are cohorts of bounded size, in the order of the cells."""
 
-    def standings(self, *changes: dict[str, Any]) -> list[Standing]:
+    def standings(self, *changes: dict[str, Any]) -> list[CellStatus]:
         configs = [parse_config({**BASE, **change}) for change in changes]
-        return [Standing(Cell(cell_id(config), {}, config), RunState("pending")) for config in configs]
+        return [
+            CellStatus(Cell(cell_id(config), {}, config), RunStatus("pending"))
+            for config in configs
+        ]
 
     def test_cohorts_of_at_most_the_largest_size(self) -> None:
         standings = self.standings(*({"epochs": n} for n in range(1, 20)))
         ids = [s.cell.id for s in standings]
-        assert [unit.cells for unit in units(standings)] == [tuple(ids[:8]), tuple(ids[8:16]), tuple(ids[16:])]
+        assert [unit.cells for unit in units(standings)] == [
+            tuple(ids[:8]),
+            tuple(ids[8:16]),
+            tuple(ids[16:]),
+        ]
         assert [len(unit.cells) for unit in units(standings, largest=19)] == [19]
         assert [len(unit.cells) for unit in units(standings, largest=1)] == [1] * 19
         assert units(standings)[1].id == ids[8]
 
     def test_only_what_may_share_is_together_and_everything_is_somewhere(self) -> None:
-        standings = self.standings({"head": "mlp"}, {"seed": 1}, {"trainable": "all"}, {"head": "gcn"}, {"trainable": "all", "seed": 1})
+        standings = self.standings(
+            {"head": "mlp"},
+            {"seed": 1},
+            {"trainable": "all"},
+            {"head": "gcn"},
+            {"trainable": "all", "seed": 1},
+        )
         a, b, c, d, e = (s.cell.id for s in standings)
         assert [unit.cells for unit in units(standings)] == [(a, d), (b,), (c,), (e,)]
 
@@ -125,11 +200,18 @@ class TestUnits:
 class TestSurvey:
     """How every cell stands."""
 
-    def test_without_data_the_problem_names_the_store(self, grid: Grid, workspace: Workspace) -> None:
-        standings = survey(grid.cells, workspace)
+    def test_without_data_the_problem_names_the_store(
+        self, grid: Grid, workspace: Workspace
+    ) -> None:
+        standings = cell_statuses(grid.cells, workspace)
         assert [s.cell for s in standings] == grid.cells
         assert {s.state.name for s in standings} == {"pending"}
-        assert all(s.run is None and str(workspace.store("phantom")) in s.problem and "echolm data prepare" in s.problem for s in standings)
+        assert all(
+            s.run is None
+            and str(workspace.store("phantom")) in s.problem
+            and "echolm data prepare" in s.problem
+            for s in standings
+        )
 
     def test_every_state(self, grid: Grid, workspace: Workspace) -> None:
         write_store(workspace)
@@ -142,9 +224,16 @@ class TestSurvey:
         (workspace.runs / cancelled.id).mkdir()
         (workspace.runs / cancelled.id / "cancelled").touch()
         hold(interrupted, workspace).release("interrupted")
-        standings = survey(grid.cells, workspace)
-        assert [s.state.name for s in standings] == ["complete", "failed", "running", "cancelled", "interrupted", "pending"]
-        assert [to_run(s) for s in standings] == [False, False, False, False, True, True]
+        standings = cell_statuses(grid.cells, workspace)
+        assert [s.state.name for s in standings] == [
+            "complete",
+            "failed",
+            "running",
+            "cancelled",
+            "interrupted",
+            "pending",
+        ]
+        assert [needs_run(s) for s in standings] == [False, False, False, False, True, True]
         assert all(s.run and s.record and not s.problem for s in standings)
         live.release("interrupted")
 
@@ -152,36 +241,50 @@ class TestSurvey:
         write_store(workspace)
         hold(grid.cells[0], workspace).release("failed")
         write_store(workspace, "b" * 64)
-        assert survey(grid.cells[:1], workspace)[0].state.name == "pending"
+        assert cell_statuses(grid.cells[:1], workspace)[0].state.name == "pending"
 
-    def test_when_the_data_are_gone_the_newest_record_counts(self, grid: Grid, workspace: Workspace) -> None:
+    def test_when_the_data_are_gone_the_newest_record_counts(
+        self, grid: Grid, workspace: Workspace
+    ) -> None:
         write_store(workspace)
         hold(grid.cells[0], workspace).release("failed", error="why")
         (workspace.store("phantom") / "store.json").unlink()
-        [standing] = survey(grid.cells[:1], workspace)
-        assert (standing.state.name, standing.state.evidence["error"], standing.run) == ("failed", "why", None)
+        [standing] = cell_statuses(grid.cells[:1], workspace)
+        assert (standing.state.name, standing.state.evidence["error"], standing.run) == (
+            "failed",
+            "why",
+            None,
+        )
         assert "phantom" in standing.problem
 
-    def test_missing_weights_are_named(self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_missing_weights_are_named(
+        self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.delenv("ECHOLM_WEIGHTS", raising=False)
         write_store(workspace)
         config = parse_config({**BASE, "encoder": "r3d-18", "weights": "published:kinetics400"})
-        [standing] = survey([Cell(cell_id(config), {}, config)], workspace)
-        assert "r3d_18" in standing.problem and str(workspace.weights) in standing.problem and "licence" in standing.problem
+        [standing] = cell_statuses([Cell(cell_id(config), {}, config)], workspace)
+        assert (
+            "r3d_18" in standing.problem
+            and str(workspace.weights) in standing.problem
+            and "licence" in standing.problem
+        )
 
-    def test_a_holder_out_of_sight_is_tried_by_a_launch(self, grid: Grid, workspace: Workspace) -> None:
+    def test_a_holder_out_of_sight_is_tried_by_a_launch(
+        self, grid: Grid, workspace: Workspace
+    ) -> None:
         """After a restart of the machine nobody else would ever judge its heartbeat."""
         write_store(workspace)
         attempt = hold(grid.cells[0], workspace)
         holder = attempt.path / "holder.json"
-        assert not to_run(survey(grid.cells[:1], workspace)[0])
+        assert not needs_run(cell_statuses(grid.cells[:1], workspace)[0])
         holder.write_text(json.dumps({**json.loads(holder.read_text()), "boot": "before"}))
-        [standing] = survey(grid.cells[:1], workspace)
-        assert standing.state.name == "running" and to_run(standing)
+        [standing] = cell_statuses(grid.cells[:1], workspace)
+        assert standing.state.name == "running" and needs_run(standing)
         attempt.release("interrupted")
 
     def test_looking_makes_nothing(self, grid: Grid, workspace: Workspace) -> None:
-        survey(grid.cells, workspace)
+        cell_statuses(grid.cells, workspace)
         assert not workspace.root.exists()
 
 
@@ -196,17 +299,41 @@ class TestLaunched:
             config = launched_config(workspace, grid.name, cell.id)
             assert (cell_id(config), config) == (cell.id, cell.config)
             entry = stored["cells"][cell.id]
-            assert (entry["coordinates"], entry["tables"], entry["subgrids"]) == (cell.coordinates, ["main"], [])
+            assert (entry["coordinates"], entry["tables"], entry["subgrids"]) == (
+                cell.coordinates,
+                ["main"],
+                [],
+            )
         assert stored["tables"]["main"]["rows"] == ["head"]
 
-    def test_the_file_is_kept_unless_it_came_with_echolm(self, tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_unit_carries_its_configurations(self, grid: Grid, workspace: Workspace) -> None:
+        """One that an earlier version wrote does not: its cells are looked up."""
+        unit = unit_of(grid.cells)
+        for cell in grid.cells:
+            assert unit_config(unit, cell.id, workspace, grid.name) == cell.config
+        assert not workspace.root.exists(), "nothing is read"
+        earlier = Unit(unit.cells)
+        with pytest.raises(EchoLMError, match="holds no cell"):
+            unit_config(earlier, grid.cells[0].id, workspace, grid.name)
+        save_cells(grid, workspace)
+        for cell in grid.cells:
+            assert unit_config(earlier, cell.id, workspace, grid.name) == cell.config
+
+    def test_the_file_is_kept_unless_it_came_with_echolm(
+        self, tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         shipped = load_grid("demo")
-        assert "path" not in json.loads(save_cells(shipped, workspace).read_text()) and shipped.typed == "demo"
+        assert (
+            "path" not in json.loads(save_cells(shipped, workspace).read_text())
+            and shipped.typed == "demo"
+        )
         monkeypatch.chdir(tmp_path)
-        Path("demo.yaml").write_bytes(shipped.path.read_bytes())
-        own = load_grid("demo.yaml")
-        assert own.typed == "demo.yaml"
-        assert json.loads(save_cells(own, workspace).read_text())["path"] == str(tmp_path / "demo.yaml")
+        Path("own.yaml").write_bytes(shipped.path.read_bytes())
+        own = load_grid("own.yaml")
+        assert own.typed == "own.yaml"
+        assert json.loads(save_cells(own, workspace).read_text())["path"] == str(
+            tmp_path / "own.yaml"
+        )
 
     def test_stored_twice_is_stored_once(self, grid: Grid, workspace: Workspace) -> None:
         assert save_cells(grid, workspace).read_bytes() == save_cells(grid, workspace).read_bytes()
@@ -235,7 +362,10 @@ class TestFindCell:
         write_store(workspace)
         run = prepare_run(grid.cells[1].config, workspace)
         run.record.create(run.identity)
-        assert find_cell(grid.cells[1].id[:10], workspace) == (grid.cells[1].id, grid.cells[1].config)
+        assert find_cell(grid.cells[1].id[:10], workspace) == (
+            grid.cells[1].id,
+            grid.cells[1].config,
+        )
         with pytest.raises(EchoLMError, match="is not a cell"):
             find_cell(grid.cells[0].id, workspace)
         save_cells(grid, workspace)
@@ -243,7 +373,9 @@ class TestFindCell:
             assert find_cell(cell.id, workspace) == (cell.id, cell.config)
 
     def test_a_start_of_several_lists_them(self, workspace: Workspace) -> None:
-        with pytest.raises(EchoLMError, match=r"'' is the start of \d+ cells; valid: [0-9a-f]{16}, ") as caught:
+        with pytest.raises(
+            EchoLMError, match=r"'' is the start of \d+ cells; valid: [0-9a-f]{16}, "
+        ) as caught:
             find_cell("", workspace)
         assert load_grid("demo").cells[0].id in str(caught.value)
 

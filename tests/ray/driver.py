@@ -1,4 +1,5 @@
-"""A launcher process, as ``echolm launch --on ray`` is one: ``python driver.py WORKSPACE GRID ADDRESS SLOTS CELL...``
+"""A launcher process, as ``echolm launch --on ray`` is one: ``python driver.py WORKSPACE GRID
+ADDRESS SLOTS CELL...``
 
 Prints a JSON line a report; ends with 128 + the number of the signal that stopped it.
 """
@@ -22,9 +23,16 @@ def say(report: Report) -> None:
 
 def main(workspace: str, grid: str, address: str, slots: str, *cells: str) -> int:
     """The exit status."""
-    executor = RayExecutor(address, environment={name: value for name, value in os.environ.items() if name.startswith("TEST_")})
+    executor = RayExecutor(
+        address,
+        environment={name: value for name, value in os.environ.items() if name.startswith("TEST_")},
+    )
     job = Job(Path(workspace), grid, tuple(Unit((cell,)) for cell in cells))
-    print(json.dumps({"event": "launched", "processes": executor.launch(job, Limits(int(slots)), say)}))
+    print(
+        json.dumps(
+            {"event": "launched", "processes": executor.launch(job, Limits(int(slots)), say)}
+        )
+    )
     return 128 + signal.Signals[executor.stopped] if executor.stopped else 0
 
 

@@ -62,37 +62,79 @@ def test_the_script_asks_for_what_the_profile_names(tmp_path: Path) -> None:
         assert f"#SBATCH --{line}\n" in text, text
 
 
-def test_clusters_share_nodes_train_over_them_and_leave_nothing(site: Site, slurm: Slurm, reference: Reference) -> None:  # noqa: F811
+def test_clusters_share_nodes_train_over_them_and_leave_nothing(
+    site: Site, slurm: Slurm, reference: Reference
+) -> None:  # noqa: F811
     """One CPU a node, so that two ranks lie on two nodes."""
-    words = ("cluster", "ray-on-slurm", site.root / "site.yaml", "--nodes", "2", "--cpus", "1", "--gpus", "0", "--json")
+    words = (
+        "cluster",
+        "ray-on-slurm",
+        site.root / "site.yaml",
+        "--nodes",
+        "2",
+        "--cpus",
+        "1",
+        "--gpus",
+        "0",
+        "--json",
+    )
     asked = [site.start(*words) for _ in range(2)]
     dones = [ended(process) for process in asked]
     assert [done.status for done in dones] == [0, 0], dones
     one, two = (json.loads(done.out) for done in dones)
-    found: list[dict[str, Any]] = [json.loads((Path(cluster["folder"]) / "address").read_text()) for cluster in (one, two)]
-    assert {job.nodes for job in slurm.squeue() if job.state == "RUNNING"} == {"n[1-2]"}, "both on the same nodes"
+    found: list[dict[str, Any]] = [
+        json.loads((Path(cluster["folder"]) / "address").read_text()) for cluster in (one, two)
+    ]
+    assert {job.nodes for job in slurm.squeue() if job.state == "RUNNING"} == {"n[1-2]"}, (
+        "both on the same nodes"
+    )
     assert one["address"] == found[0]["address"] != found[1]["address"]
     for cluster in (one, two):
         folder = Path(cluster["folder"])
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700 and stat.S_IMODE((folder / "token").stat().st_mode) == 0o600
+        assert (
+            stat.S_IMODE(folder.stat().st_mode) == 0o700
+            and stat.S_IMODE((folder / "token").stat().st_mode) == 0o600
+        )
         token = (folder / "token").read_text()
         assert token not in (folder / "job.sh").read_text() + (folder / "log").read_text()
         assert not processes(token), "in no command line"
 
     grid = site.grid({"head": ["mean", "slow"], "seed": [0]}, epochs=1, **BLANK)
-    launched = site(*one["use"].replace("GRID", str(grid)).split()[1:], "--ranks", "2", "--no-collect")
+    launched = site(
+        *one["use"].replace("GRID", str(grid)).split()[1:], "--ranks", "2", "--no-collect"
+    )
     assert launched.status == 0, launched
     for cell in site.cells(grid):
-        started = next(event for event in site.record(cell).events(1) if event["event"] == "started")
+        record = site.record(cell)
+        started = next(event for event in record.events(1) if event["event"] == "started")
         assert started["world"] == 2
-        assert site.record(cell).summary()["metrics"] == pytest.approx(reference(cell)[0], rel=1e-3)  # type: ignore[index]
+        summary = record.summary()
+        assert summary and summary["metrics"] == pytest.approx(reference(cell)[0], rel=1e-3)
 
     slurm.run(*one["end"].split())
-    until(lambda: not processes(found[0]["sessions"]) and not processes(one["folder"]), "no process is left")
-    until(lambda: not Path(found[0]["sessions"]).exists() and not (Path(one["folder"]) / "address").exists(), "nor its files")
+    until(
+        lambda: not processes(found[0]["sessions"]) and not processes(one["folder"]),
+        "no process is left",
+    )
+    until(
+        lambda: (
+            not Path(found[0]["sessions"]).exists()
+            and not (Path(one["folder"]) / "address").exists()
+        ),
+        "nor its files",
+    )
     with pytest.raises(EchoLMError, match="is not there"):
         read_address(Path(one["folder"]))
-    alive = subprocess.run([sys.executable, "-c", NODES.format(two["folder"])], env=site.environment(), cwd=site.root, capture_output=True, text=True)
+    alive = subprocess.run(
+        [sys.executable, "-c", NODES.format(two["folder"])],
+        env=site.environment(),
+        cwd=site.root,
+        capture_output=True,
+        text=True,
+    )
     assert alive.stdout == "2\n", "the other cluster is as it was"
     slurm.run(*two["end"].split())
-    until(lambda: not processes(found[1]["sessions"]) and not processes(two["folder"]), "no process is left")
+    until(
+        lambda: not processes(found[1]["sessions"]) and not processes(two["folder"]),
+        "no process is left",
+    )

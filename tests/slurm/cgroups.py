@@ -1,6 +1,8 @@
-"""Where the machine has cgroup v1, the lab tracks its jobs with it and enforces their memory, in a part that is its own.
+"""Where the machine has cgroup v1, the lab tracks its jobs with it and enforces their memory, in a
+part that is its own.
 
-SLURM calls a node's cgroup ``slurm_<node>`` in every lab; links in the lab's directory lead to a folder a lab.
+SLURM calls a node's cgroup ``slurm_<node>`` in every lab; links in the lab's directory lead to a
+folder a lab.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ CONTROLLERS = ("memory", "freezer")
 
 def available(root: Path = ROOT) -> bool:
     """Whether both hierarchies are there and can be written to."""
-    return all((root / name / "cgroup.procs").exists() and os.access(root / name, os.W_OK) for name in CONTROLLERS)
+    return all(
+        (root / name / "cgroup.procs").exists() and os.access(root / name, os.W_OK)
+        for name in CONTROLLERS
+    )
 
 
 def folder(settings: Settings, controller: str, root: Path = ROOT) -> Path:

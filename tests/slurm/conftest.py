@@ -19,13 +19,21 @@ from tests.slurm.site import Site  # noqa: E402
 __all__ = ["lab", "slurm"]
 
 
+@pytest.fixture(scope="session")
+def pinned_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pinned code of all workspaces: each version of it is built and compiled once."""
+    return tmp_path_factory.mktemp("code")
+
+
 @pytest.fixture
-def site(slurm: Slurm, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(
+    slurm: Slurm, tiny: Path, tmp_path: Path, pinned_code: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Site]:
     """A workspace with the tiny store and a profile of the lab."""
     healed = tmp_path / "always"
     healed.touch()
     monkeypatch.setenv("TEST_HEALED", str(healed))
-    found = Site(tmp_path, tiny / "store", slurm.settings)
-    found.profile()
+    site = Site(tmp_path, tiny / "store", slurm.settings, pinned_code)
+    site.profile()
     with faulty_heads():
-        yield found
+        yield site

@@ -15,7 +15,9 @@ from tests.slurm.settings import Settings, directory
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Settings]:
-    """A lab that is up; shared by every pytest process that uses the same directory. The last one takes it down."""
+    """A lab that is up; shared by every pytest process that uses the same directory. The last one
+    takes it down.
+    """
     if os.geteuid() != 0 and not os.environ.get("CI"):
         pytest.skip("the SLURM lab needs root")
     try:
@@ -27,9 +29,16 @@ def lab() -> Iterator[Settings]:
 
 @pytest.fixture
 def slurm(lab: Settings) -> Iterator[Slurm]:
-    """The lab, alone with it, and put back in order after the test, whatever the test did."""
+    """The lab, alone with it, and put back in order after the test, whatever the test did.
+
+    It is put in order before the test too, unless the test before has left a word that it did.
+    """
+    in_order = lab.directory / "run" / "in-order"
     with locked(lab.directory / "run"):
-        found = Slurm(lab)
-        found.restore()
-        yield found
-        found.restore()
+        slurm = Slurm(lab)
+        if not in_order.exists() or not slurm.is_idle():
+            slurm.restore()
+        in_order.unlink(missing_ok=True)
+        yield slurm
+        slurm.restore()
+        in_order.touch()

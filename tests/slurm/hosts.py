@@ -1,4 +1,6 @@
-"""The nodes' names in /etc/hosts: MASTER_ADDR is a node's name, so it must resolve. Every line carries the lab's tag."""
+"""The nodes' names in /etc/hosts: MASTER_ADDR is a node's name, so it must resolve. Every line
+carries the lab's tag.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ def tag(directory: Path) -> str:
 
 
 def lines(settings: Settings, text: str) -> list[str]:
-    """What a lab adds to a hosts file: its nodes, and this machine's own name where the file lacks it."""
+    """What a lab adds to a hosts file: its nodes, and this machine's own name where the file lacks
+    it.
+    """
     own = socket.gethostname().split(".")[0]
     names = {name: address(number) for number, name in enumerate(settings.names, 1)}
     if not any(own in line.split("#")[0].split()[1:] for line in text.splitlines()):
@@ -28,7 +32,11 @@ def lines(settings: Settings, text: str) -> list[str]:
 
 def without(directory: Path, text: str) -> str:
     """A hosts file without a lab's lines."""
-    return "".join(line for line in text.splitlines(keepends=True) if not line.rstrip().endswith(tag(directory)))
+    return "".join(
+        line
+        for line in text.splitlines(keepends=True)
+        if not line.rstrip().endswith(tag(directory))
+    )
 
 
 def clash(settings: Settings, text: str) -> str:
@@ -49,7 +57,10 @@ def add(settings: Settings, path: Path = HOSTS) -> None:
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     text = without(settings.directory, text)
     if line := clash(settings, text):
-        raise EchoLMError(f"{path} has '{line}', and the SLURM lab needs that name; take the line out, then start the lab again")
+        raise EchoLMError(
+            f"{path} has '{line}', and the SLURM lab needs that name; take the line out, "
+            "then start the lab again"
+        )
     text += "" if text.endswith("\n") or not text else "\n"
     _write(path, text + "".join(f"{line}\n" for line in lines(settings, text)))
 
@@ -66,5 +77,6 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise EchoLMError(
-            f"{path} cannot be written ({error.strerror}), and the nodes' names must resolve: run the lab where it can be written"
+            f"{path} cannot be written ({error.strerror}), and the nodes' names must "
+            "resolve: run the lab where it can be written"
         ) from error

@@ -1,4 +1,6 @@
-"""How long the lab takes for what tests wait for: ``python -m tests.slurm.measure``, in a lab of its own."""
+"""How long the lab takes for what tests wait for: ``python -m tests.slurm.measure``, in a lab of
+its own.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def nodes(slurm: Slurm) -> None:
         slurm.wait_for_state(hung, "NODE_FAIL", seconds=120)
     with timed("node_thaw until the node is idle and its old tasks are gone"):
         slurm.node_thaw("n2")
-        slurm.wait_for(lambda: slurm.node_states()["n2"] == "idle" and not slurm.tasks(job=hung), 120, "node")
+        slurm.wait_for(
+            lambda: slurm.node_states()["n2"] == "idle" and not slurm.tasks(job=hung), 120, "node"
+        )
 
 
 def jobs(slurm: Slurm) -> None:
@@ -59,7 +63,7 @@ def jobs(slurm: Slurm) -> None:
     with timed("cancel_all"):
         slurm.cancel_all()
     running(slurm, "-p", "low", "--exclusive", "-w", "n3")
-    with timed("a high job preempts a low one that does not end by itself (GraceTime 10)"):
+    with timed("a high job preempts a low one that does not end by itself (GraceTime 6)"):
         running(slurm, "-p", "high", "--exclusive", "-w", "n3")
     slurm.cancel_all()
 

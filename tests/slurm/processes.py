@@ -1,4 +1,6 @@
-"""The lab's processes: its daemons by pid file and name, the processes of its jobs by their environment."""
+"""The lab's processes: its daemons by pid file and name, the processes of its jobs by their
+environment.
+"""
 
 from __future__ import annotations
 
@@ -53,10 +55,17 @@ def daemon(pid_file: Path) -> psutil.Process | None:
 
 
 def daemons(conf: Path) -> list[psutil.Process]:
-    """Every daemon of a lab. A step daemon writes its title over its environment, and is known by the log that it has open."""
+    """Every daemon of a lab. A step daemon writes its title over its environment, and is known by
+    the log that it has open.
+    """
     here = [process for process in psutil.process_iter() if name(process) in DAEMONS]
     log = conf.parent.parent / "log"
-    return [p for p in here if environment(p).get("SLURM_CONF") == str(conf) or any(file.parent == log for file in files(p))]
+    return [
+        p
+        for p in here
+        if environment(p).get("SLURM_CONF") == str(conf)
+        or any(file.parent == log for file in files(p))
+    ]
 
 
 def of_jobs(conf: Path) -> list[psutil.Process]:
@@ -64,7 +73,11 @@ def of_jobs(conf: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         variables = environment(process)
-        if variables.get("SLURM_CONF") == str(conf) and "SLURM_JOB_ID" in variables and name(process) not in ("", *DAEMONS):
+        if (
+            variables.get("SLURM_CONF") == str(conf)
+            and "SLURM_JOB_ID" in variables
+            and name(process) not in ("", *DAEMONS)
+        ):
             found.append(process)
     return found
 
@@ -93,7 +106,9 @@ def kill(found: list[psutil.Process]) -> None:
 
 
 def _left(found: list[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Those that have not ended after so many seconds. A zombie has ended: process 1 may be slow to bury it."""
+    """Those that have not ended after so many seconds. A zombie has ended: process 1 may be slow to
+    bury it.
+    """
     end = time.monotonic() + seconds
     while (left := [process for process in found if name(process)]) and time.monotonic() < end:
         time.sleep(0.02)

@@ -9,6 +9,7 @@ import tempfile
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from echolm.errors import EchoLMError
 
@@ -18,7 +19,8 @@ BLOCK = 40
 
 @dataclass(frozen=True)
 class Settings:
-    """One lab. ``port``: the first of ``BLOCK`` ports; everything listens on loopback addresses only.
+    """One lab. ``port``: the first of ``BLOCK`` ports; everything listens on loopback addresses
+    only.
 
     ``gpus``: fake ones a node. ``accounting``: slurmdbd and MariaDB, so that sacct works.
     ``cgroups``: jobs are tracked and their memory is enforced by cgroup v1.
@@ -56,14 +58,25 @@ class Settings:
         return self.directory / "log" / f"{name}.log"
 
     def environment(self) -> dict[str, str]:
-        """For every process of the lab and for its clients: this process's, with the lab's SLURM_CONF and no other SLURM's words."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("SLURM", "SBATCH", "SRUN", "SALLOC", "SQUEUE"))}
-        path = os.pathsep.join(["/usr/local/sbin", "/usr/sbin", "/sbin", os.environ.get("PATH", "/usr/bin:/bin")])
+        """For every process of the lab and for its clients: this process's, with the lab's
+        SLURM_CONF and no other SLURM's words.
+        """
+        kept = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("SLURM", "SBATCH", "SRUN", "SALLOC", "SQUEUE"))
+        }
+        path = os.pathsep.join(
+            ["/usr/local/sbin", "/usr/sbin", "/sbin", os.environ.get("PATH", "/usr/bin:/bin")]
+        )
         return {**kept, "PATH": path, "SLURM_CONF": str(self.conf)}
 
     def save(self) -> None:
         """In the lab's directory, which this marks as one."""
-        marker(self.directory).write_text(json.dumps({**asdict(self), "directory": str(self.directory)}, indent=1) + "\n", encoding="utf-8")
+        marker(self.directory).write_text(
+            json.dumps({**asdict(self), "directory": str(self.directory)}, indent=1) + "\n",
+            encoding="utf-8",
+        )
 
 
 def marker(directory: Path) -> Path:
@@ -77,24 +90,38 @@ def load(directory: Path) -> Settings | None:
         found = json.loads(marker(directory).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    return Settings(**{key: Path(value) if key == "directory" else value for key, value in found.items() if key in Settings.__match_args__})
+    return Settings(
+        **{
+            key: Path(value) if key == "directory" else value
+            for key, value in found.items()
+            if key in Settings.__match_args__
+        }
+    )
 
 
 def directory() -> Path:
     """ECHOLM_SLURM_LAB, or a folder in the system's temporary directory."""
-    return Path(os.environ.get("ECHOLM_SLURM_LAB") or Path(tempfile.gettempdir()) / "echolm-slurm-lab").resolve()
+    return Path(
+        os.environ.get("ECHOLM_SLURM_LAB") or Path(tempfile.gettempdir()) / "echolm-slurm-lab"
+    ).resolve()
 
 
 def wanted(where: Path, **sizes: int | bool) -> Settings:
     """A new lab's settings. ECHOLM_SLURM_ACCOUNTING=0: without slurmdbd and MariaDB."""
     if len(str(where)) > 80:
-        raise EchoLMError(f"{where} is too long for the lab's sockets; set ECHOLM_SLURM_LAB to a folder with a shorter name")
+        raise EchoLMError(
+            f"{where} is too long for the lab's sockets; set ECHOLM_SLURM_LAB to a "
+            "folder with a shorter name"
+        )
     accounting = os.environ.get("ECHOLM_SLURM_ACCOUNTING", "1") != "0"
-    return Settings(where, _free_block(where), **{"accounting": accounting, **sizes})  # type: ignore[arg-type]
+    fields: dict[str, Any] = {"accounting": accounting, **sizes}
+    return Settings(where, _free_block(where), **fields)
 
 
 def _free_block(where: Path) -> int:
-    """The first port of a block that nobody listens in. Labs in different directories begin to search at different places."""
+    """The first port of a block that nobody listens in. Labs in different directories begin to
+    search at different places.
+    """
     first = zlib.crc32(str(where).encode()) % 200
     for step in range(200):
         port = 16800 + BLOCK * ((first + step) % 200)

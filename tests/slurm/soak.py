@@ -1,7 +1,8 @@
-"""A long run of faults on the real SLURM: ``python -m tests.slurm.soak [--faults 100] [--seed 0]`` (``make soak``).
+"""A long run of faults on the real SLURM: ``python -m tests.slurm.soak [--faults 100] [--seed 0]``
+(``make soak``).
 
-Continues where it was stopped, in the folder ``ECHOLM_SOAK`` (default: in the system's temporary folder). When all is
-verified, what it did goes to ``results/soak.json``, and the folder is removed.
+Continues where it was stopped, in the folder ``ECHOLM_SOAK`` (default: in the system's temporary
+folder). When all is verified, what it did goes to ``results/soak.json``, and the folder is removed.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ RESULT = Path(__file__).parents[2] / "results" / "soak.json"
 
 def tiny_store(root: Path) -> Path:
     """24 phantom clips, as the tests have them."""
-    from echolm.data.phantom import phantom
-    from echolm.data.prepare import prepare
+    from echolm.datasets.phantom.generate import generate_phantom
+    from echolm.stores.prepare_clips import prepare
 
     if not (root / "store" / "store.json").exists():
-        phantom(root / "source", videos=24, seed=0)
+        generate_phantom(root / "source", videos=24, seed=0)
         prepare("echonet-dynamic", root / "source", root / "store", workers=1, progress=False)
     return root / "store"
 
@@ -58,16 +59,29 @@ def main() -> None:
     if not os.path.ismount(site.workspace.runs):
         small_disk(site.workspace.runs)
     with faulty_heads():
-        chaos = Chaos(site, options.seed, options.faults, 30 + options.faults, lambda line: print(line, flush=True))
+        chaos = Chaos(
+            site,
+            options.seed,
+            options.faults,
+            30 + options.faults,
+            lambda line: print(line, flush=True),
+        )
         kinds = chaos.run()
         with tempfile.TemporaryDirectory() as reference:
             verify(chaos, Reference(store, Path(reference)))
         attempts = sum(site.attempts(chaos.grid))
     found = {
-        "date": datetime.now(UTC).date().isoformat(), "seed": options.seed, "faults": sum(kinds.values()), "kinds": dict(sorted(kinds.items())),
-        "cells": len(chaos.cells), "attempts": attempts,
-        "verified": "every cell complete once, metrics and files bitwise as undisturbed, each run once in MLflow",
-    }  # fmt: skip
+        "date": datetime.now(UTC).date().isoformat(),
+        "seed": options.seed,
+        "faults": sum(kinds.values()),
+        "kinds": dict(sorted(kinds.items())),
+        "cells": len(chaos.cells),
+        "attempts": attempts,
+        "verified": (
+            "every cell complete once, metrics and files bitwise as undisturbed, "
+            "each run once in MLflow"
+        ),
+    }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1))

@@ -1,5 +1,6 @@
-"""The faults of ``chaos``, each with its proof: what only this fault leaves behind. ``Missed``: its victim ended before it
-was struck."""
+"""The faults of ``chaos``, each with its proof: what only this fault leaves behind. ``Missed``: its
+victim ended before it was struck.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +12,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psutil
-from launch_support import until
 
 from tests.slurm import processes
+from tests.slurm.site import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,14 +44,17 @@ def requeue(chaos: Chaos, victim: Victim) -> None:
 
 
 def time_limit(chaos: Chaos, victim: Victim) -> None:
-    """The job's time limit is cut to 40 to 100 seconds from now: the job is warned, and starts again. (SLURM looks every 30 s:
-    with less, the limit may come before the warning.)"""
+    """The job's time limit is cut to 40 to 100 seconds from now: the job is warned, and starts
+    again. (SLURM looks every 30 s: with less, the limit may come before the warning.)
+    """
     hours, minutes, seconds = map(int, chaos.fields(victim.job)["RunTime"].split(":"))
     soon = 60 * hours + minutes + (2 if seconds > 20 else 1)
     before = chaos.fields(victim.job)["TimeLimit"]
     chaos.site.slurm("scontrol", "update", f"JobId={victim.job}", f"TimeLimit={soon}")
     chaos.starts_again(victim)
-    chaos.site.slurm("scontrol", "update", f"JobId={victim.job}", f"TimeLimit={before}")  # once is enough
+    chaos.site.slurm(
+        "scontrol", "update", f"JobId={victim.job}", f"TimeLimit={before}"
+    )  # once is enough
     chaos.recovers(victim)
     assert chaos.ending(victim) == "interrupted SIGUSR2", chaos.evidence(victim)
 
@@ -60,7 +64,10 @@ def node_loss(chaos: Chaos, victim: Victim) -> None:
     node = chaos.node_of(victim.job)
     chaos.site.faults.node_kill(node)
     try:
-        until(lambda: chaos.node_state(node).startswith("down") or "*" in chaos.node_state(node), f"{node} down or not responding")
+        until(
+            lambda: chaos.node_state(node).startswith("down") or "*" in chaos.node_state(node),
+            f"{node} down or not responding",
+        )
         until(lambda: chaos.node_of(victim.job) != node, f"job {victim.job} taken from {node}")
     finally:
         chaos.site.faults.node_up(node)
@@ -71,23 +78,31 @@ def node_loss(chaos: Chaos, victim: Victim) -> None:
 
 
 def freeze(chaos: Chaos, victim: Victim) -> None:
-    """The node's processes stand still until another attempt has taken over, and then go on: they find themselves replaced."""
+    """The node's processes stand still until another attempt has taken over, and then go on: they
+    find themselves replaced.
+    """
     node = chaos.node_of(victim.job)
     frozen = chaos.site.faults.tasks(job=victim.job)
     chaos.site.faults.node_freeze(node, whole=True)
     try:
         chaos.until(victim, lambda: chaos.attempts(victim.cell) > victim.attempt, "taken over")
         assert chaos.ending(victim) == "", "it stood still"
-        assert any(processes.name(process) and process.status() == psutil.STATUS_STOPPED for process in frozen)
+        assert any(
+            processes.name(process) and process.status() == psutil.STATUS_STOPPED
+            for process in frozen
+        )
     finally:
         processes.resume(frozen)
         chaos.site.faults.node_thaw(node)
     chaos.undrain()
-    until(lambda: chaos.undrain() or chaos.node_state(node) in ("idle", "mixed", "allocated"), f"{node} back")
+    until(
+        lambda: chaos.undrain() or chaos.node_state(node) in ("idle", "mixed", "allocated"),
+        f"{node} back",
+    )
 
 
 def preempt(chaos: Chaos, victim: Victim) -> None:
-    """A job of a higher partition takes all nodes; the preempted one is warned by its own signal."""
+    """A job of a higher partition takes all nodes. Its victim is warned by its own signal."""
     _preempt(chaos, victim)
     assert chaos.ending(victim) == "interrupted SIGUSR2", chaos.evidence(victim)
 
@@ -104,8 +119,28 @@ def preempt_unwarned(chaos: Chaos, victim: Victim) -> None:
 
 def _preempt(chaos: Chaos, victim: Victim) -> None:
     nodes = f"-N{chaos.site.settings.nodes}"
-    high = chaos.site.slurm("sbatch", "--parsable", "-p", "high", nodes, "--exclusive", "--mem=100", "-o", "/dev/null", "--wrap", "sleep 2").strip()
-    until(lambda: not chaos.site.slurm("squeue", "-h", "-j", high, "--states=PENDING,RUNNING,COMPLETING", "-o", "%T").strip(), "the preempting job ends", 120)
+    high = chaos.site.slurm(
+        "sbatch",
+        "--parsable",
+        "-p",
+        "high",
+        nodes,
+        "--exclusive",
+        "--mem=100",
+        "-o",
+        "/dev/null",
+        "--wrap",
+        "sleep 2",
+    ).strip()
+    until(
+        lambda: (
+            not chaos.site.slurm(
+                "squeue", "-h", "-j", high, "--states=PENDING,RUNNING,COMPLETING", "-o", "%T"
+            ).strip()
+        ),
+        "the preempting job ends",
+        120,
+    )
     chaos.starts_again(victim)
     chaos.recovers(victim)
 
@@ -131,11 +166,14 @@ def controller_restart(chaos: Chaos, victim: Victim) -> None:
     after, now = processes.daemon(file), time.time()
     assert before and after and before != after and not processes.name(before)
     until(lambda: any(event["time"] > now for event in chaos.events(victim)), "the attempt goes on")
-    assert chaos.attempts(victim.cell) == victim.attempt and chaos.ending(victim) in ("", "complete"), chaos.evidence(victim)
+    assert chaos.attempts(victim.cell) == victim.attempt and chaos.ending(victim) in (
+        "",
+        "complete",
+    ), chaos.evidence(victim)
 
 
 def tracking_removed(chaos: Chaos, victim: Victim) -> None:
-    """The tracking database, with runs in it, is deleted while jobs run, between two collections."""
+    """The tracking database, with runs in it, is deleted while jobs run."""
     until(lambda: "complete" in chaos.site.states(chaos.grid), "a cell is complete")
     for _ in range(2):
         done = chaos.site("collect", chaos.grid.stem)
@@ -145,18 +183,26 @@ def tracking_removed(chaos: Chaos, victim: Victim) -> None:
 
 
 def disk_full(chaos: Chaos, victim: Victim) -> None:
-    """The file system of the runs is full until the attempt has failed of it; then there is room again, and it is retried."""
+    """The file system of the runs is full until the attempt has met it; then there is room again,
+    and the cell goes on by itself.
+    """
     before = chaos.no_space(victim)
     with _full(chaos.site.workspace.runs / "filler") as fill:
-        chaos.until(victim, lambda: fill() or chaos.no_space(victim) > before, "fails of the full disk")
-    chaos.launch("retry")  # it trains again when the throttle has room
-    assert chaos.site.record(victim.cell).state().name != "failed"
-    assert "No space left" in chaos.ending(victim) or chaos.ending(victim) == "", chaos.evidence(victim)
+        chaos.until(
+            victim, lambda: fill() or chaos.no_space(victim) > before, "meets the full disk"
+        )
+    chaos.recovers(victim)
+    assert chaos.site.record(victim.cell).failures() == []
+    assert "No space left" in chaos.ending(victim) or chaos.ending(victim) == "", chaos.evidence(
+        victim
+    )
 
 
 @contextmanager
 def _full(filler: Path) -> Iterator[Callable[[], None]]:
-    """A file system of its own without room. Yields what fills it again, where something was deleted meanwhile."""
+    """A file system of its own without room. Yields what fills it again, where something was
+    deleted meanwhile.
+    """
     assert filler.parent.is_mount()
 
     def fill() -> None:
@@ -175,8 +221,15 @@ def _full(filler: Path) -> Iterator[Callable[[], None]]:
 
 
 KINDS: dict[str, Strike] = {
-    "kill -9 of a rank": kill_rank, "third-party requeue": requeue, "time limit": time_limit, "node killed and back": node_loss,
-    "node frozen over a takeover": freeze, "preemption": preempt, "preemption by SIGTERM alone": preempt_unwarned,
-    "scancel, then retry": scancel_and_retry, "slurmctld restart": controller_restart,
-    "tracking database removed": tracking_removed, "disk full": disk_full,
-}  # fmt: skip
+    "kill -9 of a rank": kill_rank,
+    "third-party requeue": requeue,
+    "time limit": time_limit,
+    "node killed and back": node_loss,
+    "node frozen over a takeover": freeze,
+    "preemption": preempt,
+    "preemption by SIGTERM alone": preempt_unwarned,
+    "scancel, then retry": scancel_and_retry,
+    "slurmctld restart": controller_restart,
+    "tracking database removed": tracking_removed,
+    "disk full": disk_full,
+}

@@ -1,18 +1,20 @@
-"""Jobs that were cancelled, by echolm and by hand, and a job without an array whose node dies, on the real SLURM."""
+"""Jobs that were cancelled, by echolm and by hand, and a job without an array whose node dies, on
+the real SLURM.
+"""
 
 from __future__ import annotations
 
 import re
 
-from launch_support import until
-
 from cluster.batch import batches
 from cluster.failures import failures
 from tests.slurm.client import Slurm
-from tests.slurm.site import BLANK, Site
+from tests.slurm.site import BLANK, Site, until
 
 
-def test_a_waiting_and_a_running_cell_are_cancelled_and_retried_at_once(site: Site, slurm: Slurm) -> None:
+def test_a_waiting_and_a_running_cell_are_cancelled_and_retried_at_once(
+    site: Site, slurm: Slurm
+) -> None:
     """The running job is not even gone: SLURM calls it COMPLETING."""
     site.profile(jobs_at_once=1)
     site.slow(2)
@@ -23,14 +25,18 @@ def test_a_waiting_and_a_running_cell_are_cancelled_and_retried_at_once(site: Si
     done = site("cancel", grid)
     assert "2 cells cancelled; jobs" in done.out, done
     again = site.submit(grid, command="retry")
-    assert again.status == 0 and "2 cells may run again" in again.out and "cancelled" not in again.err, again
+    assert (
+        again.status == 0 and "2 cells may run again" in again.out and "cancelled" not in again.err
+    ), again
     site.slow(0)
     assert "cancelled" not in site.states(grid)
     site.finish(grid)
     assert [failure for failure in failures(site.workspace, "toy") if failure.cells] == []
 
 
-def test_a_waiting_array_that_somebody_cancelled_and_squeue_forgot_is_cancelled(site: Site, slurm: Slurm) -> None:
+def test_a_waiting_array_that_somebody_cancelled_and_squeue_forgot_is_cancelled(
+    site: Site, slurm: Slurm
+) -> None:
     slurm.configure(restart=True, MinJobAge="2")
     blocker = slurm.sbatch("sleep 60", "-p", "high", f"-N{slurm.settings.nodes}", "--exclusive")
     slurm.wait_for_state(blocker, "RUNNING")
@@ -38,7 +44,10 @@ def test_a_waiting_array_that_somebody_cancelled_and_squeue_forgot_is_cancelled(
     assert "submitted 2 cells" in site.submit(grid).out
     [array] = batches(site.workspace, "toy")[0].submitted()
     slurm.run("scancel", array["job"])
-    until(lambda: array["job"] not in slurm.run("squeue", "-h", "--states=all", "-o", "%F").split(), "squeue forgets it")
+    until(
+        lambda: array["job"] not in slurm.run("squeue", "-h", "--states=all", "-o", "%F").split(),
+        "squeue forgets it",
+    )
     slurm.run("scancel", blocker)
     done = site.submit(grid)
     assert site.states(grid) == ["cancelled", "cancelled"] and "submitted" not in done.out, done
@@ -46,7 +55,9 @@ def test_a_waiting_array_that_somebody_cancelled_and_squeue_forgot_is_cancelled(
     site.finish(grid)
 
 
-def test_a_job_that_is_no_array_does_not_meet_the_node_again_that_died_under_it(site: Site, slurm: Slurm) -> None:
+def test_a_job_that_is_no_array_does_not_meet_the_node_again_that_died_under_it(
+    site: Site, slurm: Slurm
+) -> None:
     site.profile(exclude=["n4"], jobs_at_once=1)
     site.slow(1000)
     grid = site.grid({"head": ["slow"]}, **BLANK, epochs=1)
@@ -63,7 +74,9 @@ def test_a_job_that_is_no_array_does_not_meet_the_node_again_that_died_under_it(
     told = site.submit(grid)
     assert f"start 1 on {node}: node-failure" in told.err, told
     shown = slurm.run("scontrol", "show", "job", "-o", job)
-    assert re.findall(r"ExcNodeList=(\S+)", shown) == [",".join(sorted([node, "n4"]))], "beside the profile's own"
+    assert re.findall(r"ExcNodeList=(\S+)", shown) == [",".join(sorted([node, "n4"]))], (
+        "beside the profile's own"
+    )
     site.slow(0)
     site.faults.node_up(node)
     slurm.run("scancel", blocker)

@@ -1,4 +1,6 @@
-"""Every kind of fault against a grid on the real SLURM; 25 and more of them with ECHOLM_FAULTS (``make test-cluster``)."""
+"""Every kind of fault against a grid on the real SLURM; 25 and more of them with ECHOLM_FAULTS
+(``make test-cluster``).
+"""
 
 from __future__ import annotations
 
@@ -17,24 +19,34 @@ from tests.slurm.strikes import KINDS
 
 
 @pytest.fixture
-def site(slurm: Slurm, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(
+    slurm: Slurm, tiny: Path, tmp_path: Path, pinned_code: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Site]:
     """A workspace whose runs have a small file system of their own."""
     healed = tmp_path / "always"
     healed.touch()
     monkeypatch.setenv("TEST_HEALED", str(healed))
     (tmp_path / "site").mkdir()
-    found = Site(tmp_path / "site", tiny / "store", slurm.settings)
-    small_disk(found.workspace.runs)
+    site = Site(tmp_path / "site", tiny / "store", slurm.settings, pinned_code)
+    small_disk(site.workspace.runs)
     with faulty_heads():
-        yield found
+        yield site
     slurm.restore()
-    subprocess.run(["umount", "--lazy", str(found.workspace.runs)], check=True)
+    subprocess.run(["umount", "--lazy", str(site.workspace.runs)], check=True)
 
 
 @pytest.mark.timeout(2400, func_only=True)
-def test_whatever_happens_the_grid_ends_as_if_nothing_had(site: Site, tiny: Path, tmp_path: Path) -> None:
+def test_whatever_happens_the_grid_ends_as_if_nothing_had(
+    site: Site, tiny: Path, tmp_path: Path
+) -> None:
     count = max(len(KINDS), int(os.environ.get("ECHOLM_FAULTS", "0")))
-    chaos = Chaos(site, seed=0, count=count, cells=count + count // 4, say=lambda line: print(line, flush=True))
+    chaos = Chaos(
+        site,
+        seed=0,
+        count=count,
+        cells=count + count // 4,
+        say=lambda line: print(line, flush=True),
+    )
     kinds = chaos.run()
     assert sum(kinds.values()) == count and set(kinds) == set(KINDS)
     assert min(kinds.values()) >= count // len(KINDS)

@@ -1,4 +1,6 @@
-"""``echolm launch --on slurm`` on the real SLURM: the same plan, units, records and results as on one machine."""
+"""``echolm launch --on slurm`` on the real SLURM: the same plan, units, records and results as on
+one machine.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +13,15 @@ from typing import Any
 
 import pytest
 import torch
-from launch_support import Reference, result, until
+from launch_support import Reference, result
 
-from cluster.batch import Batch, batches, new_batch_path
+from cluster.batch import JobBatch, batches, new_batch_path
 from echolm.record import find_records
 from echolm.training.distributed import pick_device
-from grid.definition import load_grid
+from grid.definition.grid import load_grid
 from grid.plan import Unit, save_cells
 from tests.slurm.client import Slurm
-from tests.slurm.site import BLANK, Site
+from tests.slurm.site import BLANK, Site, until
 
 
 @pytest.fixture(scope="session")
@@ -31,18 +33,28 @@ def reference(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference
 def events(site: Site, cell: str, kind: str) -> list[dict[str, object]]:
     """All events of a kind, of all attempts of a cell's record."""
     [record] = find_records(site.workspace.runs, cell)
-    return [event for number in record.attempts() for event in record.events(number) if event["event"] == kind]
+    return [
+        event
+        for number in record.attempts()
+        for event in record.events(number)
+        if event["event"] == kind
+    ]
 
 
-def test_a_grid_is_submitted_once_and_its_results_are_those_of_one_machine(site: Site, reference: Reference) -> None:
+def test_a_grid_is_submitted_once_and_its_results_are_those_of_one_machine(
+    site: Site, reference: Reference
+) -> None:
     site.profile(units_per_job=2, jobs_at_once=2)
     grid = site.grid({"head": ["mlp"], "seed": [0, 1, 2]}, epochs=1)
-    done = site.submit(grid)
+    done = site.submit(grid, process=True)
     assert done.status == 0 and "submitted 3 cells: 1 array" in done.out, done
     again = site.submit(grid)
     assert again.status == 0 and "submitted" not in again.out and "3 in jobs" in again.out, again
     status = site("status", grid, "--json")
-    assert all(cell["job"].startswith(("queued in", "next in", "job ")) for cell in json.loads(status.out)["cells"]), status
+    assert all(
+        cell["job"].startswith(("queued in", "next in", "job "))
+        for cell in json.loads(status.out)["cells"]
+    ), status
     until(lambda: set(site.states(grid)) == {"complete"}, "complete")
     assert site.attempts(grid) == [1, 1, 1]
     assert "submitted" not in site.submit(grid).out
@@ -53,15 +65,21 @@ def test_a_grid_is_submitted_once_and_its_results_are_those_of_one_machine(site:
 
 
 def gpu_of(task: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> str:
-    """The GPU that a task takes of those SLURM lets it see. The lab's are not real, and torch is told how many there are."""
+    """The GPU that a task takes of those SLURM lets it see. The lab's are not real, and torch is
+    told how many there are.
+    """
     visible = task["visible"].split(",")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(visible))
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     return str(visible[pick_device("cuda", int(task["local"])).index])
 
 
-def test_eight_gpus_are_two_nodes_of_four_ranks_with_a_device_each(site: Site, reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the lab: 4 GPUs on nodes of 2; two such jobs share the nodes' ports and meet their own ranks."""
+def test_eight_gpus_are_two_nodes_of_four_ranks_with_a_device_each(
+    site: Site, reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the lab: 4 GPUs on nodes of 2; two such jobs share the nodes' ports and meet their own
+    ranks.
+    """
     grid = site.grid({"encoder": ["tiny-mvit"], "head": ["traced"], "seed": [0, 1]}, epochs=1)
     assert site.submit(grid, "--gpus", "4").status == 0
     until(lambda: set(site.states(grid)) == {"complete"}, "complete", 200)
@@ -71,7 +89,9 @@ def test_eight_gpus_are_two_nodes_of_four_ranks_with_a_device_each(site: Site, r
         metrics, *_ = result(site.record(cell))
         assert metrics == pytest.approx(reference(cell)[0], rel=1e-3)
     [batch] = batches(site.workspace, "toy")
-    meetings = [json.loads(path.read_text()) for path in sorted((batch.path / "meetings").iterdir())]
+    meetings = [
+        json.loads(path.read_text()) for path in sorted((batch.path / "meetings").iterdir())
+    ]
     assert len({(place["host"], place["port"]) for place in meetings}) == 2
     tasks = {(line["job"], line["rank"]): line for line in site.traced()}
     assert len(tasks) == 8 == len({line["pid"] for line in tasks.values()})
@@ -79,17 +99,25 @@ def test_eight_gpus_are_two_nodes_of_four_ranks_with_a_device_each(site: Site, r
         own = [tasks[job, rank] for rank in range(4)]
         assert [task["local"] for task in own] == ["0", "1", "0", "1"]
         assert own[0]["node"] == own[1]["node"] != own[2]["node"] == own[3]["node"]
-        assert [gpu_of(task, monkeypatch) for task in own] == ["0", "1", "0", "1"], "a device each, on both nodes"
+        assert [gpu_of(task, monkeypatch) for task in own] == ["0", "1", "0", "1"], (
+            "a device each, on both nodes"
+        )
 
 
-def test_a_request_that_fits_no_node_and_a_refused_sbatch_are_errors_that_leave_nothing(site: Site) -> None:
+def test_a_request_that_fits_no_node_and_a_refused_sbatch_are_errors_that_leave_nothing(
+    site: Site,
+) -> None:
     grid = site.grid({"head": ["mlp"]}, **BLANK)
     odd = site.submit(grid, "--gpus", "3")
     assert odd.status == 1 and "nodes of partition main hold 2 each" in odd.err, odd
     site.profile(account="nobody", extra={"reservation": "not-there"})
     refused = site.submit(grid)
-    assert refused.status == 1 and "sbatch refused" in refused.err and "eservation" in refused.err, refused
-    assert site.jobs(grid) == [] and all(not batch.submitted() for batch in batches(site.workspace, "toy"))
+    assert (
+        refused.status == 1 and "sbatch refused" in refused.err and "eservation" in refused.err
+    ), refused
+    assert site.jobs(grid) == [] and all(
+        not batch.submitted() for batch in batches(site.workspace, "toy")
+    )
     site.profile()
     assert "submitted 1 cell" in site.submit(grid).out, "a batch without a job covers nothing"
 
@@ -104,7 +132,11 @@ def test_an_environment_without_a_module_stops_the_submission_in_one_sentence(si
         return done.err if "nothing more is submitted" in done.err else ""
 
     said = until(stopped, "the launch stops", 120)
-    assert "jobs ended before they took a unit" in said and "No module named" in said and "echolm retry" in said, said
+    assert (
+        "jobs ended before they took a unit" in said
+        and "No module named" in said
+        and "echolm retry" in said
+    ), said
     until(lambda: not site.jobs(grid), "the rest of that array ends")
     site.profile()
     assert "submitted 4 cells" in site.submit(grid, command="retry").out
@@ -114,16 +146,28 @@ def test_the_same_traceback_in_three_cells_stops_the_grid(site: Site) -> None:
     site.profile(units_per_job=1, jobs_at_once=1)
     grid = site.grid({"head": ["fails"], "seed": list(range(6))}, **BLANK)
     assert site.submit(grid).status == 0
-    until(lambda: Counter(site.states(grid))["failed"] >= 3 and not site.jobs(grid), "three failures", 200)
-    assert Counter(site.states(grid)) == {"failed": 3, "pending": 3}, "the jobs that were queued took nothing more"
+    until(
+        lambda: Counter(site.states(grid))["failed"] >= 3 and not site.jobs(grid),
+        "three failures",
+        200,
+    )
+    assert Counter(site.states(grid)) == {"failed": 3, "pending": 3}, (
+        "the jobs that were queued took nothing more"
+    )
     done = site.submit(grid)
-    assert done.status == 1 and "the same error ended 3 cells" in done.err and "this head is broken" in done.err, done
+    assert (
+        done.status == 1
+        and "the same error ended 3 cells" in done.err
+        and "this head is broken" in done.err
+    ), done
     assert "submitted" not in done.out
     site.healed.touch()
     assert "submitted 6 cells" in site.submit(grid, command="retry").out
 
 
-def test_a_cancelled_grid_leaves_no_job_and_a_cancelled_cell_leaves_the_others_alone(site: Site) -> None:
+def test_a_cancelled_grid_leaves_no_job_and_a_cancelled_cell_leaves_the_others_alone(
+    site: Site,
+) -> None:
     grid = site.grid({"head": ["slow"], "seed": [0, 1]}, **BLANK, epochs=30)
     site.slow(1)
     assert site.submit(grid).status == 0
@@ -150,23 +194,34 @@ def test_states_without_accounting_and_a_job_cancelled_by_hand(site: Site, slurm
     slurm.run("scancel", site.job_of(grid, cell))
     until(lambda: not site.jobs(grid), "the job is gone")
     done = site.submit(grid)
-    assert "cancelled; 1 cell waits for echolm retry" in done.err and site.states(grid) == ["cancelled"], done
+    assert "cancelled; 1 cell waits for echolm retry" in done.err and site.states(grid) == [
+        "cancelled"
+    ], done
 
 
-def test_out_of_memory_by_slurms_own_hand_is_tried_again_with_half_the_micro_batch(site: Site) -> None:
+def test_out_of_memory_by_slurms_own_hand_is_tried_again_with_half_the_micro_batch(
+    site: Site,
+) -> None:
     if not site.settings.cgroups:
-        pytest.skip("this machine's cgroups do not let SLURM enforce memory; see tests/slurm/README.md")
+        pytest.skip(
+            "this machine's cgroups do not let SLURM enforce memory; see tests/slurm/README.md"
+        )
     grid = site.grid({"head": ["glutton"]}, **BLANK, epochs=1)
     site.profile(memory_gb=1.5)
     assert site.submit(grid).status == 0
     until(lambda: not site.jobs(grid), "the job is gone")
     done = site.submit(grid)
-    assert "out-of-memory; 1 cell again with half the micro-batch" in done.err and "submitted 1 cell" in done.out, done
+    assert (
+        "out-of-memory; 1 cell again with half the micro-batch" in done.err
+        and "submitted 1 cell" in done.out
+    ), done
     assert batches(site.workspace, "toy")[-1].resources.micro_batch == 2, "half of a batch of 5"
     until(lambda: set(site.states(grid)) == {"complete"}, "complete")
 
 
-def test_memory_that_a_process_limit_refuses_is_tried_again_with_half_the_micro_batch(site: Site) -> None:
+def test_memory_that_a_process_limit_refuses_is_tried_again_with_half_the_micro_batch(
+    site: Site,
+) -> None:
     """On any machine: the job goes on, in the same process."""
     grid = site.grid({"head": ["glutton"]}, **BLANK, epochs=1)
     site.profile(memory_gb=8, setup=["ulimit -v 3200000"])
@@ -177,7 +232,9 @@ def test_memory_that_a_process_limit_refuses_is_tried_again_with_half_the_micro_
     assert "Traceback" not in site.submit(grid).err
 
 
-def test_arrays_keep_to_the_sites_limits_and_the_rest_waits_for_the_next_launch(site: Site, slurm: Slurm) -> None:
+def test_arrays_keep_to_the_sites_limits_and_the_rest_waits_for_the_next_launch(
+    site: Site, slurm: Slurm
+) -> None:
     slurm.configure(restart=True, MaxArraySize="3")
     site.profile(units_per_job=1, jobs_at_once=4, submit_limit=5)
     grid = site.grid({"head": ["slow"], "seed": list(range(6))}, **BLANK, epochs=1)
@@ -185,7 +242,10 @@ def test_arrays_keep_to_the_sites_limits_and_the_rest_waits_for_the_next_launch(
     done = site.submit(grid)
     assert done.status == 0 and "2 arrays" in done.out, done
     [batch] = batches(site.workspace, "toy")
-    assert sorted((array["count"], array["at_once"]) for array in batch.submitted()) == [(2, 2), (3, 2)]
+    assert sorted((array["count"], array["at_once"]) for array in batch.submitted()) == [
+        (2, 2),
+        (3, 2),
+    ]
     full = site.submit(grid)
     assert "submitted" not in full.out and "1 cell must wait for room" in full.out, full
     site.slow(0)
@@ -197,7 +257,12 @@ def test_a_job_that_got_a_used_id_is_nobody_of_ours(site: Site, slurm: Slurm) ->
     grid = site.grid({"head": ["mlp"]}, **BLANK, epochs=1)
     foreign = slurm.sbatch("sleep 300")
     save_cells(load_grid(str(grid)), site.workspace)
-    old = Batch(new_batch_path(site.workspace, "toy"), site.workspace.root, "toy", tuple(Unit((cell.id,)) for cell in site.cells(grid)))
+    old = JobBatch(
+        new_batch_path(site.workspace, "toy"),
+        site.workspace.root,
+        "toy",
+        tuple(Unit((cell.id,)) for cell in site.cells(grid)),
+    )
     old.write()
     old.note_submitted(foreign, 1, 1)
     assert "submitted 1 cell" in site.submit(grid).out, "the foreign job covers nothing"
@@ -205,7 +270,9 @@ def test_a_job_that_got_a_used_id_is_nobody_of_ours(site: Site, slurm: Slurm) ->
     assert slurm.state(foreign) == "RUNNING"
 
 
-def test_corrupt_data_are_a_failure_of_their_cells_with_class_and_file(site: Site, tiny: Path) -> None:
+def test_corrupt_data_are_a_failure_of_their_cells_with_class_and_file(
+    site: Site, tiny: Path
+) -> None:
     store = site.workspace.store("tiny")
     store.unlink()
     shutil.copytree(tiny / "store", store)
@@ -215,5 +282,8 @@ def test_corrupt_data_are_a_failure_of_their_cells_with_class_and_file(site: Sit
     assert site.submit(grid).status == 0
     until(lambda: set(site.states(grid)) == {"failed"}, "failed")
     [standing] = site.standings(grid)
-    assert standing.state.evidence["class"] == "data" and "frames.bin" in standing.state.evidence["error"]
+    assert (
+        standing.state.evidence["class"] == "data"
+        and "frames.bin" in standing.state.evidence["error"]
+    )
     assert "submitted" not in site.submit(grid).out, "it waits for retry"

@@ -1,4 +1,6 @@
-"""Several ranks on several nodes of the real SLURM: struck again and again, all go on from one checkpoint."""
+"""Several ranks on several nodes of the real SLURM: struck again and again, all go on from one
+checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from launch_support import Shell, result, until
+from launch_support import Shell, result
 
 from cluster.batch import batches
 from cluster.rendezvous import meet
@@ -15,9 +17,9 @@ from echolm.liveness import read_holder
 from echolm.training.distributed import joined
 from echolm.training.loop import fit
 from echolm.training.prepare import prepare_run
-from grid.definition import Cell
+from grid.definition.grid import Cell
 from tests.slurm.client import Slurm
-from tests.slurm.site import BLANK, Site
+from tests.slurm.site import BLANK, Site, until
 
 EPOCHS, STEPS, WORLD = 8, 3, 4
 
@@ -46,7 +48,9 @@ def undisturbed(root: Path, store: Path, cell: Cell, monkeypatch: pytest.MonkeyP
 def test_a_job_of_two_nodes_with_two_ranks_each_is_struck_three_times_and_ends_as_if_undisturbed(
     site: Site, slurm: Slurm, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A rank is killed, a third party requeues the job, a job of a higher partition takes one of its nodes."""
+    """A rank is killed, a third party requeues the job, a job of a higher partition takes one of
+    its nodes.
+    """
     site.profile(partition="low")
     grid = site.grid({"head": ["traced"]}, epochs=EPOCHS, **BLANK)
     [cell] = site.cells(grid)
@@ -55,14 +59,20 @@ def test_a_job_of_two_nodes_with_two_ranks_each_is_struck_three_times_and_ends_a
     [array] = [array for batch in batches(site.workspace, "toy") for array in batch.submitted()]
 
     def trains(attempt: int) -> None:
-        until(lambda: site.trains(cell, attempt - 1) and site.record(cell).place() >= (attempt, 0), f"attempt {attempt} trains, with a checkpoint")
+        until(
+            lambda: (
+                site.trains(cell, attempt - 1)
+                and site.record(cell).checkpoint_position() >= (attempt, 0)
+            ),
+            f"attempt {attempt} trains, with a checkpoint",
+        )
 
     trains(1)
     site.faults.kill_rank(array["job"], 3)
     trains(2)
     site.faults.requeue(array["job"])
     trains(3)
-    node = next(line["node"] for line in site.traced() if (line["start"], line["rank"]) == ("2", 3))
+    node = [line["node"] for line in site.traced() if line["rank"] == 3][-1]
     slurm.sbatch("sleep 1", "-p", "high", "-w", node, "--exclusive")
     until(lambda: site.record(cell).events(3)[-1]["event"] == "interrupted", "preempted")
     site.slow(0)
@@ -75,11 +85,24 @@ def test_a_job_of_two_nodes_with_two_ranks_each_is_struck_three_times_and_ends_a
     assert len(attempts) >= 4, "on a busy machine SLURM may end a start of its own accord"
     weights = [line["weights"] for line in still.traced() if line["rank"] == 0]
     assert len(weights) == len(set(weights)) == EPOCHS * STEPS
-    for attempt in (*attempts[:3], attempts[-1]):
-        start = str(read_holder(record.attempt_path(attempt))["slurm_restart"] or "")  # type: ignore[index]
+    trained = 0
+    for attempt in attempts:
+        holder = read_holder(record.attempt_path(attempt))
+        assert holder
+        start = str(holder["slurm_restart"] or "")
+        if not any(line["start"] == start for line in site.traced()):
+            continue  # SLURM ended this start before its first step
+        trained += 1
         [started] = [event for event in record.events(attempt) if event["event"] == "started"]
         begin = started["epoch"] * STEPS + started["step"]
         assert started["world"] == WORLD and (begin > 0) == (attempt > 1)
         for rank in range(WORLD):
-            own = [line["weights"] for line in site.traced() if (line["start"], line["rank"]) == (start, rank)]
-            assert own and own == weights[begin : begin + len(own)], f"attempt {attempt}, rank {rank}: not as undisturbed from step {begin} on"
+            own = [
+                line["weights"]
+                for line in site.traced()
+                if (line["start"], line["rank"]) == (start, rank)
+            ]
+            assert own and own == weights[begin : begin + len(own)], (
+                f"attempt {attempt}, rank {rank}: not as undisturbed from step {begin} on"
+            )
+    assert trained >= 4

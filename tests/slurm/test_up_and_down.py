@@ -22,7 +22,13 @@ from tests.slurm.settings import Settings, load, wanted
 def command(where: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """``python -m tests.slurm.lab`` for a lab in ``where``."""
     environment = {**os.environ, "ECHOLM_SLURM_LAB": str(where), **variables}
-    return subprocess.run([sys.executable, "-m", "tests.slurm.lab", *words], env=environment, cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "tests.slurm.lab", *words],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
 
 
 def signs(root: Path, **variables: str) -> str:
@@ -51,7 +57,11 @@ def test_a_foreign_daemon_is_found(tmp_path: Path) -> None:
     process = subprocess.Popen([tmp_path / "slurmtestd", "60"])
     try:
         found = "\n".join(foreign.found(tmp_path, {}, names=["slurmtestd"]))
-        assert found == foreign.told(psutil.Process(process.pid)) and str(process.pid) in found and "'service slurmtestd stop'" in found
+        assert (
+            found == foreign.told(psutil.Process(process.pid))
+            and str(process.pid) in found
+            and "'service slurmtestd stop'" in found
+        )
     finally:
         process.kill()
         process.wait()
@@ -68,7 +78,10 @@ def test_up_needs_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_up_refuses_in_one_sentence_and_writes_nothing(tmp_path: Path) -> None:
     done = command(tmp_path / "lab", "up", SLURM_CONF="/site/slurm.conf")
     assert done.returncode == 1 and not done.stdout
-    assert done.stderr.startswith("error: the SLURM lab does not start beside") and "unset SLURM_CONF" in done.stderr
+    assert (
+        done.stderr.startswith("error: the SLURM lab does not start beside")
+        and "unset SLURM_CONF" in done.stderr
+    )
     assert not (tmp_path / "lab").exists()
 
 
@@ -84,7 +97,10 @@ def test_lines_in_hosts_come_and_go_and_others_stay(tmp_path: Path) -> None:
     file.write_text("127.0.0.1 localhost\n10.0.0.1 n11 other")
     hosts.add(settings, file)
     hosts.add(settings, file)
-    assert [line.split()[:2] for line in file.read_text().splitlines()][2:4] == [["127.0.77.1", "n1"], ["127.0.77.2", "n2"]]
+    assert [line.split()[:2] for line in file.read_text().splitlines()][2:4] == [
+        ["127.0.77.1", "n1"],
+        ["127.0.77.2", "n2"],
+    ]
     hosts.remove(settings.directory, file)
     assert file.read_text() == "127.0.0.1 localhost\n10.0.0.1 n11 other\n"
     file.write_text("10.0.0.1 n2\n")
@@ -94,8 +110,12 @@ def test_lines_in_hosts_come_and_go_and_others_stay(tmp_path: Path) -> None:
         hosts.add(settings, Path("/proc/version"))
 
 
-@pytest.mark.parametrize("change", [{}, {"MaxArraySize": "7"}, {"MaxArraySize": None, "New": "word"}])
-def test_fields_of_slurm_conf_change_and_nothing_else_does(tmp_path: Path, change: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "change", [{}, {"MaxArraySize": "7"}, {"MaxArraySize": None, "New": "word"}]
+)
+def test_fields_of_slurm_conf_change_and_nothing_else_does(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
     before = configuration.rendered("slurm.conf", Settings(tmp_path, 16800))
     after = configuration.with_fields(before, change)
     kept = [line for line in before.splitlines() if line.split("=")[0] not in change]
@@ -106,7 +126,9 @@ def test_fields_of_slurm_conf_change_and_nothing_else_does(tmp_path: Path, chang
 
 def test_a_lab_without_accounting_names_none_of_it(tmp_path: Path) -> None:
     assert "Accounting" in configuration.rendered("slurm.conf", Settings(tmp_path, 16800))
-    assert "Accounting" not in configuration.rendered("slurm.conf", Settings(tmp_path, 16800, accounting=False))
+    assert "Accounting" not in configuration.rendered(
+        "slurm.conf", Settings(tmp_path, 16800, accounting=False)
+    )
     assert not {"slurmdbd", "mariadb-server"} & set(packages.missing(False, "/nowhere"))
 
 
@@ -117,14 +139,24 @@ def test_a_path_too_long_for_a_socket_is_said_at_once(tmp_path: Path) -> None:
 
 def traces(where: Path) -> list[str]:
     """What of a lab is on this machine: processes, lines, folders."""
-    running = [f"{p.pid} {p.info['cmdline']}" for p in psutil.process_iter(["cmdline", "environ"]) if str(where / "etc") in str(p.info)]
+    running = [
+        f"{p.pid} {p.info['cmdline']}"
+        for p in psutil.process_iter(["cmdline", "environ"])
+        if str(where / "etc") in str(p.info)
+    ]
     settings = load(where)
-    groups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/echolm-slurm-lab-{settings.port}")] if settings else []
+    groups = (
+        [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/echolm-slurm-lab-{settings.port}")]
+        if settings
+        else []
+    )
     lines = [line for line in Path("/etc/hosts").read_text().splitlines() if str(where) in line]
     return running + groups + lines + [str(path) for path in [where] if path.exists()]
 
 
-def test_a_second_lab_lives_beside_the_first_and_leaves_nothing(slurm: Slurm, tmp_path: Path) -> None:
+def test_a_second_lab_lives_beside_the_first_and_leaves_nothing(
+    slurm: Slurm, tmp_path: Path
+) -> None:
     where = tmp_path / "lab"
     here = slurm.sbatch("exec sleep 300", "-w", "n1")
     slurm.wait_for_state(here, "RUNNING")
@@ -132,8 +164,13 @@ def test_a_second_lab_lives_beside_the_first_and_leaves_nothing(slurm: Slurm, tm
         second = Slurm(settings)
         there = second.sbatch("exec sleep 300", "-w", "n1")
         second.wait_for_state(there, "RUNNING")
-        assert second.node_states().keys() == {"n1"} and len(second.squeue()) == len(slurm.squeue(here)) == 1
-        groups = [path for path in Path("/sys/fs/cgroup").glob(f"*/echolm-slurm-lab-{settings.port}")]
+        assert (
+            second.node_states().keys() == {"n1"}
+            and len(second.squeue()) == len(slurm.squeue(here)) == 1
+        )
+        groups = [
+            path for path in Path("/sys/fs/cgroup").glob(f"*/echolm-slurm-lab-{settings.port}")
+        ]
         assert bool(groups) == settings.cgroups and traces(where)
         second.node_kill("n1")
         assert slurm.tasks(node="n1") and not second.tasks()
@@ -143,7 +180,9 @@ def test_a_second_lab_lives_beside_the_first_and_leaves_nothing(slurm: Slurm, tm
     assert not list(tmp_path.iterdir())
 
 
-def test_the_last_user_takes_a_lab_down_unless_it_was_brought_up_to_stay(slurm: Slurm, tmp_path: Path) -> None:
+def test_the_last_user_takes_a_lab_down_unless_it_was_brought_up_to_stay(
+    slurm: Slurm, tmp_path: Path
+) -> None:
     """``slurm``: what is needed has been installed, and no other test of the lab is at work."""
     where, sizes = tmp_path / "lab", {"nodes": 1, "gpus": 0, "accounting": False}
     other = subprocess.Popen(["sleep", "300"])

@@ -1,1 +1,4 @@
-"""Encoder networks (torch), one file a family; the declarations in ``echolm.encoders`` build them."""
+"""Families of networks as stages.
+
+They import torch, so the encoders' declarations import them only to build.
+"""

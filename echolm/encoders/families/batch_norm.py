@@ -11,14 +11,17 @@ BatchNorm = Literal["frozen", "batch"]
 
 
 class Stage(nn.Module):
-    """A stage whose BatchNorm, when ``frozen``, stays in eval mode: stored statistics, trainable affine parameters."""
+    """A stage whose BatchNorm stays in eval mode when it is ``frozen``.
+
+    It has stored statistics then, and trainable affine parameters.
+    """
 
     def __init__(self, batch_norm: BatchNorm) -> None:
         super().__init__()
         self.batch_norm = batch_norm
 
     def train(self, mode: bool = True) -> Self:
-        """As of any module, but for frozen BatchNorm."""
+        """Set the mode, as of any module, but for frozen BatchNorm."""
         super().train(mode)
         if self.batch_norm == "frozen":
             for module in self.modules():

@@ -7,23 +7,23 @@ from torch import nn
 from echolm.encoders.base import EncoderNetwork, Features, State
 
 
-class Stem(nn.Module):
-    """clip -> one zero per sample."""
+class BlankStem(nn.Module):
+    """The beginning: clip -> one zero per sample."""
 
     def forward(self, state: State) -> State:
-        """State with ``clip`` B x ... -> State with ``zeros`` B x 1."""
+        """Map ``clip`` B x ... to ``zeros`` B x 1."""
         clip = state.tensors["clip"]
         return State({"zeros": clip.new_zeros(len(clip), 1)})
 
 
-class Readout(nn.Module):
-    """zeros -> Features."""
+class BlankReadout(nn.Module):
+    """The end: zeros -> Features."""
 
     def forward(self, state: State) -> Features:
-        """State with ``zeros`` B x 1 -> Features whose ``pooled`` it is."""
+        """Map ``zeros`` B x 1 to Features whose ``pooled`` they are."""
         return Features(pooled=state.tensors["zeros"])
 
 
 def blank() -> EncoderNetwork:
-    """A network without blocks and parameters; ``pooled`` is zeros B x 1."""
-    return EncoderNetwork(Stem(), [], Readout())
+    """Build a network without blocks and parameters. ``pooled`` is zeros B x 1."""
+    return EncoderNetwork(BlankStem(), [], BlankReadout())

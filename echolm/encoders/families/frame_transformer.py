@@ -1,7 +1,7 @@
-"""PanEcho's network as stages: a ConvNeXt for each image, then a transformer over the images of a clip.
+"""PanEcho's network as stages: a ConvNeXt for each image, then a transformer over a clip's images.
 
-Holste et al., JAMA 2025. State between stages: ``maps`` B x T x C x H' x W' within the image trunk, ``frames``
-B x T x D after it.
+Holste et al., JAMA 2025. State between stages: ``maps`` B x T x C x H' x W' within the image trunk,
+``frames`` B x T x D after it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,16 @@ Images = Literal["released", "frames"]
 
 
 def images_of(clip: Tensor, images: Images) -> Tensor:
-    """B x 3 x T x H x W -> the T images of each clip, B x T x 3 x H x W.
+    """Form the T images of each clip.
 
-    ``frames``: its frames. ``released``: as the authors' code forms them, whose reshape does not swap the axes of
-    channel and time: all frames of the first channel, then of the second, then of the third, cut into threes.
+    Args:
+        clip: B x 3 x T x H x W.
+        images: ``frames``: its frames. ``released``: as the authors' code forms them, whose reshape
+            does not swap the axes of channel and time. All frames of the first channel, then of the
+            second, then of the third, are cut into threes.
+
+    Returns:
+        B x T x 3 x H x W.
     """
     if images == "frames":
         return frames_of(clip)
@@ -29,7 +35,7 @@ def images_of(clip: Tensor, images: Images) -> Tensor:
     return clip.reshape(batch, length, channels, height, width)
 
 
-class Stem(nn.Module):
+class FrameTransformerStem(nn.Module):
     """Patches of each image: clip -> maps."""
 
     def __init__(self, patches: nn.Module, images: Images) -> None:
@@ -38,8 +44,9 @@ class Stem(nn.Module):
         self.images = images
 
     def forward(self, state: State) -> State:
-        """State with ``clip`` B x 3 x T x H x W -> State with ``maps``."""
-        return State({"maps": per_frame(self.patches, images_of(state.tensors["clip"], self.images))})
+        """Map ``clip`` B x 3 x T x H x W to ``maps``."""
+        images = images_of(state.tensors["clip"], self.images)
+        return State({"maps": per_frame(self.patches, images)})
 
 
 class ConvStage(nn.Module):
@@ -50,7 +57,7 @@ class ConvStage(nn.Module):
         self.stage = stage
 
     def forward(self, state: State) -> State:
-        """State with ``maps`` -> State with ``maps``."""
+        """Map ``maps`` to ``maps``."""
         return State({"maps": per_frame(self.stage, state.tensors["maps"])})
 
 
@@ -58,12 +65,15 @@ class LastConvStage(ConvStage):
     """The last ConvNeXt stage, pooling and LayerNorm: maps -> frames, one vector per image."""
 
     def forward(self, state: State) -> State:
-        """State with ``maps`` -> State with ``frames``."""
+        """Map ``maps`` to ``frames``."""
         return State({"frames": super().forward(state).tensors["maps"]})
 
 
 class Layer(nn.Module):
-    """One transformer layer over the images of a clip: frames -> frames. The first layer adds positions before."""
+    """One transformer layer over the images of a clip: frames -> frames.
+
+    The first layer adds positions before.
+    """
 
     positions: Tensor | None
 
@@ -73,48 +83,72 @@ class Layer(nn.Module):
         self.register_buffer("positions", positions, persistent=False)
 
     def forward(self, state: State) -> State:
-        """State with ``frames`` -> State with ``frames``."""
+        """Map ``frames`` to ``frames``."""
         frames = state.tensors["frames"]
         if self.positions is not None:
-            frames = frames + self.positions[: frames.shape[1]]
+            length = frames.shape[1]
+            frames = frames + self.positions[:length]
         return State({"frames": self.layer(frames)})
 
 
-class Readout(nn.Module):
-    """frames -> Features: pooled is their mean. No parameters."""
+class FrameTransformerReadout(nn.Module):
+    """The end of the network: frames -> Features. Pooled is their mean. No parameters."""
 
     def forward(self, state: State) -> Features:
-        """State with ``frames`` -> Features."""
+        """Map ``frames`` to Features."""
         frames = state.tensors["frames"]
         return Features(pooled=frames.mean(dim=1), frames=frames)
 
 
 def sinusoids(length: int, width: int) -> Tensor:
-    """length x width fixed positions (Vaswani et al. 2017 §3.5): sine in even, cosine in odd places."""
+    """Compute length x width fixed positions (Vaswani et al. 2017 §3.5).
+
+    Sine stands in even places, cosine in odd ones.
+    """
     rates = 10_000.0 ** (-torch.arange(0, width, 2) / width)
     angles = torch.arange(length)[:, None] * rates
     return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
 
 
 def transformer_layer(width: int, heads: int) -> nn.Module:
-    """PanEcho's: feed-forward as wide as its input, ReLU, LayerNorm after each part, no dropout."""
-    return nn.TransformerEncoderLayer(width, heads, dim_feedforward=width, dropout=0.0, batch_first=True)
+    """Build a layer of PanEcho's transformer.
+
+    It is feed-forward as wide as its input, with ReLU, LayerNorm after each part, and no dropout.
+    """
+    return nn.TransformerEncoderLayer(
+        width, heads, dim_feedforward=width, dropout=0.0, batch_first=True
+    )
 
 
 def as_published(convnext: nn.Module, layers: list[nn.Module]) -> nn.Module:
-    """A module whose state dict has the keys of the published one."""
-    transformer = nn.ModuleDict({"layers": nn.ModuleList(layers)})
+    """Wrap the parts in a module whose state dict has the keys of the published one."""
     images = nn.ModuleDict({"model": convnext})
-    return nn.ModuleDict({"encoder": nn.ModuleDict({"encoder": images, "transformer": transformer})})
+    transformer = nn.ModuleDict({"layers": nn.ModuleList(layers)})
+    video = nn.ModuleDict({"encoder": images, "transformer": transformer})
+    return nn.ModuleDict({"encoder": video})
 
 
-def assemble(convnext: nn.Module, layers: list[nn.Module], positions: Tensor, images: Images) -> EncoderNetwork:
-    """Stages of a torchvision ``ConvNeXt`` without its last layer and of transformer ``layers`` over at most ``length``
-    images. ``positions``: length x width. Parameters are shared with what is given."""
+def assemble(
+    convnext: nn.Module, layers: list[nn.Module], positions: Tensor, images: Images
+) -> EncoderNetwork:
+    """Arrange the parts as stages. Parameters are shared with what is given.
+
+    Args:
+        convnext: a torchvision ``ConvNeXt`` without its last layer.
+        layers: transformer layers over the images of a clip, at most ``length`` of them.
+        positions: length x width.
+        images: how they are formed from a clip.
+    """
+    # The features are the patches, a stage, and then pairs of downsampling and stage.
     patches, first, *rest = convnext.get_submodule("features").children()
-    pooling = [convnext.get_submodule("avgpool"), *convnext.get_submodule("classifier").children()]
     *middle, last = zip(rest[::2], rest[1::2], strict=True)
-    stages = [ConvStage(first), *(ConvStage(nn.Sequential(*pair)) for pair in middle)]
-    stages.append(LastConvStage(nn.Sequential(*last, *pooling)))
-    transformer = [Layer(layer, None if number else positions) for number, layer in enumerate(layers)]
-    return EncoderNetwork(Stem(patches, images), [*stages, *transformer], Readout())
+    pooling = [convnext.get_submodule("avgpool"), *convnext.get_submodule("classifier").children()]
+
+    blocks: list[nn.Module] = [ConvStage(first)]
+    for downsampling, stage in middle:
+        blocks.append(ConvStage(nn.Sequential(downsampling, stage)))
+    blocks.append(LastConvStage(nn.Sequential(*last, *pooling)))
+
+    blocks.append(Layer(layers[0], positions))
+    blocks += [Layer(layer, None) for layer in layers[1:]]
+    return EncoderNetwork(FrameTransformerStem(patches, images), blocks, FrameTransformerReadout())

@@ -1,4 +1,7 @@
-"""Image networks on clips: frames are folded into the batch, so that a sample's frames follow one another."""
+"""Image networks on clips: frames are folded into the batch.
+
+A sample's frames follow one another there.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,19 @@ from torch import Tensor, nn
 
 
 def frames_of(clip: Tensor) -> Tensor:
-    """B x C x T x H x W -> B x T x C x H x W."""
+    """Turn B x C x T x H x W into B x T x C x H x W."""
     return clip.transpose(1, 2)
 
 
-def per_frame(module: nn.Module, x: Tensor) -> Tensor:
-    """Apply a module for images to each frame: B x T x ... -> B x T x ..., folded to B * T rows in between."""
-    rows: Tensor = module(x.flatten(0, 1))
-    return rows.unflatten(0, x.shape[:2])
+def per_frame(module: nn.Module, frames: Tensor) -> Tensor:
+    """Apply a module for images to each frame.
+
+    Args:
+        module: it sees B * T rows.
+        frames: B x T x ...
+
+    Returns:
+        B x T x ...
+    """
+    rows: Tensor = module(frames.flatten(0, 1))
+    return rows.unflatten(0, frames.shape[:2])

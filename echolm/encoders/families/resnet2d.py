@@ -1,6 +1,6 @@
-"""Residual networks for images (He et al. 2016) on the frames of a clip, as stages, from torchvision's own modules.
+"""Residual networks for images (He et al. 2016) on the frames of a clip, as stages.
 
-State between stages: ``maps`` B x T x C x H' x W'.
+They are made of torchvision's own modules. State between stages: ``maps`` B x T x C x H' x W'.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from echolm.encoders.families.batch_norm import BatchNorm, Stage
 from echolm.encoders.families.per_frame import frames_of, per_frame
 
 
-class Stem(Stage):
+class ResNet2DStem(Stage):
     """Convolution, BatchNorm, ReLU, maximum pooling: clip -> maps."""
 
     def __init__(self, stem: nn.Module, batch_norm: BatchNorm) -> None:
@@ -20,11 +20,12 @@ class Stem(Stage):
         self.stem = stem
 
     def forward(self, state: State) -> State:
-        """State with ``clip`` B x 3 x T x H x W -> State with ``maps``."""
-        return State({"maps": per_frame(self.stem, frames_of(state.tensors["clip"]))})
+        """Map ``clip`` B x 3 x T x H x W to ``maps``."""
+        frames = frames_of(state.tensors["clip"])
+        return State({"maps": per_frame(self.stem, frames)})
 
 
-class Block(Stage):
+class ResNet2DBlock(Stage):
     """One residual block: maps -> maps."""
 
     def __init__(self, block: nn.Module, batch_norm: BatchNorm) -> None:
@@ -32,28 +33,40 @@ class Block(Stage):
         self.block = block
 
     def forward(self, state: State) -> State:
-        """State with ``maps`` -> State with ``maps``."""
+        """Map ``maps`` to ``maps``."""
         return State({"maps": per_frame(self.block, state.tensors["maps"])})
 
 
-class Readout(nn.Module):
-    """maps -> Features: per frame (mean over space), pooled (mean over frames), and as they are. No parameters."""
+class ResNet2DReadout(nn.Module):
+    """The end of the network: maps -> Features. No parameters.
+
+    Per frame (mean over space), pooled (mean over frames), and as they are.
+    """
 
     def __init__(self, pool: nn.Module) -> None:
         super().__init__()
         self.pool = pool
 
     def forward(self, state: State) -> Features:
-        """State with ``maps`` -> Features of width C."""
+        """Map ``maps`` to Features of width C."""
         maps: Tensor = state.tensors["maps"]
         frames = per_frame(self.pool, maps).flatten(2)
-        return Features(pooled=frames.mean(dim=1), frames=frames, tokens=maps.permute(0, 1, 3, 4, 2))
+        tokens = maps.permute(0, 1, 3, 4, 2)
+        return Features(pooled=frames.mean(dim=1), frames=frames, tokens=tokens)
 
 
 def from_torchvision(network: nn.Module, batch_norm: BatchNorm) -> EncoderNetwork:
-    """Stages of a torchvision ``ResNet``, which shares its parameters; the classifier ``fc`` is left out."""
-    stem = nn.Sequential(*(network.get_submodule(name) for name in ("conv1", "bn1", "relu", "maxpool")))
-    layers = [network.get_submodule(f"layer{number}") for number in (1, 2, 3, 4)]
-    blocks: list[nn.Module] = [Block(block, batch_norm) for layer in layers for block in layer.children()]
-    encoder = EncoderNetwork(Stem(stem, batch_norm), blocks, Readout(network.get_submodule("avgpool")))
+    """Arrange a torchvision ``ResNet`` as stages, which share its parameters.
+
+    The classifier ``fc`` is left out.
+    """
+    stem = nn.Sequential()
+    for name in ("conv1", "bn1", "relu", "maxpool"):
+        stem.append(network.get_submodule(name))
+    blocks: list[nn.Module] = []
+    for number in (1, 2, 3, 4):
+        layer = network.get_submodule(f"layer{number}")
+        blocks += [ResNet2DBlock(block, batch_norm) for block in layer.children()]
+    readout = ResNet2DReadout(network.get_submodule("avgpool"))
+    encoder = EncoderNetwork(ResNet2DStem(stem, batch_norm), blocks, readout)
     return encoder.train()

@@ -14,7 +14,7 @@ from echolm.encoders.torchvision_compat import import_torchvision
 _resnet = import_torchvision().models.video.resnet
 
 
-class Stem(Stage):
+class ResNet3DStem(Stage):
     """Convolution, BatchNorm, ReLU: clip -> maps."""
 
     def __init__(self, stem: nn.Module, batch_norm: BatchNorm) -> None:
@@ -22,11 +22,11 @@ class Stem(Stage):
         self.stem = stem
 
     def forward(self, state: State) -> State:
-        """State with ``clip`` B x 3 x T x H x W -> State with ``maps``."""
+        """Map ``clip`` B x 3 x T x H x W to ``maps``."""
         return State({"maps": self.stem(state.tensors["clip"])})
 
 
-class Block(Stage):
+class ResNet3DBlock(Stage):
     """One residual block: maps -> maps."""
 
     def __init__(self, block: nn.Module, batch_norm: BatchNorm) -> None:
@@ -34,35 +34,52 @@ class Block(Stage):
         self.block = block
 
     def forward(self, state: State) -> State:
-        """State with ``maps`` -> State with ``maps``."""
+        """Map ``maps`` to ``maps``."""
         return State({"maps": self.block(state.tensors["maps"])})
 
 
-class Readout(nn.Module):
-    """maps -> Features: pooled over time and space, per frame (mean over space), and as they are. No parameters."""
+class ResNet3DReadout(nn.Module):
+    """The end of the network: maps -> Features. No parameters.
+
+    Pooled over time and space, per frame (mean over space), and as they are.
+    """
 
     def __init__(self, pool: nn.Module) -> None:
         super().__init__()
         self.pool = pool
 
     def forward(self, state: State) -> Features:
-        """State with ``maps`` -> Features of width C."""
+        """Map ``maps`` to Features of width C."""
         maps: Tensor = state.tensors["maps"]
-        frames = maps.mean(dim=(3, 4)).transpose(1, 2)
-        return Features(pooled=self.pool(maps).flatten(1), frames=frames, tokens=maps.permute(0, 2, 3, 4, 1))
+        return Features(
+            pooled=self.pool(maps).flatten(1),
+            frames=maps.mean(dim=(3, 4)).transpose(1, 2),
+            tokens=maps.permute(0, 2, 3, 4, 1),
+        )
 
 
 def from_torchvision(network: nn.Module, batch_norm: BatchNorm) -> EncoderNetwork:
-    """Stages of a torchvision ``VideoResNet``, which shares its parameters; the classifier ``fc`` is left out."""
-    layers = [network.get_submodule(f"layer{number}") for number in (1, 2, 3, 4)]
-    blocks = [block for layer in layers for block in layer.children()]
-    return _stages(network.get_submodule("stem"), blocks, network.get_submodule("avgpool"), batch_norm)
+    """Arrange a torchvision ``VideoResNet`` as stages, which share its parameters.
+
+    The classifier ``fc`` is left out.
+    """
+    blocks: list[nn.Module] = []
+    for number in (1, 2, 3, 4):
+        blocks += network.get_submodule(f"layer{number}").children()
+    stem = network.get_submodule("stem")
+    pool = network.get_submodule("avgpool")
+    return _stages(stem, blocks, pool, batch_norm)
 
 
 def small(planes: list[int], strides: list[int], batch_norm: BatchNorm) -> EncoderNetwork:
-    """A small network of the family: one torchvision ``BasicBlock`` per entry of ``planes``, with that stride.
+    """Build a small network of the family, initialised as torchvision's networks are.
 
-    Its stem is the family's (3 x 7 x 7), but halves time as well as space. Initialised as torchvision's networks are.
+    Its stem is the family's (3 x 7 x 7), but halves time as well as space.
+
+    Args:
+        planes: of each block, which is one torchvision ``BasicBlock``.
+        strides: of each block.
+        batch_norm: which statistics BatchNorm uses.
     """
     stem = nn.Sequential(
         nn.Conv3d(3, planes[0], (3, 7, 7), stride=(2, 2, 2), padding=(1, 3, 3), bias=False),
@@ -78,14 +95,21 @@ def small(planes: list[int], strides: list[int], batch_norm: BatchNorm) -> Encod
     return network
 
 
-def _stages(stem: nn.Module, blocks: list[nn.Module], pool: nn.Module, batch_norm: BatchNorm) -> EncoderNetwork:
-    network = EncoderNetwork(Stem(stem, batch_norm), [Block(block, batch_norm) for block in blocks], Readout(pool))
+def _stages(
+    stem: nn.Module, blocks: list[nn.Module], pool: nn.Module, batch_norm: BatchNorm
+) -> EncoderNetwork:
+    network = EncoderNetwork(
+        ResNet3DStem(stem, batch_norm),
+        [ResNet3DBlock(block, batch_norm) for block in blocks],
+        ResNet3DReadout(pool),
+    )
     return network.train()
 
 
 def _block(inputs: int, planes: int, stride: int) -> nn.Module:
     shortcut = None
     if stride != 1 or inputs != planes:
-        shortcut = nn.Sequential(nn.Conv3d(inputs, planes, 1, stride=stride, bias=False), nn.BatchNorm3d(planes))
+        convolution = nn.Conv3d(inputs, planes, 1, stride=stride, bias=False)
+        shortcut = nn.Sequential(convolution, nn.BatchNorm3d(planes))
     block: nn.Module = _resnet.BasicBlock(inputs, planes, _resnet.Conv3DSimple, stride, shortcut)
     return block

@@ -19,5 +19,7 @@ def login(tiny: Path, tmp_path: Path) -> LoginNode:
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BatchSite:
     """A batch of four units, one array of four jobs."""
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin" if not Path("/bin/squeue").exists() else str(tmp_path))
+    monkeypatch.setenv(
+        "PATH", f"{tmp_path}{os.pathsep}/bin" if not Path("/bin/squeue").exists() else str(tmp_path)
+    )
     return BatchSite(tmp_path)

@@ -1,4 +1,6 @@
-"""``echolm launch --on slurm --watch`` through a night: a controller that is away, an sbatch that refuses, a signal."""
+"""``echolm launch --on slurm --watch`` through a night: a controller that is away, an sbatch that
+refuses, a signal.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,11 @@ def test_a_hiccup_is_told_once_and_ctrl_c_leaves_the_jobs(login: LoginNode) -> N
         until(lambda: told(errors, "Unable to contact slurm controller"), "the outage is told")
         looks = login.asked()
         until(lambda: login.asked() >= looks + 2, "it goes on asking")
-        assert told(errors, "Unable to contact slurm controller") == told(errors, "trying again every 1 s") == 1
+        assert (
+            told(errors, "Unable to contact slurm controller")
+            == told(errors, "trying again every 1 s")
+            == 1
+        )
 
         (login.slurm / "refusing").touch()
         (login.slurm / "mute").unlink()
@@ -40,13 +46,21 @@ def test_a_hiccup_is_told_once_and_ctrl_c_leaves_the_jobs(login: LoginNode) -> N
         assert told(errors, "sbatch refused") == 1 and told(errors, "Invalid account") == 1
 
         (login.slurm / "refusing").unlink()
-        until(lambda: {line[0] for line in login.queue()} == {"41", "42"}, "the job is submitted again")
+        until(
+            lambda: {line[0] for line in login.queue()} == {"41", "42"},
+            "the job is submitted again",
+        )
         process.send_signal(signal.SIGINT)
         done = ended(process)
     assert done.status == 130, errors.read_text()
-    assert errors.read_text().splitlines()[-1] == "stopped by SIGINT; the jobs go on, and the same command goes on watching"
+    assert (
+        errors.read_text().splitlines()[-1]
+        == "stopped by SIGINT; the jobs go on, and the same command goes on watching"
+    )
     counts = [line.partition("1 pending; ")[2] for line in done.out.splitlines()]
-    assert [line for line in counts if line != "1 in jobs"] == [f"submitted 1 cell: 1 array {id}" for id in (41, 42)]
+    assert [line for line in counts if line != "1 in jobs"] == [
+        f"submitted 1 cell: 1 array {id}" for id in (41, 42)
+    ]
     assert len(counts) <= 4, "a line only when it says something new"
     assert "Traceback" not in errors.read_text()
 
@@ -70,3 +84,45 @@ def test_what_the_first_look_cannot_do_is_an_error(login: LoginNode, trouble: st
     (login.slurm / trouble).touch()
     done = login.inside("launch", grid, *WATCH)
     assert done.status == 1 and done.err.startswith("Error: "), done
+
+
+def test_what_goes_away_does_not_end_a_watch(login: LoginNode) -> None:
+    """The store, then the workspace: its empty mount point stays empty."""
+    grid = login.grid({"head": ["mlp"]}, **BLANK)
+    root, store = login.workspace.root, login.workspace.store("tiny")
+    errors = login.root / "errors"
+    with errors.open("w") as file:
+        process = login.start("launch", grid, *WATCH, stderr=file)
+        until(login.queue, "a job")
+        store.rename(store.with_name("away"))
+        login.queue("COMPLETED")  # else jobs would keep the watch going
+        until(lambda: told(errors, "no clip store here"), "the store is missed")
+        looks = login.asked()
+        until(lambda: login.asked() >= looks + 2, "it goes on looking")
+        assert told(errors, "no clip store here") == told(errors, "; waiting") == 1
+        store.with_name("away").rename(store)
+        until(lambda: len(login.queue()) == 2, "the job is submitted again")
+
+        root.rename(root.with_name("away"))
+        root.mkdir()
+        until(lambda: told(errors, f"the workspace {root} is not there"), "it is missed")
+        assert process.poll() is None
+        assert list(root.iterdir()) == []
+        root.rmdir()
+        root.with_name("away").rename(root)
+        login.queue("COMPLETED")
+        until(lambda: len(login.queue()) == 3, "it goes on")
+        process.send_signal(signal.SIGINT)
+        assert ended(process).status == 130
+    assert "Traceback" not in errors.read_text()
+
+
+def test_an_empty_workspace_is_left_empty(login: LoginNode) -> None:
+    """It may be the mount point of a disk that is not there."""
+    grid = login.grid({"head": ["mlp"]}, **BLANK)
+    root = login.workspace.root
+    root.rename(root.with_name("away"))
+    root.mkdir()
+    done = login.submit(grid)
+    assert done.status == 1 and "no clip store here" in done.err, done
+    assert list(root.iterdir()) == [] and login.queue() == []

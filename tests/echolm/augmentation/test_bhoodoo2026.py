@@ -1,4 +1,7 @@
-"""The recipe: a draw that depends on the key alone and has the stated shares; clips and points that follow it."""
+"""The recipe: a draw depends on the key alone and has the stated shares.
+
+Clips and points follow it.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,24 @@ RECIPE = Bhoodoo2026()
 KEYS = sample_keys([f"video-{i}" for i in range(10_000)])
 DRAWN = RECIPE.draw(KEYS)
 NEUTRAL: dict[str, float | list[float]] = {
-    "crop": [0, 0, 1, 1], "angle": 0, "scale": 1, "shift": [0, 0], "gain": 1, "offset": 0, "gamma": 1, "kernel": 0,
-    "deviation": 0, "factor": 1,
-}  # fmt: skip
+    "crop": [0, 0, 1, 1],
+    "angle": 0,
+    "scale": 1,
+    "shift": [0, 0],
+    "gain": 1,
+    "offset": 0,
+    "gamma": 1,
+    "kernel": 0,
+    "deviation": 0,
+    "factor": 1,
+}
 
 
 def batch(count: int = 24, frames: int = 3, side: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    clips = torch.randint(0, 256, (count, frames, side, side), dtype=torch.uint8, generator=generator)
+    clips = torch.randint(
+        0, 256, (count, frames, side, side), dtype=torch.uint8, generator=generator
+    )
     return clips, torch.rand(count, 5, 2, generator=generator) * side
 
 
@@ -81,7 +94,9 @@ def test_each_choice_has_its_share(name: str, shares: dict[object, float]) -> No
         ("factor", "noise", "multiplicative", 0.9, 1.1),
     ],
 )
-def test_magnitudes_fill_their_range(name: str, step: str, choice: str, low: float, high: float) -> None:
+def test_magnitudes_fill_their_range(
+    name: str, step: str, choice: str, low: float, high: float
+) -> None:
     values = DRAWN[name][DRAWN[step] == choice]
     assert values.min() >= low and values.max() <= high
     assert values.min() < low + 0.02 * (high - low) and values.max() > high - 0.02 * (high - low)
@@ -126,7 +141,10 @@ def test_without_parameters_it_is_augmentation_none() -> None:
     for size in (80, 40, 15):
         plain = none.apply(clips, points, size, none.draw(KEYS[:24]))
         off = Bhoodoo2026(p_spatial=0, p_colour=0, p_blur=0, p_noise=0)
-        for other in (RECIPE.apply(clips, points, size, None), off.apply(clips, points, size, off.draw(KEYS[:24]))):
+        for other in (
+            RECIPE.apply(clips, points, size, None),
+            off.apply(clips, points, size, off.draw(KEYS[:24])),
+        ):
             assert torch.equal(other[0], plain[0])
             assert torch.equal(other[1], plain[1])
 
@@ -136,7 +154,11 @@ def test_clips_stay_in_range_and_the_input_as_it_was(size: int) -> None:
     clips, points = batch(60)
     before = clips.clone(), points.clone()
     out, moved = RECIPE.apply(clips, points, size, rows(DRAWN, slice(60)))
-    assert out.dtype == torch.float32 and out.shape == (60, 3, size, size) and moved.shape == points.shape
+    assert (
+        out.dtype == torch.float32
+        and out.shape == (60, 3, size, size)
+        and moved.shape == points.shape
+    )
     assert out.min() >= 0 and out.max() <= 255
     assert torch.equal(clips, before[0]) and torch.equal(points, before[1])
 
@@ -172,19 +194,21 @@ def test_nothing_is_drawn_from_ambient_generators() -> None:
 
 
 def test_points_follow_the_pixels_through_the_recipe() -> None:
-    """A Gaussian blob at a known place is found where its point has gone, to 0.05 pixels of 224 on average."""
+    """A Gaussian blob is where its point has gone, to 0.05 pixels of 224 on average."""
     spatial = Bhoodoo2026(p_spatial=1, p_colour=0, p_blur=0, p_noise=0)
     centres = np.random.default_rng(0).uniform(46, 66, (300, 2))
     y, x = np.mgrid[:112, :112]
     square = (x - centres[:, 0, None, None]) ** 2 + (y - centres[:, 1, None, None]) ** 2
     clips = torch.from_numpy(np.rint(250 * np.exp(-square / 8)).astype(np.uint8)).unsqueeze(1)
-    out, points = spatial.apply(clips, torch.from_numpy(centres[:, None]), 224, spatial.draw(KEYS[:300]))
-    frames, found = out[:, 0].double(), points[:, 0]
+    out, points = spatial.apply(
+        clips, torch.from_numpy(centres[:, None]), 224, spatial.draw(KEYS[:300])
+    )
+    frames, moved = out[:, 0].double(), points[:, 0]
     grid = torch.arange(224.0, dtype=torch.float64)
     mass = frames.sum((1, 2))
     measured = torch.stack([frames.sum(1) @ grid, frames.sum(2) @ grid], -1) / mass[:, None]
-    inside = ((found > 50) & (found < 173)).all(1)
-    difference = (measured - found)[inside]
+    inside = ((moved > 50) & (moved < 173)).all(1)
+    difference = (measured - moved)[inside]
     assert len(difference) > 150
     assert difference.norm(dim=1).mean() < 0.05
     assert difference.mean(0).abs().max() < 0.02
@@ -203,11 +227,21 @@ def test_steps_act_in_the_order_of_the_paper() -> None:
     """Colour sees the padding of the spatial step, blur the colour, noise the blur."""
     parameters = rows(DRAWN, slice(1))
     parameters |= {
-        "spatial": np.array(["shift-scale-rotate"]), "crop": np.array([[0.0, 0, 1, 1]]), "angle": np.zeros(1),
-        "scale": np.ones(1), "shift": np.array([[0.5, 0.0]]), "colour": np.array(["value"]), "gain": np.ones(1),
-        "offset": np.full(1, 20.0), "gamma": np.ones(1), "blur": np.array(["median"]), "kernel": np.array([3]),
-        "noise": np.array(["multiplicative"]), "deviation": np.zeros(1), "factor": np.full(1, 1.1),
-    }  # fmt: skip
+        "spatial": np.array(["shift-scale-rotate"]),
+        "crop": np.array([[0.0, 0, 1, 1]]),
+        "angle": np.zeros(1),
+        "scale": np.ones(1),
+        "shift": np.array([[0.5, 0.0]]),
+        "colour": np.array(["value"]),
+        "gain": np.ones(1),
+        "offset": np.full(1, 20.0),
+        "gamma": np.ones(1),
+        "blur": np.array(["median"]),
+        "kernel": np.array([3]),
+        "noise": np.array(["multiplicative"]),
+        "deviation": np.zeros(1),
+        "factor": np.full(1, 1.1),
+    }
     white = torch.full((1, 1, 40, 40), 255, dtype=torch.uint8)
     out, _ = RECIPE.apply(white, torch.zeros(1, 0, 2), 40, parameters)
     torch.testing.assert_close(out[..., :18], torch.full((1, 1, 40, 18), 22.0))
@@ -233,16 +267,26 @@ def test_probabilities_and_magnitudes_are_part_of_the_identity() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"p_blur": 1.1}, {"crop_area": (0.5, 0.1)}, {"crop_area": (0, 1)}, {"crop_area": (0.1, 1.5)}, {"scale": 1},
-        {"gamma": (0, 1)}, {"gaussian_kernels": (4,)}, {"median_kernels": ()}, {"noise_variance": (50, 10)},
+        {"p_blur": 1.1},
+        {"crop_area": (0.5, 0.1)},
+        {"crop_area": (0, 1)},
+        {"crop_area": (0.1, 1.5)},
+        {"scale": 1},
+        {"gamma": (0, 1)},
+        {"gaussian_kernels": (4,)},
+        {"median_kernels": ()},
+        {"noise_variance": (50, 10)},
         {"flip": 0.5},
     ],
-)  # fmt: skip
+)
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Bhoodoo2026(**wrong)
 
 
 def test_the_declarations_import_no_torch() -> None:
-    code = "import sys; from echolm.augmentation import AUGMENTATIONS as a; a.names(); sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys; from echolm.augmentation import AUGMENTATIONS as a; "
+        "a.names(); sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

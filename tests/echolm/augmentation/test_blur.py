@@ -14,7 +14,13 @@ from scipy import ndimage
 from echolm.augmentation import blur
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from([3, 5, 7]), st.integers(4, 14), st.integers(4, 14), st.booleans())
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([3, 5, 7]),
+    st.integers(4, 14),
+    st.integers(4, 14),
+    st.booleans(),
+)
 @settings(max_examples=60, deadline=None)
 def test_median_equals_scipy(seed: int, kernel: int, height: int, width: int, ties: bool) -> None:
     clips = np.random.default_rng(seed).uniform(0, 255, (2, 3, height, width)).astype(np.float32)

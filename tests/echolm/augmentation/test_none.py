@@ -10,7 +10,9 @@ from echolm.randomness import sample_keys
 
 def test_it_resizes_clips_and_points_and_draws_nothing() -> None:
     none = AUGMENTATIONS.parse("none")
-    clips = torch.randint(0, 256, (2, 3, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    clips = torch.randint(
+        0, 256, (2, 3, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     points = torch.tensor([[[0.0, 13.5]], [[27.0, 27.5]]])
     parameters = none.draw(sample_keys(["a", "b"]))
     assert parameters == {} == none.describe(3)

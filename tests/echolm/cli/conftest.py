@@ -1,4 +1,4 @@
-"""Commands as real processes; one workspace in which a small grid has been launched, which is only read."""
+"""Commands as real processes; one workspace with a launched grid, which is only read."""
 
 from __future__ import annotations
 
@@ -41,7 +41,12 @@ def bare(tmp_path: Path) -> Shell:
 def launched(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Launched:
     """Launched and collected, with --json."""
     shell = Shell(tmp_path_factory.mktemp("launched"), tiny / "store")
-    missing = {"encoder": "tiny-r3d", "weights": "file:/nowhere/weights.pt", "trainable": "k1", "head": "slow"}
+    missing = {
+        "encoder": "tiny-r3d",
+        "weights": "file:/nowhere/weights.pt",
+        "trainable": "k1",
+        "head": "slow",
+    }
     kinds = [{"label": name, "set": {"head": name}} for name in ("mean", "fails")]
     axis = [*kinds, {"label": "missing", "set": missing}]
     grid = shell.grid({"head": axis}, epochs=1, encoder="none", trainable="k0")

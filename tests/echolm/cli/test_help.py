@@ -14,7 +14,9 @@ from launch_support import Shell
 from echolm.cli import main
 
 
-def commands(group: click.Group = main, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+def commands(
+    group: click.Group = main, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     """Every command with the words that call it."""
     for name, command in group.commands.items():
         yield (*path, name), command
@@ -36,14 +38,31 @@ def test_every_command_says_what_it_needs(path: tuple[str, ...], shell: Shell) -
             assert parameter.help, f"{path}: {parameter.name}"
 
 
-SHORT = ["launch", "status", "logs", "cancel", "retry", "train", "predict", "data", "grid", "grid list", "grid show", "grid explain"]
+SHORT = [
+    "launch",
+    "status",
+    "logs",
+    "cancel",
+    "retry",
+    "train",
+    "predict",
+    "data",
+    "grid",
+    "grid list",
+    "grid show",
+    "grid explain",
+]
 
 
 @pytest.mark.parametrize("words", [(), ("grid",)], ids=str)
 def test_short_help_is_not_cut_off(words: tuple[str, ...], shell: Shell) -> None:
     done = shell.inside(*words, "-h", COLUMNS="80")
     assert done.status == 0
-    listed = {" ".join((*words, line.split()[0])): line for line in done.out.partition("Commands:")[2].splitlines() if line.strip()}
+    listed = {
+        " ".join((*words, line.split()[0])): line
+        for line in done.out.partition("Commands:")[2].splitlines()
+        if line.strip()
+    }
     own = [name for name in SHORT if name in listed]
     assert own and [name for name in own if listed[name].endswith("...")] == []
 
@@ -60,13 +79,20 @@ def test_short_help_is_not_cut_off(words: tuple[str, ...], shell: Shell) -> None
     ],
     ids=lambda value: " ".join(value),
 )
-def test_quick_commands_load_no_heavy_library(words: list[str], free_of: list[str], bare: Shell) -> None:
+def test_quick_commands_load_no_heavy_library(
+    words: list[str], free_of: list[str], bare: Shell
+) -> None:
     program = (
         "import sys; from echolm.cli import main\n"
         "try: main(sys.argv[1:], standalone_mode=True)\n"
         f"finally: print('LOADED', sorted(set({free_of!r}) & set(sys.modules)), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, env=bare.environment())
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        capture_output=True,
+        text=True,
+        env=bare.environment(),
+    )
     assert "LOADED []" in done.stderr, done.stderr
 
 

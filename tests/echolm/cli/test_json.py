@@ -17,7 +17,11 @@ def parsed(text: str) -> Any:
 def test_launch(launched: Launched) -> None:
     """Export and progress are told on standard error."""
     done = launched.launch
-    assert parsed(done.out) == {"grid": "toy", "states": {"complete": 1, "failed": 1, "pending": 1}, "stopped": None}
+    assert parsed(done.out) == {
+        "grid": "toy",
+        "states": {"complete": 1, "failed": 1, "pending": 1},
+        "stopped": None,
+    }
     assert done.status == 1
     assert "MLflow sqlite:///" in done.err and "complete    head=mean" in done.err
 
@@ -28,9 +32,17 @@ def test_status(launched: Launched) -> None:
     assert (done.status, done.err, found["grid"]) == (0, "", "toy")
     assert found["states"] == {"complete": 1, "failed": 1, "pending": 1}
     mean, fails, missing = found["cells"]
-    assert (mean["state"], mean["coordinates"], mean["attempt"]) == ("complete", {"head": "mean"}, 1)
+    assert (mean["state"], mean["coordinates"], mean["attempt"]) == (
+        "complete",
+        {"head": "mean"},
+        1,
+    )
     assert (fails["state"], "this head is broken" in fails["what"]) == ("failed", True)
-    assert (missing["state"], missing["record"], "weights.pt" in missing["problem"]) == ("pending", None, True)
+    assert (missing["state"], missing["record"], "weights.pt" in missing["problem"]) == (
+        "pending",
+        None,
+        True,
+    )
 
 
 def test_logs(launched: Launched) -> None:
@@ -49,8 +61,8 @@ def test_logs(launched: Launched) -> None:
         (["grid", "show", "GRID", "--where", "head=mean"], 1),
         (["data", "list"], 1),
         (["tables", "GRID"], 2),
-        (["collect", "GRID"], 3),
-        (["launch", "GRID", "--dry-run"], 5),
+        (["collect", "GRID"], 4),
+        (["launch", "GRID", "--dry-run"], 6),
         (["grid", "explain", "CELL"], 3),
         (["cancel", "GRID", "--where", "head=mean"], 3),
         (["retry", "GRID", "--where", "head=mean"], 2),
@@ -59,7 +71,10 @@ def test_logs(launched: Launched) -> None:
     ],
 )
 def test_every_other_command(launched: Launched, words: list[str], count: int | None) -> None:
-    """Commands that change nothing in a workspace where all is done; ``count``: of the document's entries."""
+    """Commands change nothing in a workspace where all is done.
+
+    ``count``: of the document's entries.
+    """
     by_name = words[0] in ("tables", "collect")
     names = {"GRID": "toy" if by_name else str(launched.grid), "CELL": launched.cells["mean"].id}
     done = launched.shell.inside(*[names.get(word, word) for word in words], "--json")
@@ -69,8 +84,13 @@ def test_every_other_command(launched: Launched, words: list[str], count: int | 
 
 
 def test_launch_with_nothing_to_run(launched: Launched) -> None:
-    done = launched.shell.inside("launch", launched.grid, "--where", "head=mean", "--json", "--no-collect")
-    assert (done.status, parsed(done.out)) == (0, {"grid": "toy", "states": {"complete": 1}, "stopped": None})
+    done = launched.shell.inside(
+        "launch", launched.grid, "--where", "head=mean", "--json", "--no-collect"
+    )
+    assert (done.status, parsed(done.out)) == (
+        0,
+        {"grid": "toy", "states": {"complete": 1}, "stopped": None},
+    )
 
 
 def test_an_error_is_no_document(bare: Shell) -> None:

@@ -1,4 +1,7 @@
-"""A checkpoint loads exactly, or is refused with a message that says which file is meant. Code in it never runs."""
+"""A checkpoint loads exactly, or is refused with a message that says which file is meant.
+
+Code in it never runs.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,17 @@ from echolm.encoders.checkpoints import load_state
 from echolm.encoders.r3d_18 import R3D18
 from echolm.errors import EchoLMError
 
-ANY_FILE = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ANY_FILE = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 TINY = ENCODERS.parse("tiny-r3d")
 
 
 def refusal(path: Path, network: nn.Module | None = None) -> str:
-    """The message that refuses ``path`` as weights of r3d-18; it names the file, encoder, source and licence."""
+    """Return the message that refuses ``path`` as weights of r3d-18.
+
+    It names the file, encoder, source and licence.
+    """
     network = network or nn.Linear(2, 3)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     with pytest.raises(EchoLMError) as error:
@@ -33,7 +41,10 @@ def refusal(path: Path, network: nn.Module | None = None) -> str:
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     message = str(error.value)
     assert message.startswith(f"{path}: ") and "encoder r3d-18" in message
-    assert "r3d_18-b3b3357e.pth (https://download.pytorch.org/models/r3d_18-b3b3357e.pth, licence BSD-3" in message
+    assert (
+        "r3d_18-b3b3357e.pth "
+        "(https://download.pytorch.org/models/r3d_18-b3b3357e.pth, licence BSD-3" in message
+    )
     return message
 
 
@@ -55,7 +66,9 @@ def network() -> EncoderNetwork:
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])
-@pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors", "a name, \N{GREEK SMALL LETTER MU}.v2.pth"])
+@pytest.mark.parametrize(
+    "name", ["weights.pt", "weights.safetensors", "a name, \N{GREEK SMALL LETTER MU}.v2.pth"]
+)
 def test_round_trip(tmp_path: Path, network: EncoderNetwork, name: str, prefix: str) -> None:
     state = {prefix + key: value for key, value in network.state_dict().items()}
     path = tmp_path / name
@@ -65,7 +78,11 @@ def test_round_trip(tmp_path: Path, network: EncoderNetwork, name: str, prefix: 
 
 def test_batch_counters_may_be_absent(tmp_path: Path, network: EncoderNetwork) -> None:
     """Checkpoints from before PyTorch 0.4.1 have none."""
-    state = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
+    state = {
+        key: value
+        for key, value in network.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
     loaded = TINY.build(saved(tmp_path / "old.pt", state)).state_dict()
     assert all(torch.equal(value, loaded[key]) for key, value in state.items())
 
@@ -88,9 +105,13 @@ def test_another_shape_names_both_shapes(tmp_path: Path) -> None:
 
 def test_the_full_network_of_another_encoder_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "mvit.pt", ENCODERS.parse("tiny-mvit").build(None).state_dict())
-    with pytest.raises(EchoLMError, match="not weights of encoder tiny-r3d: missing: stem.stem.0.weight and"):
+    with pytest.raises(
+        EchoLMError, match="not weights of encoder tiny-r3d: missing: stem.stem.0.weight and"
+    ):
         TINY.build(path)
-    with pytest.raises(EchoLMError, match="not weights of encoder none: unexpected: stem.patches.weight and"):
+    with pytest.raises(
+        EchoLMError, match="not weights of encoder none: unexpected: stem.patches.weight and"
+    ):
         ENCODERS.parse("none").build(path)
 
 
@@ -104,7 +125,11 @@ def test_a_state_dict_may_lie_under_a_key(tmp_path: Path) -> None:
 
 
 def test_keys_of_no_use_are_left_out_and_no_others(tmp_path: Path) -> None:
-    state = {**nn.Linear(2, 3).state_dict(), "module.EF_head.1.bias": torch.zeros(1), "pe": torch.zeros(3)}
+    state = {
+        **nn.Linear(2, 3).state_dict(),
+        "module.EF_head.1.bias": torch.zeros(1),
+        "pe": torch.zeros(3),
+    }
     path = saved(tmp_path / "x.pt", state)
     load_state(path, nn.Linear(2, 3), R3D18(), left_out=r"pe|[^.]+_head\.1\.bias")
     with pytest.raises(EchoLMError, match=r"unexpected: pe\."):
@@ -124,7 +149,9 @@ def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
     assert "permission denied" in refusal(path)
 
 
-@pytest.mark.parametrize("value", [[1, 2], {"epoch": 3, "state_dict": {}}, {0: torch.zeros(1)}, torch.zeros(2)])
+@pytest.mark.parametrize(
+    "value", [[1, 2], {"epoch": 3, "state_dict": {}}, {0: torch.zeros(1)}, torch.zeros(2)]
+)
 def test_what_is_not_a_state_dict_is_refused(tmp_path: Path, value: object) -> None:
     assert "not a state dict" in refusal(saved(tmp_path / "x.pt", value))
 
@@ -148,7 +175,9 @@ def test_code_in_a_pickle_never_runs(tmp_path: Path) -> None:
     for path in (torch_file, plain, module):
         message = refusal(path)
         assert "Python objects" in message and "which are never run" in message
-        assert "`weights_only`" not in message  # torch's advice to read the file without that protection
+        assert (
+            "`weights_only`" not in message
+        )  # torch's advice to read the file without that protection
     assert "(torch.nn.modules.linear.Linear)" in refusal(module)
     assert not mark.exists()
 

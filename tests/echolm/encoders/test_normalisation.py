@@ -1,4 +1,7 @@
-"""Each encoder gets pixels in the scale and with the statistics it was trained with, and clips of its length."""
+"""Each encoder gets pixels in the scale and with the statistics it was trained with.
+
+Clips have its length.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echolm.data.clips import ed_to_es
 from echolm.encoders import ENCODERS
 from echolm.encoders.base import normalise
 from echolm.encoders.torchvision_compat import import_torchvision
+from echolm.stores.sampling import ed_to_es
 
 models = import_torchvision().models
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -22,6 +25,9 @@ PUBLISHED = {
     "panecho": (255, *IMAGENET),
     "resnet18-2d": (255, *IMAGENET),
     "vit-b-16": (255, *IMAGENET),
+    "videomae-b": (255, *IMAGENET),
+    "videomae-l": (255, *IMAGENET),
+    "echo-vision-fm": (255, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
 """What pixels of 0-255 are divided by, then mean and standard deviation of the channels."""
 
@@ -50,11 +56,15 @@ def test_every_encoder_with_published_weights_is_listed_here() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_statistics_are_those_of_torchvisions_preset(name: str) -> None:
-    encoder, preset = ENCODERS.parse(name), PRESETS[name].transforms()
-    assert (tuple(preset.mean), tuple(preset.std)) == (encoder.mean, encoder.std) and encoder.scale == "0-1"
+    encoder = ENCODERS.parse(name)
+    preset = PRESETS[name].transforms()
+    assert tuple(preset.mean) == encoder.mean
+    assert tuple(preset.std) == encoder.std
+    assert encoder.scale == "0-1"
 
 
 @given(st.sampled_from(sorted(PUBLISHED)), st.integers(0, 300), st.integers(0, 300))
 def test_a_landmark_clip_is_as_long_as_the_encoder_reads(name: str, ed: int, es: int) -> None:
-    """However short the beat; so no encoder's rule for padding short clips is ever needed."""
-    assert len(ed_to_es(ed, es, ENCODERS.parse(name).frames)) == ENCODERS.parse(name).frames == 16
+    """However short the beat. So no encoder's rule for padding short clips is ever needed."""
+    length = ENCODERS.parse(name).frames
+    assert len(ed_to_es(ed, es, length)) == length == 16

@@ -9,7 +9,7 @@ from echolm.encoders import ENCODERS, Encoder
 from echolm.encoders.base import EncoderNetwork, Features, State, normalise
 from echolm.randomness import seeded
 
-SMALL = ["none", "tiny-r3d", "tiny-mvit"]
+SMALL = ["none", "tiny-r3d", "tiny-mvit", "tiny-videomae"]
 
 
 def build(encoder: Encoder) -> EncoderNetwork:
@@ -24,8 +24,18 @@ def clips(encoder: Encoder, batch: int = 2) -> torch.Tensor:
 
 
 def same(left: Features, right: Features) -> bool:
-    pairs = [(left.pooled, right.pooled), (left.frames, right.frames), (left.tokens, right.tokens)]
-    return all((a is None and b is None) or torch.equal(a, b) for a, b in pairs)  # type: ignore[arg-type]
+    if left.context.keys() != right.context.keys():
+        return False
+    for name, value in [*vars(left).items(), *left.context.items()]:
+        if name == "context":
+            continue
+        other = right.context.get(name, getattr(right, name, None))
+        if value is None or other is None:
+            if value is not other:
+                return False
+        elif not torch.equal(value, other):
+            return False
+    return True
 
 
 @pytest.fixture(params=SMALL)
@@ -36,12 +46,13 @@ def encoder(request: pytest.FixtureRequest) -> Encoder:
 def test_gives_what_it_declares(encoder: Encoder) -> None:
     network = build(encoder)
     features = network(clips(encoder))
-    assert {name for name, value in vars(features).items() if value is not None} == set(encoder.gives)
+    given = {name for name, value in vars(features).items() if isinstance(value, torch.Tensor)}
+    assert given == set(encoder.gives)
     assert features.pooled.shape == (2, encoder.width)
     assert len(network.blocks) == encoder.blocks
 
 
-@pytest.mark.parametrize("name", ["tiny-r3d", "tiny-mvit"])
+@pytest.mark.parametrize("name", ["tiny-r3d", "tiny-mvit", "tiny-videomae"])
 def test_frames_are_the_spatial_mean_of_tokens(name: str) -> None:
     encoder = ENCODERS.parse(name)
     features = build(encoder)(clips(encoder))
@@ -49,19 +60,47 @@ def test_frames_are_the_spatial_mean_of_tokens(name: str) -> None:
     assert features.tokens.shape[1] > 1
 
 
-def test_pooled_of_a_residual_network_is_the_mean_of_its_tokens() -> None:
-    encoder = ENCODERS.parse("tiny-r3d")
+@pytest.mark.parametrize("name", ["tiny-r3d", "tiny-videomae"])
+def test_pooled_of_a_network_without_class_token_is_the_mean_of_its_tokens(name: str) -> None:
+    encoder = ENCODERS.parse(name)
     features = build(encoder)(clips(encoder))
     torch.testing.assert_close(features.pooled, features.tokens.mean(dim=(1, 2, 3)))
 
 
 def test_a_run_in_two_parts_equals_the_whole_at_every_cut(encoder: Encoder) -> None:
-    network, clip = build(encoder), clips(encoder)
-    whole, end = network(clip), encoder.blocks + 2
+    network = build(encoder)
+    clip = clips(encoder)
+    whole = network(clip)
+    end = encoder.blocks + 2
     for cut in range(end + 1):
         halfway = network.run(State({"clip": clip}), 0, cut)
         rest = network.run(halfway, cut, end)
         assert isinstance(rest, Features) and same(rest, whole)
+
+
+def test_what_is_known_of_clips_is_handed_on_through_every_cut(encoder: Encoder) -> None:
+    network = build(encoder)
+    clip = clips(encoder)
+    numbers = torch.arange(2 * encoder.frames).view(2, -1)
+    end = encoder.blocks + 2
+    for cut in range(end + 1):
+        halfway = network.run(State({"clip": clip}, context={"times": numbers}), 0, cut)
+        rest = network.run(halfway, cut, end)
+        assert isinstance(rest, Features)
+        assert list(rest.context) == ["times"] and rest.context["times"] is numbers
+
+
+def test_a_stage_may_add_to_what_is_known(encoder: Encoder) -> None:
+    class Adding(torch.nn.Module):
+        def forward(self, state: State) -> State:
+            return State(state.tensors, state.meta, {"added": state.tensors["clip"].sum((1, 2, 3))})
+
+    network = build(encoder)
+    grown = EncoderNetwork(Adding(), network.stages()[:-1], network.stages()[-1])
+    known = {"times": torch.zeros(2, 1)}
+    state = State({"clip": clips(encoder)}, context=known)
+    features = grown.run(state, 0, encoder.blocks + 3)
+    assert set(features.context) == {"times", "added"} and set(known) == {"times"}
 
 
 def test_stages_leave_their_input_as_it_was(encoder: Encoder) -> None:
@@ -72,33 +111,39 @@ def test_stages_leave_their_input_as_it_was(encoder: Encoder) -> None:
         before = {name: tensor.clone() for name, tensor in state.tensors.items()}
         result = stage(state)
         assert before.keys() == state.tensors.keys()
-        assert all(torch.equal(before[name], tensor) for name, tensor in state.tensors.items())
+        for name, tensor in state.tensors.items():
+            assert torch.equal(before[name], tensor)
         state = result
 
 
 def test_state_is_batch_first_and_metadata_is_of_the_batch(encoder: Encoder) -> None:
     network = build(encoder)
-    two, one = State({"clip": clips(encoder)}), State({"clip": clips(encoder)[:1]})
+    two = State({"clip": clips(encoder)})
+    one = State({"clip": clips(encoder)[:1]})
     for stage in network.stages()[:-1]:
-        two, one = stage(two), stage(one)
+        two = stage(two)
+        one = stage(one)
         assert two.meta == one.meta
         for name, tensor in two.tensors.items():
             torch.testing.assert_close(tensor[:1], one.tensors[name])
 
 
-@pytest.mark.parametrize("name", ["tiny-r3d", "tiny-mvit"])
+@pytest.mark.parametrize("name", ["tiny-r3d", "tiny-mvit", "tiny-videomae"])
 def test_every_parameter_gets_a_gradient(name: str) -> None:
     encoder = ENCODERS.parse(name)
     network = build(encoder)
     features = network(clips(encoder))
     (features.pooled.square().sum() + features.tokens.square().sum()).backward()
-    assert all(parameter.grad is not None and parameter.grad.any() for parameter in network.parameters())
+    for parameter in network.parameters():
+        assert parameter.grad is not None and parameter.grad.any()
 
 
-@pytest.mark.parametrize("name", ["tiny-r3d", "tiny-mvit"])
+@pytest.mark.parametrize("name", ["tiny-r3d", "tiny-mvit", "tiny-videomae"])
 def test_random_weights_come_from_the_seed(name: str) -> None:
-    first, second = (build(ENCODERS.parse(name)).state_dict() for _ in range(2))
-    assert all(torch.equal(first[key], second[key]) for key in first)
+    first = build(ENCODERS.parse(name)).state_dict()
+    second = build(ENCODERS.parse(name)).state_dict()
+    for key, value in first.items():
+        assert torch.equal(value, second[key])
 
 
 def test_none_sees_no_pixels_and_has_no_parameters() -> None:

@@ -21,7 +21,9 @@ from echolm.encoders.torchvision_compat import import_torchvision
 first = import_torchvision()
 import torchvision
 assert first is torchvision is import_torchvision()
-assert all(hasattr(torchvision, name.split(".")[1]) for name in sys.modules if name.startswith("torchvision."))
+for name in list(sys.modules):
+    if name.startswith("torchvision."):
+        assert hasattr(torchvision, name.split(".")[1])
 print(torchvision.models.video.r3d_18.__name__, torchvision.ops.StochasticDepth.__name__)
 """
 
@@ -37,7 +39,9 @@ print(sorted({"torch", "torchvision", "torch_geometric"} & set(sys.modules)))
 
 
 def run(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def test_works_in_a_fresh_process_even_after_a_plain_import_failed() -> None:
@@ -48,7 +52,9 @@ def test_declarations_import_no_torch() -> None:
     assert run(TORCH_FREE) == "[]"
 
 
-def test_other_failures_of_torchvision_pass_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_failures_of_torchvision_pass_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import_torchvision()
     (tmp_path / "torchvision.py").write_text("raise RuntimeError('built for another torch')")
     monkeypatch.delitem(sys.modules, "torchvision")

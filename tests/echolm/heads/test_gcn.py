@@ -17,13 +17,15 @@ SIZES = st.tuples(st.integers(1, 4), st.integers(1, 9))
 
 
 def rolled_contours(phases: int, points: int) -> list[list[int]]:
-    """The same lists, node by node: the contour rolled to start at the node, then its temporal neighbour."""
+    """Make the same lists, node by node: the contour from the node on, then the other phase."""
     numbers = np.arange(phases * points).reshape(phases, points)
     lists = []
     for phase in range(phases):
         for point in range(points):
-            following = [] if phases == 1 else [int(np.roll(numbers, -1, axis=0)[phase, point])]
-            lists.append(np.roll(numbers[phase], -point).tolist() + following)
+            neighbours = np.roll(numbers[phase], -point).tolist()
+            if phases > 1:
+                neighbours.append(int(np.roll(numbers, -1, axis=0)[phase, point]))
+            lists.append(neighbours)
     return lists
 
 
@@ -42,18 +44,20 @@ def test_lists_of_two_contours_of_forty_points() -> None:
 @given(SIZES.filter(lambda size: size[0] > 1))
 def test_temporal_edges_join_the_same_anatomical_point(size: tuple[int, int]) -> None:
     phases, points = size
-    nodes, neighbours = torch.arange(phases * points), spiral_indices(*size)[:, -1]
+    nodes = torch.arange(phases * points)
+    neighbours = spiral_indices(*size)[:, -1]
     assert torch.equal(neighbours % points, nodes % points)
     assert torch.equal(neighbours // points, (nodes // points + 1) % phases)
 
 
 def test_convolution_equals_a_loop_over_nodes() -> None:
     indices = spiral_indices(2, 5)
-    convolution, x = SpiralConv(3, 4, indices), torch.randn(2, 10, 3)
+    convolution = SpiralConv(3, 4, indices)
+    x = torch.randn(2, 10, 3)
     weight, bias = convolution.linear.weight, convolution.linear.bias
     for sample in range(2):
-        for node in range(10):
-            gathered = torch.cat([x[sample, neighbour] for neighbour in rolled_contours(2, 5)[node]])
+        for node, neighbours in enumerate(rolled_contours(2, 5)):
+            gathered = x[sample, neighbours].flatten()
             torch.testing.assert_close(convolution(x)[sample, node], weight @ gathered + bias)
 
 
@@ -62,22 +66,23 @@ def test_convolution_equals_a_loop_over_nodes() -> None:
 def test_convolution_is_equivariant_to_rolling_contours_and_phases(
     size: tuple[int, int], points_on: int, phases_on: int, seed: int
 ) -> None:
-    """Where a contour starts, and which phase is the first, does not matter to a spiral convolution."""
+    """A spiral convolution does not mind where a contour starts, nor which phase is the first."""
     phases, points = size
     generator = torch.Generator().manual_seed(seed)
     convolution = SpiralConv(3, 2, spiral_indices(*size)).double()
     x = torch.randn(2, phases * points, 3, generator=generator, dtype=torch.float64)
 
     def roll(nodes: Tensor) -> Tensor:
-        return nodes.view(2, phases, points, -1).roll((phases_on, points_on), (1, 2)).flatten(1, 2)
+        grid = nodes.view(2, phases, points, -1)
+        return grid.roll((phases_on, points_on), (1, 2)).flatten(1, 2)
 
     torch.testing.assert_close(convolution(roll(x)), roll(convolution(x)))
 
 
 def test_parameter_count_is_that_of_echographs_two_frame_decoder() -> None:
-    head = GCN().build(512, (2, 40, 2))
-    assert sum(p.numel() for p in head.parameters()) == 2_191_778
-    assert sum(p.numel() for p in GCN().build(768, (2, 40, 2)).parameters()) == 3_174_818
+    for width, expected in ((512, 2_191_778), (768, 3_174_818)):
+        head = GCN().build(width, (2, 40, 2))
+        assert sum(parameter.numel() for parameter in head.parameters()) == expected
 
 
 def test_channels_are_read_from_the_last_to_the_first() -> None:

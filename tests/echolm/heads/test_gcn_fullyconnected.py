@@ -63,13 +63,15 @@ def test_convolution_depends_on_where_a_contour_starts() -> None:
 
 
 @pytest.mark.parametrize(("width", "parameters"), [(512, 2_191_778), (768, 3_174_818)])
-def test_parameter_count_is_that_of_echographs_two_frame_decoder(width: int, parameters: int) -> None:
+def test_parameter_count_is_that_of_echographs_two_frame_decoder(
+    width: int, parameters: int
+) -> None:
     head = GCNFullyConnected().build(width, (2, 40, 2))
     assert sum(p.numel() for p in head.parameters()) == parameters
 
 
 def test_released_mapping_reads_the_outputs_as_the_authors_code_does() -> None:
-    """(B, 80, 2) reshaped to (B, 40, 2, 2), compared with key points laid out as (point, axis, phase)."""
+    """(B, 80, 2) reshaped to (B, 40, 2, 2), beside key points laid out as (point, axis, phase)."""
     head = GCNFullyConnected(mapping="released", channels=(3,)).build(4, (2, 40, 2))
     assert isinstance(head, GraphDecoder)
     nodes = torch.randn(3, 80, 2)

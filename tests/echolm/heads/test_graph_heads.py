@@ -1,4 +1,4 @@
-"""What every graph head promises: landmarks of any phases and points, frame-major, from every node."""
+"""What graph heads promise: landmarks of any phases and points, frame-major, from every node."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ print("torch_geometric" in sys.modules)
 
 @pytest.fixture(params=NAMES)
 def name(request: pytest.FixtureRequest) -> str:
-    found: str = request.param
-    return found
+    name: str = request.param
+    return name
 
 
 def build(name: str, width: int, outputs: tuple[int, ...], **fields: object) -> GraphDecoder:
@@ -35,7 +35,9 @@ def build(name: str, width: int, outputs: tuple[int, ...], **fields: object) -> 
     return module
 
 
-@pytest.mark.parametrize("shape", [(2, 40, 2), (1, 40, 2), (3, 7, 2), (2, 2, 2), (2, 1, 2), (1, 1, 2)])
+@pytest.mark.parametrize(
+    "shape", [(2, 40, 2), (1, 40, 2), (3, 7, 2), (2, 2, 2), (2, 1, 2), (1, 1, 2)]
+)
 def test_shapes_for_any_phases_and_points(name: str, shape: tuple[int, ...]) -> None:
     head = build(name, 5, shape, channels=(4, 6))
     assert head(torch.randn(3, 5)).shape == (3, *shape)
@@ -43,7 +45,8 @@ def test_shapes_for_any_phases_and_points(name: str, shape: tuple[int, ...]) -> 
 
 
 def test_a_sample_does_not_depend_on_its_batch(name: str) -> None:
-    head, x = build(name, 6, (2, 5, 2), channels=(4, 8)).double().train(), torch.randn(4, 6, dtype=torch.float64)
+    head = build(name, 6, (2, 5, 2), channels=(4, 8)).double().train()
+    x = torch.randn(4, 6, dtype=torch.float64)
     torch.testing.assert_close(head(x)[[2, 0]], head(x[[2, 0]]))
 
 
@@ -61,11 +64,13 @@ def test_gradient_reaches_every_node_and_parameter(name: str) -> None:
     head = build(name, 16, (2, 40, 2))
     head(torch.randn(2, 16)).square().sum().backward()
     assert (head.expand.weight.grad.view(80, -1) != 0).any(dim=1).all()
-    assert all(parameter.grad is not None and parameter.grad.any() for parameter in head.parameters())
+    for parameter in head.parameters():
+        assert parameter.grad is not None and parameter.grad.any()
 
 
 def test_every_landmark_sends_gradient_into_both_phases(name: str) -> None:
-    head, x = build(name, 16, (2, 40, 2)), torch.randn(2, 16)
+    head = build(name, 16, (2, 40, 2))
+    x = torch.randn(2, 16)
     for phase, point in [(0, 0), (0, 39), (1, 17)]:
         head.zero_grad()
         head(x)[0, phase, point, 0].backward()
@@ -77,11 +82,13 @@ def test_graphs_move_with_the_module_and_stay_out_of_checkpoints(name: str) -> N
     head = build(name, 8, (2, 4, 2))
     buffers = dict(head.named_buffers())
     assert buffers and not set(buffers) & set(head.state_dict())
-    assert {buffer.device.type for buffer in copy.deepcopy(head).to("meta").buffers()} == {"meta"}
+    for buffer in copy.deepcopy(head).to("meta").buffers():
+        assert buffer.device.type == "meta"
 
 
 def test_no_head_draws_random_numbers(name: str) -> None:
-    head, x = build(name, 8, (2, 4, 2)).train(), torch.randn(3, 8)
+    head = build(name, 8, (2, 4, 2)).train()
+    x = torch.randn(3, 8)
     before = torch.get_rng_state()
     assert torch.equal(head(x), head.eval()(x))
     assert torch.equal(torch.get_rng_state(), before)
@@ -89,7 +96,10 @@ def test_no_head_draws_random_numbers(name: str) -> None:
 
 @pytest.mark.parametrize("outputs", [(160,), (2, 40, 3), (40, 2)])
 def test_outputs_that_are_not_landmarks_are_refused(name: str, outputs: tuple[int, ...]) -> None:
-    with pytest.raises(EchoLMError, match=rf"head {name} gives landmarks \(phases, points, 2\), not outputs of shape"):
+    with pytest.raises(
+        EchoLMError,
+        match=rf"head {name} gives landmarks \(phases, points, 2\), not outputs of shape",
+    ):
         HEADS.parse(name).build(8, outputs)
     assert HEADS.parse(name).landmarks_only
 
@@ -101,5 +111,7 @@ def test_impossible_channels_are_refused(name: str, channels: tuple[int, ...]) -
 
 
 def test_torch_geometric_is_imported_only_where_it_is_used() -> None:
-    done = subprocess.run([sys.executable, "-c", NO_GEOMETRIC], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", NO_GEOMETRIC], check=True, capture_output=True, text=True
+    )
     assert done.stdout.strip() == "False"

@@ -19,14 +19,21 @@ def test_shapes(outputs: tuple[int, ...]) -> None:
 
 def test_three_layers_of_the_configured_width() -> None:
     head = HEADS.parse({"name": "mlp", "width": 32, "dropout": 0.3}).build(512, (2, 40, 2))
-    layers = [module for module in head.modules() if isinstance(module, nn.Linear)]
-    assert [tuple(layer.weight.shape) for layer in layers] == [(32, 512), (32, 32), (160, 32)]
-    assert {module.p for module in head.modules() if isinstance(module, nn.Dropout)} == {0.3}
+    shapes = []
+    rates = set()
+    for module in head.modules():
+        if isinstance(module, nn.Linear):
+            shapes.append(tuple(module.weight.shape))
+        if isinstance(module, nn.Dropout):
+            rates.add(module.p)
+    assert shapes == [(32, 512), (32, 32), (160, 32)]
+    assert rates == {0.3}
 
 
 def test_parameter_count_of_the_default() -> None:
     head = MLP().build(512, (2, 40, 2))
-    assert sum(p.numel() for p in head.parameters()) == (512 + 1) * 256 + (256 + 1) * 256 + (256 + 1) * 160
+    count = sum(parameter.numel() for parameter in head.parameters())
+    assert count == (512 + 1) * 256 + (256 + 1) * 256 + (256 + 1) * 160
 
 
 def test_outputs_are_not_bounded() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from echolm.predict import Predictor
+from echolm.predict import ContourPredictor
 from echolm.record import RunRecord
 from echolm.training.loop import fit
 from echolm.workspace import Workspace
@@ -23,10 +23,10 @@ from predict_support import prepared  # noqa: E402
 def workspace(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace with the tiny store."""
     torch.set_num_threads(1)
-    made = Workspace(tmp_path_factory.mktemp("predict"))
-    made.store("tiny").parent.mkdir(parents=True)
-    made.store("tiny").symlink_to(tiny / "store")
-    return made
+    workspace = Workspace(tmp_path_factory.mktemp("predict"))
+    workspace.store("tiny").parent.mkdir(parents=True)
+    workspace.store("tiny").symlink_to(tiny / "store")
+    return workspace
 
 
 @pytest.fixture(scope="package")
@@ -38,9 +38,9 @@ def record(workspace: Workspace) -> RunRecord:
 
 
 @pytest.fixture(scope="package")
-def predictor(record: RunRecord, workspace: Workspace) -> Predictor:
+def predictor(record: RunRecord, workspace: Workspace) -> ContourPredictor:
     """Its network."""
-    return Predictor(record, workspace)
+    return ContourPredictor(record, workspace)
 
 
 @pytest.fixture(scope="package")

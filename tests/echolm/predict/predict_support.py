@@ -19,5 +19,17 @@ CONSTANT = {"encoder": "none", "trainable": "k0", "head": "mean", "epochs": 1}
 
 def prepared(workspace: Workspace, **changes: Any) -> PreparedRun:
     """A run on the store ``tiny``, ready to be trained."""
-    plain = {"data": "tiny", "task": "landmarks", "encoder": "tiny-r3d", "trainable": "k2", "head": "mlp", "epochs": 4}
-    return prepare_run(parse_config(plain | {"batch_size": 5, "optimizer": {"name": "adam", "lr": 2e-3}} | changes), workspace)
+    plain = {
+        "data": "tiny",
+        "task": "landmarks",
+        "encoder": "tiny-r3d",
+        "trainable": "k2",
+        "head": "mlp",
+        "epochs": 4,
+    }
+    return prepare_run(
+        parse_config(
+            plain | {"batch_size": 5, "optimizer": {"name": "adam", "lr": 2e-3}} | changes
+        ),
+        workspace,
+    )

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.draw import polygon2mask
 
-from echolm.data.store import ClipStore, Item
 from echolm.heads.gcn import GCN
-from echolm.heads.mean import Mean
+from echolm.heads.mean import MeanHead
+from echolm.stores.clips import ClipStore
+from echolm.stores.items import Item
 from echolm.tasks import TASKS, Batch
 from echolm.tasks.landmarks import Landmarks, landmark_rows
 
@@ -29,34 +30,44 @@ def store(tiny: Path) -> ClipStore:
 
 def batch(items: list[Item], points: np.ndarray) -> Batch:
     """A batch of ``points`` B x 80 x 2, in [0, 1]."""
-    return Batch(items, torch.zeros(len(items), 3, 1, 1, 1), torch.tensor(points, dtype=torch.float32), {})
+    clips = torch.zeros(len(items), 3, 1, 1, 1)
+    return Batch(items, clips, torch.tensor(points, dtype=torch.float32), targets={})
 
 
 def contours(store: ClipStore, count: int) -> np.ndarray:
     """Traced contours, count x 2 x 40 x 2 in pixels."""
-    return np.array([[item.values["landmarks_ed"], item.values["landmarks_es"]] for item in store.items[:count]], np.float64)
+    traced = []
+    for item in store.items[:count]:
+        traced.append([item.values["landmarks_ed"], item.values["landmarks_es"]])
+    return np.array(traced, np.float64)
 
 
-def test_it_is_registered_with_its_clip_rule() -> None:
+def test_it_is_registered_with_its_clip() -> None:
     assert TASKS.get("landmarks") is Landmarks
-    assert (TASK.sampling, TASK.outputs(), TASK.select) == ("ed-to-es-16", (2, 40, 2), ("loss", "min"))
+    assert TASK.clips == ("ed-to-es",)
+    assert TASK.needed_values() == ("landmarks_ed", "landmarks_es")
+    assert TASK.outputs() == (2, 40, 2)
+    assert TASK.select == ("loss", "min")
 
 
-def test_a_clip_goes_from_ed_to_es_and_the_store_holds_it(store: ClipStore) -> None:
-    for row, item in enumerate(store.items):
+def test_points_are_those_of_ed_then_of_es_and_the_clip_chooses_the_frames(
+    store: ClipStore,
+) -> None:
+    for item in store.items:
         sample = TASK.prepare(item, 16)
-        assert (sample.frames[0], sample.frames[-1], len(sample.frames)) == (item.values["ed"], item.values["es"], 16)
-        assert store.read(row, sample.frames).shape == (16, 112, 112)
+        assert sample.frames is None
         np.testing.assert_array_equal(sample.points[:40], item.values["landmarks_ed"])
         np.testing.assert_array_equal(sample.points[40:], item.values["landmarks_es"])
 
 
 def test_loss_is_the_mean_squared_error_of_160_numbers(store: ClipStore) -> None:
     rng = np.random.default_rng(0)
-    truth, outputs = rng.random((3, 80, 2)), rng.random((3, 2, 40, 2))
-    loss = TASK.loss(torch.tensor(outputs, dtype=torch.float32), batch(store.items[:3], truth))["loss"]
+    truth = rng.random((3, 80, 2))
+    outputs = rng.random((3, 2, 40, 2))
+    tensor = torch.tensor(outputs, dtype=torch.float32)
+    losses = TASK.loss(tensor, batch(store.items[:3], truth))
     expected = np.square(truth.reshape(3, 160) - outputs.reshape(3, 160)).mean(1)
-    np.testing.assert_allclose(loss.numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(losses["loss"].numpy(), expected, rtol=1e-5)
 
 
 def test_rows_are_in_pixels_of_the_112_grid(store: ClipStore) -> None:
@@ -64,8 +75,10 @@ def test_rows_are_in_pixels_of_the_112_grid(store: ClipStore) -> None:
     points = np.full((1, 80, 2), 0.5 / 112)
     outputs = torch.full((1, 2, 40, 2), (0.5 + 111) / 112)
     rows = TASK.rows(outputs, batch(store.items[:1], points))
-    np.testing.assert_allclose(np.array(rows["truth"].to_pylist()), np.zeros((2, 80)), atol=1e-5)
-    np.testing.assert_allclose(np.array(rows["prediction"].to_pylist()), np.full((2, 80), 111.0), atol=1e-5)
+    truth = np.array(rows["truth"].to_pylist())
+    prediction = np.array(rows["prediction"].to_pylist())
+    np.testing.assert_allclose(truth, np.zeros((2, 80)), atol=1e-5)
+    np.testing.assert_allclose(prediction, np.full((2, 80), 111.0), atol=1e-5)
 
 
 @settings(max_examples=15, deadline=None)
@@ -74,19 +87,22 @@ def test_columns_equal_skimage_and_numpy(store: ClipStore, seed: int, spread: fl
     """From exact to absurd predictions, off the image too."""
     truth = contours(store, 3)
     prediction = truth + np.random.default_rng(seed).normal(0, spread, truth.shape)
-    for row, (a, b) in zip(landmark_rows(store.items[:3], truth, prediction).to_pylist(), _pairs(truth, prediction), strict=True):
-        first, second = (polygon2mask((112, 112), points[:, ::-1]) for points in (a, b))
-        counts = ((first & second).sum(), first.sum(), second.sum())
-        assert (row["intersection"], row["area_truth"], row["area_prediction"]) == counts
-        assert row["dice"] == pytest.approx(200 * counts[0] / (counts[1] + counts[2]))
-        assert row["mke"] == pytest.approx(np.hypot(*(a - b).T).mean())
-        assert row["squared_error"] == pytest.approx(((a - b) ** 2).sum())
-        np.testing.assert_allclose(row["truth"], a.ravel())
-        np.testing.assert_allclose(row["prediction"], b.ravel())
-
-
-def _pairs(truth: np.ndarray, prediction: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    return list(zip(truth.reshape(-1, 40, 2), prediction.reshape(-1, 40, 2), strict=True))
+    rows = landmark_rows(store.items[:3], truth, prediction).to_pylist()
+    frames = zip(rows, truth.reshape(-1, 40, 2), prediction.reshape(-1, 40, 2), strict=True)
+    for row, traced, predicted in frames:
+        mask_truth = polygon2mask((112, 112), traced[:, ::-1])
+        mask_prediction = polygon2mask((112, 112), predicted[:, ::-1])
+        intersection = (mask_truth & mask_prediction).sum()
+        areas = mask_truth.sum() + mask_prediction.sum()
+        assert row["intersection"] == intersection
+        assert row["area_truth"] == mask_truth.sum()
+        assert row["area_prediction"] == mask_prediction.sum()
+        assert row["dice"] == pytest.approx(200 * intersection / areas)
+        difference = traced - predicted
+        assert row["mke"] == pytest.approx(np.hypot(*difference.T).mean())
+        assert row["squared_error"] == pytest.approx((difference**2).sum())
+        np.testing.assert_allclose(row["truth"], traced.ravel())
+        np.testing.assert_allclose(row["prediction"], predicted.ravel())
 
 
 def test_a_perfect_prediction(store: ClipStore) -> None:
@@ -99,11 +115,11 @@ def test_metrics_are_means_over_frames_by_phase(store: ClipStore) -> None:
     truth = contours(store, 4)
     shift = np.arange(8).reshape(4, 2, 1, 1) * np.array([1.0, 0.0])
     rows = landmark_rows(store.items[:4], truth, truth + shift)
-    found = TASK.metrics(rows)
-    assert found["mke/ED"] == pytest.approx(np.mean([0, 2, 4, 6]))
-    assert found["mke/ES"] == pytest.approx(np.mean([1, 3, 5, 7]))
+    metrics = TASK.metrics(rows)
+    assert metrics["mke/ED"] == pytest.approx(np.mean([0, 2, 4, 6]))
+    assert metrics["mke/ES"] == pytest.approx(np.mean([1, 3, 5, 7]))
     shuffled = rows.take(pa.array(np.random.default_rng(0).permutation(8)))
-    assert TASK.metrics(shuffled) == pytest.approx(found)
+    assert TASK.metrics(shuffled) == pytest.approx(metrics)
 
 
 def test_rows_name_their_sample(store: ClipStore) -> None:
@@ -117,7 +133,7 @@ def test_rows_name_their_sample(store: ClipStore) -> None:
 
 def test_heads_that_give_contours_fit() -> None:
     TASK.check_head(GCN())
-    TASK.check_head(Mean())
+    TASK.check_head(MeanHead())
 
 
 def test_every_metric_has_unit_and_direction(store: ClipStore) -> None:

@@ -33,11 +33,22 @@ def test_no_checkpoint(record: RunRecord) -> None:
 
 def test_a_state_comes_back_bitwise(record: RunRecord) -> None:
     attempt = Attempt.acquire(record)
-    saved = state(1, 2, tensors={"a": torch.randn(5, dtype=torch.float64), "n": torch.tensor(7), "nan": torch.tensor(torch.nan)}, progress={"best": None, "loss": 0.1})
-    found = checkpoint.load(checkpoint.save(attempt, saved))
+    saved = state(
+        1,
+        2,
+        tensors={
+            "a": torch.randn(5, dtype=torch.float64),
+            "n": torch.tensor(7),
+            "nan": torch.tensor(torch.nan),
+        },
+        progress={"best": None, "loss": 0.1},
+    )
+    loaded = checkpoint.load(checkpoint.save(attempt, saved))
     attempt.release()
-    assert all(torch.equal(found["tensors"].pop(name), saved["tensors"][name]) for name in ("a", "n"))
-    assert found["tensors"]["nan"].isnan() and found["progress"] == saved["progress"]
+    assert all(
+        torch.equal(loaded["tensors"].pop(name), saved["tensors"][name]) for name in ("a", "n")
+    )
+    assert loaded["tensors"]["nan"].isnan() and loaded["progress"] == saved["progress"]
 
 
 def test_the_furthest_counts_whatever_the_attempt_and_the_time(record: RunRecord) -> None:
@@ -49,7 +60,7 @@ def test_the_furthest_counts_whatever_the_attempt_and_the_time(record: RunRecord
     checkpoint.save(second, state(9, 99_999))
     second.release("interrupted")
     assert checkpoint.newest(record) == far
-    assert checkpoint.place(far) == (10, 0)
+    assert checkpoint.position(far) == (10, 0)
 
 
 def test_an_attempt_keeps_its_two_newest(record: RunRecord) -> None:
@@ -57,12 +68,20 @@ def test_an_attempt_keeps_its_two_newest(record: RunRecord) -> None:
     for epoch in range(12):
         checkpoint.save(attempt, state(epoch, 0))
     attempt.release()
-    assert sorted(checkpoint.place(path) for path in attempt.path.glob("checkpoint-*")) == [(10, 0), (11, 0)]
+    assert sorted(checkpoint.position(path) for path in attempt.path.glob("checkpoint-*")) == [
+        (10, 0),
+        (11, 0),
+    ]
 
 
 def test_other_files_and_unfinished_writes_are_no_checkpoints(record: RunRecord) -> None:
     attempt = Attempt.acquire(record)
-    for name in ("checkpoint-1-0.pt", ".checkpoint-00001-0000000-0123456789abcdef.pt.x.tmp", "checkpoint-a-b-c.pt", "checkpoint-00009-0000000-0123456789abcdef.pt"):
+    for name in (
+        "checkpoint-1-0.pt",
+        ".checkpoint-00001-0000000-0123456789abcdef.pt.x.tmp",
+        "checkpoint-a-b-c.pt",
+        "checkpoint-00009-0000000-0123456789abcdef.pt",
+    ):
         (attempt.path / name).write_bytes(b"x")
     (attempt.path / "checkpoint-00008-0000000-0123456789abcdef.pt").mkdir()
     attempt.release()
@@ -81,16 +100,29 @@ def test_a_replaced_attempt_writes_none(record: RunRecord) -> None:
 def test_discard_leaves_results(record: RunRecord) -> None:
     attempt = Attempt.acquire(record)
     checkpoint.save(attempt, state(0, 1))
-    for name in ("best-00001.safetensors", "best.safetensors", "predictions.parquet", ".best-00002.safetensors.x.tmp"):
+    for name in (
+        "best-00001.safetensors",
+        "best.safetensors",
+        "predictions.parquet",
+        ".best-00002.safetensors.x.tmp",
+    ):
         (attempt.path / name).write_bytes(b"x")
     checkpoint.discard(record)
     attempt.release()
-    assert {path.name for path in attempt.path.iterdir()} == {"best.safetensors", "predictions.parquet", "events.jsonl", "holder.json", "heartbeat"}
+    assert {path.name for path in attempt.path.iterdir()} == {
+        "best.safetensors",
+        "predictions.parquet",
+        "events.jsonl",
+        "holder.json",
+        "heartbeat",
+    }
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.binary(min_size=1, max_size=200), st.integers(0, 10**6))
-def test_any_change_of_a_byte_is_noticed(tmp_path_factory: pytest.TempPathFactory, garbage: bytes, place: int) -> None:
+def test_any_change_of_a_byte_is_noticed(
+    tmp_path_factory: pytest.TempPathFactory, garbage: bytes, place: int
+) -> None:
     root = tmp_path_factory.mktemp("record")
     made = RunRecord.at(root, "cell", "f" * 64)
     made.create({"cell": "cell", "fingerprint": "f" * 64})

@@ -1,38 +1,57 @@
-"""Runs trained together give what each gives alone; one that fails leaves, and the others do not notice."""
+"""Runs trained together give what each gives alone; when one fails, the others do not notice."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from training_support import QUICK, Config, Fault, Reference, Result, config, record_of, train
+from training_support import (
+    QUICK,
+    Config,
+    Fault,
+    Reference,
+    Result,
+    config,
+    record_of,
+    results_of,
+    states,
+    train,
+)
 
 from echolm.training import loop
-from echolm.training.loop import Cohort
+from echolm.training.loop import Cohort, OptimiserStep
 from echolm.workspace import Workspace
 
 MEMBERS = [
     config(trainable="k1"),
     config(trainable="k3", head="gcn"),
     config(trainable="k0", head={"name": "mlp", "width": 8, "dropout": 0.5}),
-    config(trainable="k2", epochs=3, optimizer={"name": "sgd", "lr": 1e-2}, schedule={"name": "cosine", "warmup": 0.2}),
+    config(
+        trainable="k2",
+        epochs=3,
+        optimizer={"name": "sgd", "lr": 1e-2},
+        schedule={"name": "cosine", "warmup": 0.2},
+    ),
     config(trainable="k0", head="mean", epochs=1),
 ]
-TRANSFORMERS = [config(encoder="tiny-mvit", trainable=k, head=head) for k, head in (("k1", "mlp"), ("k4", "gcn"), ("all", "mlp"))]
+TRANSFORMERS = [
+    config(encoder="tiny-mvit", trainable=k, head=head)
+    for k, head in (("k1", "mlp"), ("k4", "gcn"), ("all", "mlp"))
+]
 
 
 @pytest.fixture
 def groups(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The cells of each group that was trained together."""
-    found: list[list[str]] = []
+    groups: list[list[str]] = []
     original = Cohort.train
 
     def training(self: Cohort) -> None:
-        found.append([h.run.cell for h in self.held])
+        groups.append([run.prepared.cell for run in self.runs])
         original(self)
 
     monkeypatch.setattr(Cohort, "train", training)
-    return found
+    return groups
 
 
 def assert_as_alone(workspace: Workspace, runs: list[Config], reference: Reference) -> None:
@@ -41,14 +60,16 @@ def assert_as_alone(workspace: Workspace, runs: list[Config], reference: Referen
 
 
 @pytest.mark.parametrize("runs", [MEMBERS, TRANSFORMERS], ids=["convolutions", "transformers"])
-def test_together_as_alone(runs: list[Config], workspace: Workspace, reference: Reference, groups: list[list[str]]) -> None:
+def test_together_as_alone(
+    runs: list[Config], workspace: Workspace, reference: Reference, groups: list[list[str]]
+) -> None:
     """Other heads, freezing, optimisers, numbers of epochs: bitwise, on one CPU."""
-    expected = [reference(run) for run in runs]
+    expected = reference.all(runs)
     groups.clear()
-    found = train(workspace, *runs)
-    assert [outcome.state for outcome in found] == ["complete"] * len(runs)
+    outcomes = train(workspace, *runs)
+    assert states(outcomes) == ["complete"] * len(runs)
     assert len(groups) == 1
-    assert [Result.of(record_of(workspace, run)) for run in runs] == expected
+    assert results_of(workspace, runs) == expected
 
 
 @pytest.mark.parametrize(
@@ -64,62 +85,85 @@ def test_together_as_alone(runs: list[Config], workspace: Workspace, reference: 
     ids=["nan", "raise", "early", "build", "evaluation", "lr"],
 )
 def test_a_failing_member_leaves_with_evidence_and_the_others_do_not_notice(
-    bad: dict[str, Any], kind: str, place: tuple[int, int], workspace: Workspace, reference: Reference, groups: list[list[str]]
+    bad: dict[str, Any],
+    kind: str,
+    place: tuple[int, int],
+    workspace: Workspace,
+    reference: Reference,
+    groups: list[list[str]],
 ) -> None:
     good, failing = MEMBERS[:2], config(trainable="k2", **bad)
-    expected = [reference(run) for run in good]
+    expected = reference.all(good)
     groups.clear()
-    found = train(workspace, good[0], failing, good[1])
-    assert ([outcome.state for outcome in found], len(groups)) == (["complete", "failed", "complete"], 1)
-    assert [Result.of(record_of(workspace, run)) for run in good] == expected
+    outcomes = train(workspace, good[0], failing, good[1])
+    assert (states(outcomes), len(groups)) == (
+        ["complete", "failed", "complete"],
+        1,
+    )
+    assert results_of(workspace, good) == expected
     [failure] = record_of(workspace, failing).failures()
     assert (failure["class"], failure["epoch"], failure["step"]) == (kind, *place)
     assert failure["error"].partition(":")[0] in failure["traceback"]
     if kind == "diverged":
         assert len(failure["samples"]) == 5 and failure["loss"] in ("nan", "inf")
-    assert failure["error"] in (record_of(workspace, failing).attempt_path(1) / "log.txt").read_text()
+    assert (
+        failure["error"] in (record_of(workspace, failing).attempt_path(1) / "log.txt").read_text()
+    )
 
 
-def test_a_member_that_cannot_step_leaves(workspace: Workspace, reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_member_that_cannot_step_leaves(
+    workspace: Workspace, reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The optimiser raises at the end of an epoch: nothing of the broken state is kept."""
     runs = MEMBERS[:2]
-    expected = [reference(run) for run in runs]
-    with monkeypatch.context() as patch:  # each step is two calls; the sixth is the second member's third step
+    expected = reference.all(runs)
+    with (
+        monkeypatch.context() as patch
+    ):  # each step is two calls; the sixth is the second member's third step
         Fault("echolm.training.member:Member.step", 6, "raise").install(patch.setattr)
-        found = train(workspace, *runs)
-    assert [outcome.state for outcome in found] == ["complete", "failed"]
+        outcomes = train(workspace, *runs)
+    assert states(outcomes) == ["complete", "failed"]
     assert list(record_of(workspace, runs[1]).path.rglob("checkpoint-*")) == []
     train(workspace, *runs)
-    assert [Result.of(record_of(workspace, run)) for run in runs] == expected
+    assert results_of(workspace, runs) == expected
 
 
-def test_an_error_of_shared_data_ends_all(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_shared_data_ends_all(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Fault("echolm.training.batches:Batches.batch", 2, "raise").install(monkeypatch.setattr)
-    found = train(workspace, *MEMBERS[:2])
-    assert [outcome.state for outcome in found] == ["failed", "failed"]
+    outcomes = train(workspace, *MEMBERS[:2])
+    assert states(outcomes) == ["failed", "failed"]
 
 
 @pytest.mark.parametrize("call", [2, 6, 8, 13])
 def test_a_signal_interrupts_all_and_all_continue_together(
-    call: int, workspace: Workspace, reference: Reference, groups: list[list[str]], monkeypatch: pytest.MonkeyPatch
+    call: int,
+    workspace: Workspace,
+    reference: Reference,
+    groups: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     runs = MEMBERS[:4]
-    expected = [reference(run) for run in runs]
+    expected = reference.all(runs)
     with monkeypatch.context() as patch:
         Fault("echolm.training.batches:Batches.batch", call, "SIGTERM").install(patch.setattr)
-        found = train(workspace, *runs)
-    assert {outcome.state for outcome in found} <= {"interrupted", "complete"}
+        outcomes = train(workspace, *runs)
+    assert {outcome.state for outcome in outcomes} <= {"interrupted", "complete"}
     groups.clear()
     train(workspace, *runs)
     assert len(groups) == 1
-    assert [Result.of(record_of(workspace, run)) for run in runs] == expected
+    assert results_of(workspace, runs) == expected
 
 
 def test_members_at_different_steps_are_regrouped(
-    workspace: Workspace, reference: Reference, groups: list[list[str]], monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace,
+    reference: Reference,
+    groups: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first, second, third, fourth = MEMBERS[:4]
-    expected = [reference(run) for run in MEMBERS[:4]]
+    expected = reference.all(MEMBERS[:4])
     for run, call in ((first, 2), (second, 6)):
         with monkeypatch.context() as patch:
             Fault("echolm.training.batches:Batches.batch", call, "SIGTERM").install(patch.setattr)
@@ -128,30 +172,30 @@ def test_members_at_different_steps_are_regrouped(
     train(workspace, *MEMBERS[:4])
     cells = [record_of(workspace, run).path.parent.name for run in (first, second, third, fourth)]
     assert groups == [cells[2:], cells[:1], cells[1:2]]
-    assert [Result.of(record_of(workspace, run)) for run in MEMBERS[:4]] == expected
+    assert results_of(workspace, MEMBERS[:4]) == expected
 
 
 def test_one_cancelled_member_leaves_with_a_checkpoint(
     workspace: Workspace, reference: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = MEMBERS[:2]
-    expected = [reference(run) for run in runs]
+    expected = reference.all(runs)
     mark = record_of(workspace, runs[0]).path.parent / "cancelled"
     original = Cohort._step
 
-    def marking(self: Cohort, rows: Any, epoch: int, step: int) -> None:
-        if (epoch, step) == (0, 1):
+    def marking(self: Cohort, step: OptimiserStep) -> None:
+        if (step.epoch, step.number) == (0, 1):
             mark.touch()
-        original(self, rows, epoch, step)
+        original(self, step)
 
     with monkeypatch.context() as patch:
         patch.setattr(Cohort, "_step", marking)
-        found = train(workspace, *runs)
-    assert [outcome.state for outcome in found] == ["cancelled", "complete"]
+        outcomes = train(workspace, *runs)
+    assert states(outcomes) == ["cancelled", "complete"]
     mark.unlink()
     train(workspace, *runs)
     assert record_of(workspace, runs[0]).events(2)[0]["step"] == 2
-    assert [Result.of(record_of(workspace, run)) for run in runs] == expected
+    assert results_of(workspace, runs) == expected
 
 
 def test_verdicts_are_each_member_s_own(workspace: Workspace, reference: Reference) -> None:
@@ -159,40 +203,51 @@ def test_verdicts_are_each_member_s_own(workspace: Workspace, reference: Referen
         record_of(workspace, run).path.parent.name: verdict
         for run, verdict in zip(MEMBERS[:3], ("stop", "pruned", "continue"), strict=True)  # type: ignore[misc]
     }
-    found = train(workspace, *MEMBERS[:3], on_epoch=lambda run, epoch, metrics: verdicts[run.cell])
-    assert [outcome.state for outcome in found] == ["complete", "pruned", "complete"]
+    outcomes = train(
+        workspace, *MEMBERS[:3], on_epoch=lambda run, epoch, metrics: verdicts[run.cell]
+    )
+    assert states(outcomes) == ["complete", "pruned", "complete"]
     assert record_of(workspace, MEMBERS[0]).summary()["epochs"] == 1  # type: ignore[index]
     assert Result.of(record_of(workspace, MEMBERS[2])) == reference(MEMBERS[2])
 
 
 @pytest.mark.parametrize(
     "other",
-    [{"seed": 1}, {"batch_size": 6}, {"augmentation": "none"}, {"order_seed": 5}, {"view_seed": 5}, {"views": 2},
-     {"data": {"name": "tiny", "fraction": 0.5}}, {"encoder": {"name": "tiny-r3d", "batch_norm": "frozen"}}, {"task": "toy-ef", "head": "mlp"}],
+    [
+        {"seed": 1},
+        {"batch_size": 6},
+        {"augmentation": "none"},
+        {"order_seed": 5},
+        {"view_seed": 5},
+        {"views": 2},
+        {"data": {"name": "tiny", "fraction": 0.5}},
+        {"encoder": {"name": "tiny-r3d", "batch_norm": "frozen"}},
+        {"task": "toy-ef", "head": "mlp"},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_what_cannot_share_batches_is_never_mixed(
     other: dict[str, Any], workspace: Workspace, reference: Reference, groups: list[list[str]]
 ) -> None:
     """Given together all the same, they are trained one after another."""
     runs = [config(trainable="k1", epochs=1), config(**{"trainable": "k1", "epochs": 1} | other)]
-    expected = [reference(run) for run in runs]
+    expected = reference.all(runs)
     groups.clear()
     train(workspace, *runs)
     assert len(groups) == 2
-    assert [Result.of(record_of(workspace, run)) for run in runs] == expected
+    assert results_of(workspace, runs) == expected
 
 
 def test_a_run_that_cannot_be_held_does_not_stop_the_others(workspace: Workspace) -> None:
     blocked = record_of(workspace, MEMBERS[0])
     blocked.path.parent.parent.mkdir()
     blocked.path.parent.write_text("a file where the record's folder should be")
-    found = train(workspace, *MEMBERS[:2])
-    assert [outcome.state for outcome in found] == ["failed", "complete"]
-    assert str(blocked.path) in found[0].detail
+    outcomes = train(workspace, *MEMBERS[:2])
+    assert states(outcomes) == ["failed", "complete"]
+    assert str(blocked.path) in outcomes[0].detail
 
 
 def test_the_same_run_twice_is_trained_once(workspace: Workspace, reference: Reference) -> None:
-    found = train(workspace, MEMBERS[0], MEMBERS[0], compute=QUICK)
-    assert [outcome.state for outcome in found] == ["complete", "busy"]
+    outcomes = train(workspace, MEMBERS[0], MEMBERS[0], compute=QUICK)
+    assert states(outcomes) == ["complete", "busy"]
     assert_as_alone(workspace, MEMBERS[:1], reference)

@@ -9,10 +9,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from training_support import Compute, config, join, outcomes, prepare_run, record_of, start_ranks, train
+from training_support import (
+    Compute,
+    config,
+    join,
+    outcomes,
+    prepare_run,
+    record_of,
+    start_ranks,
+    train,
+)
 
 from echolm.encoders.base import EncoderNetwork, State
-from echolm.training.keyed import KeyedDropout
+from echolm.training.cohorts import refusal
+from echolm.training.distributed import Ranks
+from echolm.training.keyed_dropout import KeyedDropout
 from echolm.training.loop import Cohort
 from echolm.training.member import Member
 from echolm.training.trunk import first_network
@@ -22,10 +33,15 @@ ENCODERS = pytest.mark.parametrize("encoder", ["tiny-r3d", "tiny-mvit"])
 BLOCKS = 4
 STAGES = ("stem", "blocks.0", "blocks.1", "blocks.2", "blocks.3", "readout")
 REGIMES: list[tuple[Any, set[str]]] = [
-    ("k0", set()), ("k1", {"blocks.3"}), ("k3", {"blocks.1", "blocks.2", "blocks.3"}), ("k4", set(STAGES[1:5])),
-    ("all", set(STAGES)), ({"blocks": 1, "readout": True}, {"blocks.3", "readout"}), ({"blocks": 0, "readout": True}, {"readout"}),
+    ("k0", set()),
+    ("k1", {"blocks.3"}),
+    ("k3", {"blocks.1", "blocks.2", "blocks.3"}),
+    ("k4", set(STAGES[1:5])),
+    ("all", set(STAGES)),
+    ({"blocks": 1, "readout": True}, {"blocks.3", "readout"}),
+    ({"blocks": 0, "readout": True}, {"readout"}),
     ({"blocks": "all", "stem": True}, set(STAGES[:5])),
-]  # fmt: skip
+]
 
 
 def stage(name: str) -> str:
@@ -37,23 +53,33 @@ def stage(name: str) -> str:
 @pytest.fixture
 def networks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The member models of the runs that end in this test, as they were after their last epoch."""
-    found = []
+    models = []
     original = Cohort._finish
 
-    def finishing(self: Cohort, done: list[Any]) -> None:
-        found.extend((h.member.model, {n: t.clone() for n, t in h.member.model.encoder.state_dict().items()}) for h in done)
-        original(self, done)
+    def finishing(self: Cohort, runs: list[Any]) -> None:
+        for run in runs:
+            model = run.member.model
+            tensors = model.encoder.state_dict().items()
+            models.append((model, {name: tensor.clone() for name, tensor in tensors}))
+        original(self, runs)
 
     monkeypatch.setattr(Cohort, "_finish", finishing)
-    return found
+    return models
 
 
 @ENCODERS
-@pytest.mark.parametrize(("trainable", "stages"), REGIMES, ids=[str(regime) for regime, _ in REGIMES])
+@pytest.mark.parametrize(
+    ("trainable", "stages"), REGIMES, ids=[str(regime) for regime, _ in REGIMES]
+)
 def test_only_the_stages_of_the_regime_train(
     encoder: str, trainable: Any, stages: set[str], workspace: Workspace, networks: list[Any]
 ) -> None:
-    run = config(encoder=encoder, trainable=trainable, epochs=1, optimizer={"name": "adamw", "weight_decay": 0.1})
+    run = config(
+        encoder=encoder,
+        trainable=trainable,
+        epochs=1,
+        optimizer={"name": "adamw", "weight_decay": 0.1},
+    )
     first = first_network(prepare_run(run, workspace), torch.device("cpu")).state_dict()
     train(workspace, run)
     [(_, last)] = networks
@@ -64,8 +90,13 @@ def test_only_the_stages_of_the_regime_train(
         if stage(name) in stages and first[name].is_floating_point():
             assert not torch.equal(first[name], last[name]), f"{name} did not train"
     saved = load_file(record_of(workspace, run).file("best.safetensors"))
-    assert {stage(name[8:]) for name in saved if name.startswith("encoder.")} == stages & parametrised
-    assert {name for name in saved if not name.startswith("encoder.")} >= {"head.0.weight", "head.6.bias"}
+    assert {
+        stage(name[8:]) for name in saved if name.startswith("encoder.")
+    } == stages & parametrised
+    assert {name for name in saved if not name.startswith("encoder.")} >= {
+        "head.0.weight",
+        "head.6.bias",
+    }
 
 
 def statistics(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -74,43 +105,61 @@ def statistics(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize(("mode", "moves"), [("frozen", False), ("batch", True)])
-def test_batch_norm_statistics_of_trained_stages(mode: str, moves: bool, workspace: Workspace, networks: list[Any]) -> None:
-    """Frozen: stored statistics, used and never changed, while the affine parameters train. Batch: they follow."""
+def test_batch_norm_statistics_of_trained_stages(
+    mode: str, moves: bool, workspace: Workspace, networks: list[Any]
+) -> None:
+    """Frozen: stored statistics, used and never changed, while the affine parameters train.
+
+    Batch: they follow.
+    """
     run = config(encoder={"name": "tiny-r3d", "batch_norm": mode}, trainable="k2", epochs=1)
     first = first_network(prepare_run(run, workspace), torch.device("cpu")).state_dict()
     train(workspace, run)
     [(_, last)] = networks
     for name, tensor in statistics(last).items():
-        assert torch.equal(tensor, first[name]) == (not moves or stage(name) not in ("blocks.2", "blocks.3")), name
-    assert not torch.equal(last["blocks.3.block.conv1.1.weight"], first["blocks.3.block.conv1.1.weight"])
+        assert torch.equal(tensor, first[name]) == (
+            not moves or stage(name) not in ("blocks.2", "blocks.3")
+        ), name
+    assert not torch.equal(
+        last["blocks.3.block.conv1.1.weight"], first["blocks.3.block.conv1.1.weight"]
+    )
 
 
 @pytest.mark.parametrize("mode", ["frozen", "batch"])
-def test_batch_norm_of_frozen_stages_uses_stored_statistics(mode: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_norm_of_frozen_stages_uses_stored_statistics(
+    mode: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In training, the trunk's output for a clip does not depend on its batch."""
     seen: list[tuple[Tensor, Tensor]] = []
     original = Cohort._backward
 
-    def watching(self: Cohort, h: Any, state: State, batch: Any, *args: Any) -> float:
-        alone = torch.cat([self.trunk(clip[None]).tensors["maps"] for clip in batch.clips])
+    def watching(self: Cohort, run: Any, state: State, batch: Any, *args: Any) -> float:
+        alone = torch.cat([self.feed.trunk(clip[None]).tensors["maps"] for clip in batch.clips])
         seen.append((state.tensors["maps"], alone))
-        return original(self, h, state, batch, *args)
+        return original(self, run, state, batch, *args)
 
     monkeypatch.setattr(Cohort, "_backward", watching)
-    train(workspace, config(encoder={"name": "tiny-r3d", "batch_norm": mode}, trainable="k2", epochs=1))
+    train(
+        workspace,
+        config(encoder={"name": "tiny-r3d", "batch_norm": mode}, trainable="k2", epochs=1),
+    )
     assert len(seen) == 3
     for together, alone in seen:
         torch.testing.assert_close(together, alone)
 
 
 def test_modes_in_every_step(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What trains is in train mode in each step of each epoch, after each validation; the rest never is."""
+    """What trains is in train mode in each step, also after each validation; the rest never is."""
     seen = []
     original = Member.losses
 
     def losses(self: Member, *args: Any) -> Any:
         modes = [module.training for module in self.model.encoder.stages()]
-        dropping = [m.training for name, m in self.model.named_modules() if isinstance(m, KeyedDropout) and "blocks.3" in name]
+        dropping = [
+            m.training
+            for name, m in self.model.named_modules()
+            if isinstance(m, KeyedDropout) and "blocks.3" in name
+        ]
         seen.append((modes, self.model.head.training, set(dropping)))  # type: ignore[union-attr]
         return original(self, *args)
 
@@ -120,7 +169,9 @@ def test_modes_in_every_step(workspace: Workspace, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("trainable", ["k1", "all"])
-def test_batch_statistics_are_refused_where_the_batch_is_split(trainable: str, workspace: Workspace) -> None:
+def test_batch_statistics_are_refused_where_the_batch_is_split(
+    trainable: str, workspace: Workspace
+) -> None:
     run = config(trainable=trainable)
     [outcome] = train(workspace, run, compute=Compute(micro_batch=2))
     assert outcome.state == "refused"
@@ -136,9 +187,47 @@ def test_batch_statistics_are_refused_on_two_ranks(workspace: Workspace, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "changes", [{"encoder": {"name": "tiny-r3d", "batch_norm": "frozen"}}, {"trainable": "k0"}, {"encoder": "tiny-mvit"}], ids=str
+    ("changes", "component"),
+    [
+        ({"trainable": "k0", "head": "toy-batch"}, "head toy-batch"),
+        ({"trainable": "k0", "fusion": "toy-batch"}, "fusion toy-batch"),
+        (
+            {
+                "kind": "pretrain",
+                "objective": {"name": "toy-mean-frame", "whole_batch": True},
+                "encoder": "tiny-mvit",
+            },
+            "objective toy-mean-frame",
+        ),
+    ],
+    ids=["head", "fusion", "objective"],
 )
-def test_where_no_statistics_are_taken_a_batch_may_be_split(changes: dict[str, Any], workspace: Workspace) -> None:
+def test_statistics_of_any_component_are_refused_where_the_batch_is_split(
+    changes: dict[str, Any], component: str, workspace: Workspace
+) -> None:
+    run = config(**changes, epochs=1)
+    prepared = prepare_run(run, workspace)
+    for compute, ranks in ((Compute(micro_batch=2), Ranks()), (Compute(), Ranks(world=2))):
+        outcome = refusal(prepared, compute, ranks)
+        assert outcome and outcome.state == "refused"
+        assert f"{component} with statistics over the batch needs its batch of 5" in outcome.detail
+        assert "batch_norm" not in outcome.detail
+    [outcome] = train(workspace, run, compute=Compute(micro_batch=5))
+    assert outcome.state == "complete"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"encoder": {"name": "tiny-r3d", "batch_norm": "frozen"}},
+        {"trainable": "k0"},
+        {"encoder": "tiny-mvit"},
+    ],
+    ids=str,
+)
+def test_where_no_statistics_are_taken_a_batch_may_be_split(
+    changes: dict[str, Any], workspace: Workspace
+) -> None:
     [outcome] = train(workspace, config(**changes, epochs=1), compute=Compute(micro_batch=2))
     assert outcome.state == "complete"
 

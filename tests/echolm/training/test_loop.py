@@ -1,4 +1,7 @@
-"""One run, alone: it learns, selects by validation, reports test once, and obeys its callback and its cancel mark."""
+"""One run, alone.
+
+It learns, selects by validation, reports test once, and obeys its callback and its cancel mark.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,32 @@ from safetensors.torch import load_file
 from skimage.draw import polygon2mask
 from training_support import Fault, Reference, Result, config, record_of, train
 
-from echolm.data.store import ClipStore
 from echolm.record import PREDICTIONS_KEY, PREDICTIONS_SCHEMA
+from echolm.stores.clips import ClipStore
 from echolm.training import loop
+from echolm.training.batches import Batches
 from echolm.training.prepare import PreparedRun
 from echolm.workspace import Workspace
 
-PLAIN = config(augmentation="none", epochs=6, optimizer={"name": "adam", "lr": 2e-3}, head={"name": "mlp", "dropout": 0})
+PLAIN = config(
+    augmentation="none",
+    epochs=6,
+    optimizer={"name": "adam", "lr": 2e-3},
+    head={"name": "mlp", "dropout": 0},
+)
 FROZEN = {"name": "tiny-r3d", "batch_norm": "frozen"}
 LEARNER = config(epochs=6, optimizer={"name": "adam", "lr": 2e-3})
 COLUMNS = {
-    "sample": "string", "patient": "string", "study": "string", "split": "string", "target": "string", "slot": "string",
-    "truth": "list<element: double>", "prediction": "list<element: double>", "score": "list<element: double>",
-}  # fmt: skip
+    "sample": "string",
+    "patient": "string",
+    "study": "string",
+    "split": "string",
+    "target": "string",
+    "slot": "string",
+    "truth": "list<element: double>",
+    "prediction": "list<element: double>",
+    "score": "list<element: double>",
+}
 
 
 def mask(flat: list[float]) -> np.ndarray:
@@ -36,17 +52,22 @@ def mask(flat: list[float]) -> np.ndarray:
 
 @pytest.mark.parametrize("encoder", ["tiny-r3d", "tiny-mvit"])
 def test_training_lowers_the_training_loss(encoder: str, reference: Reference) -> None:
-    losses = [metrics["train/loss"] for _, metrics in reference(PLAIN.model_copy(update={"encoder": config(encoder=encoder).encoder})).epochs]
+    run = PLAIN.model_copy(update={"encoder": config(encoder=encoder).encoder})
+    losses = [metrics["train/loss"] for _, metrics in reference(run).epochs]
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_every_sample_of_val_and_test_has_both_phases_once(reference: Reference, tiny: Path) -> None:
+def test_every_sample_of_val_and_test_has_both_phases_once(
+    reference: Reference, tiny: Path
+) -> None:
     rows = reference(LEARNER).predictions
-    store = ClipStore.open(tiny / "store")
-    expected = {(item.sample, item.split, slot) for item in store.items if item.split != "train" for slot in ("ED", "ES")}
-    found = list(zip(*(rows[name].to_pylist() for name in ("sample", "split", "slot")), strict=True))
-    assert len(found) == len(expected) == 20
-    assert set(found) == expected
+    expected = set()
+    for item in ClipStore.open(tiny / "store").items:
+        if item.split != "train":
+            expected |= {(item.sample, item.split, slot) for slot in ("ED", "ES")}
+    keys = rows.select(["sample", "split", "slot"]).to_pylist()
+    assert len(keys) == len(expected) == 20
+    assert {tuple(key.values()) for key in keys} == expected
     assert set(rows["target"].to_pylist()) == {"landmarks"}
 
 
@@ -62,13 +83,21 @@ def test_stored_metrics_are_those_of_the_stored_predictions(reference: Reference
     rows = result.predictions.to_pylist()
     for split in ("val", "test"):
         for slot in ("ED", "ES"):
-            pairs = [(r["truth"], r["prediction"]) for r in rows if (r["split"], r["slot"]) == (split, slot)]
-            masks = [(mask(truth), mask(prediction)) for truth, prediction in pairs]
-            dice = np.mean([200 * (a & b).sum() / (a.sum() + b.sum()) for a, b in masks])
-            error = np.mean([np.linalg.norm(np.reshape(np.subtract(t, p), (40, 2)), axis=1).mean() for t, p in pairs])
-            assert result.metrics[f"{split}/dice/{slot}"] == pytest.approx(dice, rel=1e-12)
-            assert result.metrics[f"{split}/mke/{slot}"] == pytest.approx(error, rel=1e-12)
-        squares = [np.square(np.subtract(r["truth"], r["prediction"]) / 112) for r in rows if r["split"] == split]
+            dice, errors = [], []
+            for row in rows:
+                if (row["split"], row["slot"]) == (split, slot):
+                    truth, prediction = mask(row["truth"]), mask(row["prediction"])
+                    overlap = (truth & prediction).sum()
+                    dice.append(200 * overlap / (truth.sum() + prediction.sum()))
+                    distances = np.reshape(np.subtract(row["truth"], row["prediction"]), (40, 2))
+                    errors.append(np.linalg.norm(distances, axis=1).mean())
+            metrics = result.metrics
+            assert metrics[f"{split}/dice/{slot}"] == pytest.approx(np.mean(dice), rel=1e-12)
+            assert metrics[f"{split}/mke/{slot}"] == pytest.approx(np.mean(errors), rel=1e-12)
+        squares = []
+        for row in rows:
+            if row["split"] == split:
+                squares.append(np.square(np.subtract(row["truth"], row["prediction"]) / 112))
         assert result.metrics[f"{split}/loss"] == pytest.approx(np.mean(squares), rel=1e-5)
 
 
@@ -82,30 +111,41 @@ def test_truth_is_the_traced_contour_of_the_store(reference: Reference, tiny: Pa
 def test_results_come_from_the_epoch_with_the_best_validation_loss(workspace: Workspace) -> None:
     """The learning rate grows until it spoils what was learned."""
     rising = {"name": "cosine", "warmup": 0.99}
-    run = config(augmentation="none", epochs=5, schedule=rising, optimizer={"name": "adam", "lr": 0.1}, encoder=FROZEN)
+    run = config(
+        augmentation="none",
+        epochs=5,
+        schedule=rising,
+        optimizer={"name": "adam", "lr": 0.1},
+        encoder=FROZEN,
+    )
     train(workspace, run)
     record = record_of(workspace, run)
     losses = [event["metrics"]["val/loss"] for event in record.history()]
     summary = record.summary()
     assert summary and summary["best_epoch"] == int(np.argmin(losses)) != 4
     assert summary["metrics"]["val/loss"] == min(losses)
-    for name in ("dice/ED", "mke/ES"):
-        assert summary["metrics"][f"val/{name}"] == record.history()[summary["best_epoch"]]["metrics"][f"val/{name}"]
+    best = record.history()[summary["best_epoch"]]["metrics"]
+    for name in ("val/dice/ED", "val/mke/ES"):
+        assert summary["metrics"][name] == best[name]
 
 
-def test_the_test_split_is_seen_once_after_training(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_test_split_is_seen_once_after_training(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[tuple[str, ...]] = []
-    original = loop.Batches.batch
+    original = Batches.batch
 
-    def batch(self: Any, rows: np.ndarray, view: np.ndarray | None) -> Any:
+    def batch(self: Any, rows: np.ndarray, *rest: Any) -> Any:
         seen.append(tuple(self.store.items[int(row)].split for row in rows))
-        return original(self, rows, view)
+        return original(self, rows, *rest)
 
-    monkeypatch.setattr(loop.Batches, "batch", batch)
+    monkeypatch.setattr(Batches, "batch", batch)
     train(workspace, config())
     splits = [set(batch) for batch in seen]
     epoch = [{"train"}] * 3 + [{"val"}]
-    assert splits == [*epoch, *epoch, {"val"}, {"test"}]
+    measured = {"train"}  # the clip of which the cost is measured, at the end
+    assert splits == [*epoch, *epoch, {"val"}, {"test"}, measured]
+    assert len(seen[-1]) == 1
 
 
 def test_the_summary_says_what_a_table_needs(workspace: Workspace, tiny: Path) -> None:
@@ -119,9 +159,15 @@ def test_the_summary_says_what_a_table_needs(workspace: Workspace, tiny: Path) -
     assert summary["synthetic"] is True
     assert summary["fingerprint"] == record.identity()["fingerprint"]
     assert record.state().name == "complete"
-    assert set(path.name for path in record.attempt_path(1).iterdir()) == {
-        "best.safetensors", "predictions.parquet", "summary.json", "events.jsonl", "log.txt", "holder.json", "heartbeat",
-    }  # fmt: skip
+    assert {path.name for path in record.attempt_path(1).iterdir()} == {
+        "best.safetensors",
+        "predictions.parquet",
+        "summary.json",
+        "events.jsonl",
+        "log.txt",
+        "holder.json",
+        "heartbeat",
+    }
     assert 0 < sum(event["seconds"] for event in record.history()) <= summary["seconds"] + 1e-3
 
 
@@ -133,7 +179,9 @@ def test_a_complete_run_is_not_trained_again(workspace: Workspace) -> None:
     assert Result.of(record_of(workspace, config())) == before
 
 
-def test_the_mean_baseline_predicts_the_mean_training_contour(workspace: Workspace, tiny: Path) -> None:
+def test_the_mean_baseline_predicts_the_mean_training_contour(
+    workspace: Workspace, tiny: Path
+) -> None:
     run = config(encoder="none", trainable="k0", head="mean", augmentation="none", epochs=1)
     train(workspace, run)
     store = ClipStore.open(tiny / "store")
@@ -141,33 +189,46 @@ def test_the_mean_baseline_predicts_the_mean_training_contour(workspace: Workspa
     assert stored.schema.metadata[PREDICTIONS_KEY] == str(PREDICTIONS_SCHEMA).encode()
     rows = stored.to_pylist()
     for slot in ("ED", "ES"):
-        mean = np.mean([store.items[row].values[f"landmarks_{slot.lower()}"] for row in store.split("train")], axis=0)
+        name = f"landmarks_{slot.lower()}"
+        mean = np.mean([store.items[row].values[name] for row in store.split("train")], axis=0)
         for row in rows:
             if row["slot"] == slot:
                 np.testing.assert_allclose(np.reshape(row["prediction"], (40, 2)), mean, atol=1e-3)
 
 
 def test_the_callback_is_told_validation_metrics_of_each_epoch(workspace: Workspace) -> None:
-    told: list[tuple[str, int, dict[str, float]]] = []
+    calls: list[tuple[str, int]] = []
+    metrics_by_epoch: list[dict[str, float]] = []
 
-    def tell(run: PreparedRun, epoch: int, metrics: dict[str, float]) -> loop.Verdict:
-        told.append((run.cell, epoch, metrics))
+    def note(run: PreparedRun, epoch: int, metrics: dict[str, float]) -> loop.Verdict:
+        calls.append((run.cell, epoch))
+        metrics_by_epoch.append(metrics)
         return "continue"
 
-    train(workspace, config(), on_epoch=tell)
+    train(workspace, config(), on_epoch=note)
     record = record_of(workspace, config())
-    assert [(cell, epoch) for cell, epoch, _ in told] == [(record.path.parent.name, 0), (record.path.parent.name, 1)]
-    for (_, _, metrics), event in zip(told, record.history(), strict=True):
-        assert {f"val/{name}": value for name, value in metrics.items()} | {"train/loss": event["metrics"]["train/loss"]} == event["metrics"]
+    cell = record.path.parent.name
+    assert calls == [(cell, 0), (cell, 1)]
+    for metrics, event in zip(metrics_by_epoch, record.history(), strict=True):
+        logged = {"train/loss": event["metrics"]["train/loss"]}
+        for name, value in metrics.items():
+            logged[f"val/{name}"] = value
+        assert logged == event["metrics"]
 
 
 def test_verdict_stop_completes_the_run_from_what_it_has(workspace: Workspace) -> None:
-    [outcome] = train(workspace, config(epochs=50), on_epoch=lambda run, epoch, metrics: "stop" if epoch == 1 else "continue")
+    [outcome] = train(
+        workspace,
+        config(epochs=50),
+        on_epoch=lambda run, epoch, metrics: "stop" if epoch == 1 else "continue",
+    )
     summary = record_of(workspace, config(epochs=50)).summary()
     assert outcome.state == "complete" and summary and summary["epochs"] == 2
 
 
-def test_verdict_pruned_ends_the_run_and_a_retry_continues_it(workspace: Workspace, reference: Reference) -> None:
+def test_verdict_pruned_ends_the_run_and_a_retry_continues_it(
+    workspace: Workspace, reference: Reference
+) -> None:
     record = record_of(workspace, config())
     [outcome] = train(workspace, config(), on_epoch=lambda *_: "pruned")
     assert (outcome.state, record.state().name, record.summary()) == ("pruned", "pruned", None)
@@ -204,12 +265,18 @@ def test_a_cancel_mark_stops_within_a_step_and_loses_nothing(
     assert (started["epoch"], started["step"]) == divmod(step, 3)
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_with_the_evidence(workspace: Workspace, tiny: Path) -> None:
+def test_a_loss_that_is_not_finite_ends_the_run_with_the_evidence(
+    workspace: Workspace, tiny: Path
+) -> None:
     run = config(optimizer={"name": "sgd", "lr": 1e30}, augmentation="none")
     [outcome] = train(workspace, run)
     record = record_of(workspace, run)
     [failure] = record.failures()
-    assert (outcome.state, failure["class"], record.state().name) == ("failed", "diverged", "failed")
+    assert (outcome.state, failure["class"], record.state().name) == (
+        "failed",
+        "diverged",
+        "failed",
+    )
     assert (failure["epoch"], failure["step"]) == (0, 1)
     assert failure["loss"] in ("nan", "inf")
     store = ClipStore.open(tiny / "store")
@@ -219,11 +286,18 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_the_evidence(workspace: Wor
     assert record.summary() is None
 
 
-def test_weights_that_explode_in_the_last_step_of_an_epoch_are_noticed_in_validation(workspace: Workspace) -> None:
+def test_weights_that_explode_in_the_last_step_of_an_epoch_are_noticed_in_validation(
+    workspace: Workspace,
+) -> None:
     run = config(optimizer={"name": "sgd", "lr": 1e30}, augmentation="none", batch_size=14)
     [outcome] = train(workspace, run)
     [failure] = record_of(workspace, run).failures()
-    assert (outcome.state, failure["class"], failure["epoch"], failure["step"]) == ("failed", "diverged", 0, 1)
+    assert (outcome.state, failure["class"], failure["epoch"], failure["step"]) == (
+        "failed",
+        "diverged",
+        0,
+        1,
+    )
     assert "the loss of val sample" in outcome.detail
 
 
@@ -250,7 +324,9 @@ def test_a_failed_run_continues_from_its_checkpoint(
     assert Result.of(record) == reference(config())
 
 
-def test_the_ambient_generators_are_neither_read_nor_moved(workspace: Workspace, reference: Reference) -> None:
+def test_the_ambient_generators_are_neither_read_nor_moved(
+    workspace: Workspace, reference: Reference
+) -> None:
     run = config(encoder="tiny-mvit")
     expected = reference(run)
     torch.manual_seed(1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from training_support import Config, Reference, config, prepare_run, train
 
+from echolm.tasks import Batch
 from echolm.training.batches import Batches
 from echolm.training.loop import Cohort
 from echolm.training.member import Member
@@ -27,20 +28,31 @@ class Watched:
         self.clips: list[dict[str, Tensor]] = []
         original = Batches.batch
 
-        def batch(made: Batches, rows: np.ndarray, view: np.ndarray | None) -> Any:
-            found = original(made, rows, view)
+        def watching(
+            batches: Batches, rows: np.ndarray, view: np.ndarray | None, *rest: Any
+        ) -> Batch:
+            batch = original(batches, rows, view, *rest)
             if view is not None:
-                if not self.orders or len(self.orders[-1]) == 14:
-                    self.orders.append([])
-                    self.clips.append({})
-                self.orders[-1] += [item.sample for item in found.items]
-                self.clips[-1] |= {item.sample: clip for item, clip in zip(found.items, found.clips, strict=True)}
-            return found
+                self._note(batch)
+            return batch
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Batches, "batch", batch)
+            patch.setattr(Batches, "batch", watching)
             [outcome] = train(workspace, run)
         assert outcome.state == "complete"
+
+    def _note(self, batch: Batch) -> None:
+        """Add a training batch to the current epoch, or begin the next one."""
+        if not self.orders or len(self.orders[-1]) == 14:
+            self.orders.append([])
+            self.clips.append({})
+        for item, clip in zip(batch.items, batch.clips, strict=True):
+            self.orders[-1].append(item.sample)
+            self.clips[-1][item.sample] = clip
+
+    def all_same_clips(self, other: Watched) -> list[int]:
+        """The same, epoch by epoch."""
+        return [self.same_clips(epoch, other, epoch) for epoch in range(len(self.clips))]
 
     def same_clips(self, epoch: int, other: Watched, other_epoch: int) -> int:
         """How many samples have bitwise equal clips in two epochs."""
@@ -85,62 +97,93 @@ def test_a_fixed_number_of_views_comes_in_turn(base: Watched, workspace: Workspa
     assert two.orders == base.orders
     assert [two.same_clips(a, two, a + 2) for a in (0, 1)] == [14, 14]
     assert two.same_clips(0, two, 1) <= 2
-    assert [two.same_clips(epoch, base, epoch) for epoch in (0, 1)] == [14, 14]
+    assert two.all_same_clips(base)[:2] == [14, 14]
 
 
 def test_the_order_seed_moves_the_order_alone(base: Watched, workspace: Workspace) -> None:
     other = Watched(workspace, config(**RUN, order_seed=7))
     assert all(a != b for a, b in zip(other.orders, base.orders, strict=True))
-    assert [other.same_clips(epoch, base, epoch) for epoch in range(4)] == [14] * 4
+    assert other.all_same_clips(base) == [14] * 4
 
 
 def test_the_view_seed_moves_the_views_alone(base: Watched, workspace: Workspace) -> None:
     other = Watched(workspace, config(**RUN, view_seed=7))
     assert other.orders == base.orders
-    assert max(other.same_clips(epoch, base, epoch) for epoch in range(4)) <= 2
+    assert max(other.all_same_clips(base)) <= 2
 
 
-def test_the_seed_moves_all_three_unless_the_others_are_set(base: Watched, workspace: Workspace) -> None:
+def test_the_seed_moves_all_three_unless_the_others_are_set(
+    base: Watched, workspace: Workspace
+) -> None:
     free = Watched(workspace, config(**RUN, seed=1))
     assert free.orders != base.orders and free.same_clips(0, base, 0) <= 2
     held = Watched(workspace, config(**RUN, seed=1, order_seed=0, view_seed=0))
     assert held.orders == base.orders
-    assert [held.same_clips(epoch, base, epoch) for epoch in range(4)] == [14] * 4
+    assert held.all_same_clips(base) == [14] * 4
 
 
 def test_initial_weights_follow_the_seed_alone(workspace: Workspace) -> None:
-    start, same = first(config(**RUN), workspace), first(config(**RUN, order_seed=3, view_seed=4), workspace)
-    assert all(torch.equal(start[name], same[name]) for name in start)
+    start = first(config(**RUN), workspace)
+    same = first(config(**RUN, order_seed=3, view_seed=4), workspace)
+    for name in start:
+        assert torch.equal(start[name], same[name])
     other = first(config(**RUN, seed=1), workspace)
-    for name in ("head.0.weight", "encoder.stem.patches.weight", "encoder.blocks.3.block.attn.qkv.weight"):
+    for name in (
+        "head.0.weight",
+        "encoder.stem.patches.weight",
+        "encoder.blocks.3.block.attn.qkv.weight",
+    ):
         assert not torch.equal(start[name], other[name])
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"order_seed": 1}, {"view_seed": 1}, {"views": 1}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"order_seed": 1}, {"view_seed": 1}, {"views": 1}], ids=str
+)
 def test_each_seed_changes_the_result(change: dict[str, int], reference: Reference) -> None:
     assert reference(config(**change)).best != reference(config()).best
 
 
-def test_dropout_follows_seed_and_epoch(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The keys that members get in one epoch are those of (seed, epoch, sample): never repeated, never shared."""
+def test_dropout_follows_seed_and_epoch(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keys of one epoch are those of (seed, epoch, sample): never repeated, never shared."""
     seen: dict[str, list[int]] = {}
     original = Member.losses
 
-    def losses(self: Member, state: Any, batch: Any, keys: Tensor) -> Any:
-        seen.setdefault(f"{self.config.seed}{self.config.trainable}", []).extend(keys.tolist())  # type: ignore[union-attr]
-        return original(self, state, batch, keys)
+    def losses(self: Member, *args: Any) -> Any:
+        result = original(self, *args)
+        name = f"{self.config.seed}{self.config.trainable}"  # type: ignore[union-attr]
+        keys = self.keys.current
+        seen.setdefault(name, []).extend(keys.tolist())  # type: ignore[union-attr]
+        return result
 
     monkeypatch.setattr(Member, "losses", losses)
-    train(workspace, config(trainable="k1"), config(trainable="k2"), config(seed=1, order_seed=0, view_seed=0, trainable="k1"))
+    train(
+        workspace,
+        config(trainable="k1"),
+        config(trainable="k2"),
+        config(seed=1, order_seed=0, view_seed=0, trainable="k1"),
+    )
     assert [len(set(keys)) for keys in seen.values()] == [28, 28, 28]
     assert seen["0k1"] == seen["0k2"] and not set(seen["0k1"]) & set(seen["1k1"])
 
 
-def test_cohorts_know_no_other_seed_than_their_members(reference: Reference, workspace: Workspace) -> None:
-    """Different seeds with order and views in common are other weights: never in one cohort, when weights are random."""
+def test_cohorts_know_no_other_seed_than_their_members(
+    reference: Reference, workspace: Workspace
+) -> None:
+    """Different seeds with order and views in common are other weights.
+
+    They are never in one cohort, when weights are random.
+    """
     groups: list[int] = []
     original = Cohort.train
+
+    def training(self: Cohort) -> None:
+        groups.append(len(self.runs))
+        original(self)
+
+    common: dict[str, Any] = {"order_seed": 9, "view_seed": 9, "epochs": 1, "trainable": "k1"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Cohort, "train", lambda self: (groups.append(len(self.held)), original(self))[1])
-        train(workspace, *[config(seed=seed, order_seed=9, view_seed=9, epochs=1, trainable="k1") for seed in (0, 1)])
+        patch.setattr(Cohort, "train", training)
+        train(workspace, config(seed=0, **common), config(seed=1, **common))
     assert groups == [1, 1]

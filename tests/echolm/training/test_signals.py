@@ -8,14 +8,14 @@ import threading
 
 import pytest
 
-from echolm.training.signals import WATCHED, Signals, ask_to_stop
+from echolm.training.signals import WATCHED, StopRequest, request_stop
 
 
 @pytest.mark.parametrize("number", WATCHED)
 def test_a_signal_is_for_the_run_and_for_who_trains_run_after_run(number: signal.Signals) -> None:
     before = signal.getsignal(number)
-    with Signals() as outer:
-        with Signals() as inner:
+    with StopRequest() as outer:
+        with StopRequest() as inner:
             os.kill(os.getpid(), number)
             assert (inner.received, outer.received) == (number.name, number.name)
         assert outer.received == number.name, "nor is it forgotten when the run has ended"
@@ -23,27 +23,27 @@ def test_a_signal_is_for_the_run_and_for_who_trains_run_after_run(number: signal
 
 
 def test_one_that_comes_between_two_runs_stops_the_next() -> None:
-    with Signals() as outer:
-        with Signals() as first:
+    with StopRequest() as outer:
+        with StopRequest() as first:
             assert not first.received
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGUSR2)
-        with Signals() as second:
+        with StopRequest() as second:
             assert (second.received, outer.received) == ("SIGTERM", "SIGTERM"), "the first counts"
-    with Signals() as later:
+    with StopRequest() as later:
         assert not later.received
 
 
 def test_a_second_ctrl_c_ends_the_process() -> None:
-    with pytest.raises(KeyboardInterrupt), Signals() as outer, Signals():
+    with pytest.raises(KeyboardInterrupt), StopRequest() as outer, StopRequest():
         os.kill(os.getpid(), signal.SIGINT)
         assert outer.received == "SIGINT"
         os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_asked_from_another_thread() -> None:
-    with Signals() as signals:
-        thread = threading.Thread(target=ask_to_stop, args=("SIGTERM",))
+    with StopRequest() as signals:
+        thread = threading.Thread(target=request_stop, args=("SIGTERM",))
         thread.start()
         thread.join()
         assert signals.received == "SIGTERM"

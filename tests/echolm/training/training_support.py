@@ -1,4 +1,7 @@
-"""Helpers of the training tests: configurations, comparable results, and processes in which something goes wrong."""
+"""Helpers of the training tests.
+
+Configurations, comparable results, and processes in which something goes wrong.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import os
 import shutil
 import signal
 import socket
+import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
@@ -28,9 +33,9 @@ from echolm.encoders.families import mvit, resnet3d  # noqa: F401  (imported onc
 from echolm.record import RunRecord
 from echolm.training.cohorts import Compute
 from echolm.training.distributed import ranks_from_environment
-from echolm.training.held import Outcome
-from echolm.training.loop import fit
+from echolm.training.loop import Cohort, fit
 from echolm.training.prepare import PreparedRun, prepare_run
+from echolm.training.run_handle import Outcome
 from echolm.workspace import Workspace
 
 Config = FinetuneConfig | PretrainConfig
@@ -42,8 +47,18 @@ CONTEXT.set_forkserver_preload(["training_support", "pytest"])
 
 def config(**changes: Any) -> Config:
     """A landmark run of two epochs, 3 steps each: tiny-r3d, everything trains, augmented."""
-    plain = {"data": "tiny", "task": "landmarks", "encoder": "tiny-r3d", "epochs": 2, "batch_size": 5}
-    finetune = {"trainable": "all", "head": {"name": "mlp", "width": 16}, "augmentation": "bhoodoo2026"}
+    plain = {
+        "data": "tiny",
+        "encoder": "tiny-r3d",
+        "epochs": 2,
+        "batch_size": 5,
+    }
+    finetune = {
+        "task": "landmarks",
+        "trainable": "all",
+        "head": {"name": "mlp", "width": 16},
+        "augmentation": "bhoodoo2026",
+    }
     return parse_config(plain | (finetune if changes.get("kind") != "pretrain" else {}) | changes)
 
 
@@ -73,7 +88,14 @@ class Result:
         assert summary is not None, record.state()
         best = hashlib.sha256(record.file("best.safetensors").read_bytes()).hexdigest()
         epochs = [(event["epoch"], event["metrics"]) for event in record.history()]
-        return cls(best, pq.read_table(record.file("predictions.parquet")), summary["metrics"], epochs)
+        return cls(
+            best, pq.read_table(record.file("predictions.parquet")), summary["metrics"], epochs
+        )
+
+
+def results_of(workspace: Workspace, runs: Sequence[Config]) -> list[Result]:
+    """The results of complete runs, in order."""
+    return [Result.of(record_of(workspace, run)) for run in runs]
 
 
 class Reference:
@@ -93,12 +115,19 @@ class Reference:
             self._results[config] = Result.of(record_of(self.workspace, config))
         return self._results[config]
 
+    def all(self, configs: Sequence[Config]) -> list[Result]:
+        """The results of several configurations, each on its own."""
+        return [self(config) for config in configs]
+
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that happens at the ``call``-th call (from 1) of ``where`` (``module:attribute.path``) on ``rank``.
+    """Something that happens at the ``call``-th call (from 1) of ``where`` on ``rank``.
 
-    ``act``: the name of a signal the process gets, before the call or (``after``) after it; ``raise``: a RuntimeError;
+    ``where`` is ``module:attribute.path``.
+
+    ``act``: the name of a signal the process gets, before the call or (``after``) after it;
+    ``raise``: a RuntimeError;
     ``stop``: SIGSTOP to itself.
     """
 
@@ -120,10 +149,10 @@ class Fault:
             calls += 1
             if calls == self.call and not self.after:
                 self._act()
-            found = original(*args, **named)
+            result = original(*args, **named)
             if calls == self.call and self.after:
                 self._act()
-            return found
+            return result
 
         patch(owner, name, counted)
 
@@ -143,9 +172,15 @@ class Rank:
 
 
 def start(
-    workspace: Workspace, configs: Sequence[Config], out: Path, faults: Sequence[Fault] = (), compute: Compute = QUICK,
-    rank: Rank = Rank(), before: Callable[..., None] | None = None, arguments: tuple[Any, ...] = (),
-) -> BaseProcess:  # fmt: skip
+    workspace: Workspace,
+    configs: Sequence[Config],
+    out: Path,
+    faults: Sequence[Fault] = (),
+    compute: Compute = QUICK,
+    rank: Rank = Rank(),
+    before: Callable[..., None] | None = None,
+    arguments: tuple[Any, ...] = (),
+) -> BaseProcess:
     """A new process that trains ``configs`` together and writes the outcomes to ``out``.
 
     ``before(*arguments)``, a function of a module, is called in it first.
@@ -157,16 +192,26 @@ def start(
     return process
 
 
+def states(outcomes: Sequence[Outcome]) -> list[str]:
+    """How runs ended, in order."""
+    return [outcome.state for outcome in outcomes]
+
+
 def outcomes(out: Path) -> list[Outcome]:
     """What a process wrote."""
     return [Outcome(**values) for values in json.loads(out.read_text())]
 
 
-def start_ranks(world: int, workspace: Workspace, configs: Sequence[Config], out: Path, **settings: Any) -> list[BaseProcess]:
+def start_ranks(
+    world: int, workspace: Workspace, configs: Sequence[Config], out: Path, **settings: Any
+) -> list[BaseProcess]:
     """``world`` processes that train together; each writes its outcomes to ``out/<rank>``."""
     out.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    return [start(workspace, configs, out / str(n), rank=Rank(n, world, port), **settings) for n in range(world)]
+    return [
+        start(workspace, configs, out / str(n), rank=Rank(n, world, port), **settings)
+        for n in range(world)
+    ]
 
 
 def join(*processes: BaseProcess, timeout: float = 120) -> list[int | None]:
@@ -180,39 +225,83 @@ def join(*processes: BaseProcess, timeout: float = 120) -> list[int | None]:
     return [process.exitcode for process in processes]
 
 
+def lose_while_training(store: Path, seconds: float) -> None:
+    """Let a store be away for a while from the fifth step of rank 0 on.
+
+    Call it in a process of its own.
+    """
+    if os.environ["RANK"] != "0":
+        return
+    original, steps = Cohort._step, 0
+    hidden = store.with_name("hidden")
+
+    def back() -> None:
+        time.sleep(seconds)
+        hidden.rename(store)
+
+    def stepping(self: Cohort, *args: Any) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 5:
+            store.rename(hidden)
+            threading.Thread(target=back).start()
+        original(self, *args)
+
+    Cohort._step = stepping  # type: ignore[method-assign]
+
+
 def free_port() -> int:
     """A TCP port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
-def train_on_a_small_disk(workspace: Workspace, plain: dict[str, Any], kept: Path, out: Path) -> None:
-    """In a process of its own: train with the runs on a file system of 300 kB, then again on a large one.
+def train_on_a_small_disk(
+    workspace: Workspace, plain: dict[str, Any], kept: Path, out: Path
+) -> None:
+    """Train with the runs on a file system of 300 kB, then again on a large one.
 
-    Writes both outcomes to ``out`` and copies the runs to ``kept``. Ends with NOT_ALLOWED where it may not mount.
+    Call it in a process of its own.
+
+    Writes both outcomes to ``out`` and copies the runs to ``kept``. Ends with NOT_ALLOWED where it
+    may not mount.
     """
-    libc, folder, user, group = ctypes.CDLL(None), os.fsencode(workspace.runs), os.getuid(), os.getgid()
+    libc = ctypes.CDLL(None)
+    folder = os.fsencode(workspace.runs)
+    user, group = os.getuid(), os.getgid()
     workspace.runs.mkdir(parents=True)
-    own_mounts, own_users, recursive, private, remount = 0x20000, 0x10000000, 0x4000, 0x40000, 0x20
+    # Flags of unshare(2) and mount(2).
+    own_mounts, own_users = 0x20000, 0x10000000
+    recursive, private, remount = 0x4000, 0x40000, 0x20
     if libc.unshare(own_mounts | own_users):
         os._exit(NOT_ALLOWED)
-    for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
-        Path("/proc/self", name).write_text(text)
-    if libc.mount(b"none", b"/", None, recursive | private, None) or libc.mount(b"tmpfs", folder, b"tmpfs", 0, b"size=300k"):
+    process = Path("/proc/self")
+    (process / "setgroups").write_text("deny")
+    (process / "uid_map").write_text(f"0 {user} 1")
+    (process / "gid_map").write_text(f"0 {group} 1")
+    if libc.mount(b"none", b"/", None, recursive | private, None):
+        os._exit(NOT_ALLOWED)
+    if libc.mount(b"tmpfs", folder, b"tmpfs", 0, b"size=300k"):
         os._exit(NOT_ALLOWED)
     torch.set_num_threads(1)
-    found = train(workspace, parse_config(plain))
+    results = train(workspace, parse_config(plain), compute=Compute(outage_s=0))
     assert libc.mount(b"tmpfs", folder, b"tmpfs", remount, b"size=100m") == 0
-    found += train(workspace, parse_config(plain))
+    results += train(workspace, parse_config(plain))
     shutil.copytree(workspace.runs, kept)
-    out.write_text(json.dumps([asdict(outcome) for outcome in found]))
+    out.write_text(json.dumps([asdict(outcome) for outcome in results]))
 
 
 def _child(
-    workspace: Workspace, plain: list[dict[str, Any]], out: Path, faults: tuple[Fault, ...], compute: Compute, rank: Rank,
-    before: Callable[..., None] | None, arguments: tuple[Any, ...],
-) -> None:  # fmt: skip
+    workspace: Workspace,
+    plain: list[dict[str, Any]],
+    out: Path,
+    faults: tuple[Fault, ...],
+    compute: Compute,
+    rank: Rank,
+    before: Callable[..., None] | None,
+    arguments: tuple[Any, ...],
+) -> None:
     torch.set_num_threads(1)
     os.environ.update(RANK=str(rank.rank), LOCAL_RANK=str(rank.rank), WORLD_SIZE=str(rank.world))
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(rank.port))
@@ -224,5 +313,5 @@ def _child(
         if before:
             before(*arguments)
         with ranks_from_environment("cpu") as ranks:
-            found = fit(runs, compute, ranks)
-    out.write_text(json.dumps([asdict(outcome) for outcome in found]))
+            results = fit(runs, compute, ranks)
+    out.write_text(json.dumps([asdict(outcome) for outcome in results]))

@@ -1,5 +1,7 @@
-"""A small grid whose run records, MLflow store and collected files are made by EchoLM's own writers; only the training is not
-done: predictions are the tracings with noise."""
+"""A small grid whose run records, MLflow store and collected files EchoLM's own writers made.
+
+Only the training is not done: predictions are the tracings with noise.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,11 @@ from click.testing import CliRunner, Result
 
 from echolm.attempt import Attempt
 from echolm.cli import main
-from echolm.data.store import ClipStore
+from echolm.stores.clips import ClipStore
 from echolm.tasks.landmarks import GRID, landmark_rows
 from echolm.training.prepare import prepare_run
 from echolm.workspace import Workspace
-from grid.definition import Cell, Grid, load_grid
+from grid.definition.grid import Cell, Grid, load_grid
 from grid.plan import save_cells
 
 TITLE = """A <script>alert("title")</script> & 'quotes'"""
@@ -29,10 +31,19 @@ ERROR = "</pre><script>alert('error')</script> & more"
 NAME = "small"
 YAML = f"""
 title: {json.dumps(TITLE)}
-base: {{data: echonet-dynamic-phantom, task: landmarks, encoder: tiny-r3d, trainable: k1, epochs: 4, batch_size: 5, optimizer: adam}}
+base:
+  data: echonet-dynamic-phantom
+  task: landmarks
+  encoder: tiny-r3d
+  trainable: k1
+  epochs: 4
+  batch_size: 5
+  optimizer: adam
 axes:
   head: [{{label: "{LABEL}", set: {{head: {{name: mlp, width: 16}}}}}}, gcn]
-  fraction: [{{label: "100%", set: {{data.fraction: 1.0}}}}, {{label: "50%", set: {{data.fraction: 0.5}}}}]
+  fraction:
+    - {{label: "100%", set: {{data.fraction: 1.0}}}}
+    - {{label: "50%", set: {{data.fraction: 0.5}}}}
   seed: [0, 1]
 tables:
   main:
@@ -42,7 +53,8 @@ tables:
       - {{metric: dice, slot: ED, label: Dice ED (%)}}
       - {{metric: mke, slot: ES, label: MKE ES (px)}}
 """
-FAILED, PENDING = {"fraction": "50%", "seed": "1", "head": "gcn"}, {"fraction": "50%", "seed": "1", "head": LABEL}
+FAILED = {"fraction": "50%", "seed": "1", "head": "gcn"}
+PENDING = {"fraction": "50%", "seed": "1", "head": LABEL}
 
 
 @dataclass
@@ -69,7 +81,9 @@ class Made:
 
     def at(self, **coordinates: str) -> Cell:
         """The cell at some coordinates."""
-        return next(cell for cell in self.grid.cells if coordinates.items() <= cell.coordinates.items())
+        return next(
+            cell for cell in self.grid.cells if coordinates.items() <= cell.coordinates.items()
+        )
 
 
 def write_grid(folder: Path) -> Path:
@@ -80,7 +94,10 @@ def write_grid(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def made(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """Complete cells, a failed one and one that was never run; the workspace's path is hostile too. Only to be read."""
+    """Complete cells, a failed one and one that was never run.
+
+    The workspace's path is hostile too. It is only to be read.
+    """
     root = tmp_path_factory.mktemp("report") / """work "space" <b>'&"""
     workspace = Workspace(root)
     root.joinpath("data").mkdir(parents=True)
@@ -90,10 +107,10 @@ def made(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     for number, cell in enumerate(grid.cells):
         if not PENDING.items() <= cell.coordinates.items():
             _run(cell, workspace, number, fails=FAILED.items() <= cell.coordinates.items())
-    found = Made(workspace, grid)
-    done = found.echolm("collect", NAME)
+    made = Made(workspace, grid)
+    done = made.echolm("collect", NAME)
     assert done.exit_code == 0, done.output
-    return found
+    return made
 
 
 def _run(cell: Cell, workspace: Workspace, number: int, fails: bool) -> None:
@@ -104,24 +121,43 @@ def _run(cell: Cell, workspace: Workspace, number: int, fails: bool) -> None:
     attempt.event("started")
     attempt.write("log.txt", b"epoch 1\n")
     for epoch in range(2 if fails else 4):
-        losses = {"train/loss": 1.0 / (epoch + 1), "val/loss": 1.5 / (epoch + 1 + number), "val/dice/ED": 50.0 + 5 * epoch, "val/dice/ES": 45.0}
+        losses = {
+            "train/loss": 1.0 / (epoch + 1),
+            "val/loss": 1.5 / (epoch + 1 + number),
+            "val/dice/ED": 50.0 + 5 * epoch,
+            "val/dice/ES": 45.0,
+        }
         attempt.event("epoch", epoch=epoch, step=3 * epoch + 3, metrics=losses, seconds=0.1)
     if fails:
-        attempt.release("failed", **{"class": "bug", "error": ERROR, "traceback": f"Traceback\n{ERROR}"})
+        attempt.release(
+            "failed", **{"class": "bug", "error": ERROR, "traceback": f"Traceback\n{ERROR}"}
+        )
         return
-    rows = _predictions(ClipStore.open(prepared.store), np.random.default_rng(number), 1.0 + number)
+    store = ClipStore.open(prepared.store)
+    rows = _predictions(store, np.random.default_rng(number), noise=1.0 + number)
     file = io.BytesIO()
     pq.write_table(rows, file)
     attempt.write("predictions.parquet", file.getvalue())
-    facts = {"best_epoch": 2, "epochs": 4, "seconds": 12.5 + number, "synthetic": True, "counts": {"test": 5}}
+    facts = {
+        "best_epoch": 2,
+        "epochs": 4,
+        "seconds": 12.5 + number,
+        "synthetic": True,
+        "counts": {"test": 5},
+    }
     provenance = {"commit": "0123456789abcdef", "host": "node7", "device": "cpu (a processor)"}
-    attempt.publish({**facts, "provenance": provenance, "metrics": {"test/dice/ED": 80.0}}, ["predictions.parquet"])
+    attempt.publish(
+        {**facts, "provenance": provenance, "metrics": {"test/dice/ED": 80.0}},
+        ["predictions.parquet"],
+    )
     attempt.release("complete")
 
 
 def _predictions(store: ClipStore, random: np.random.Generator, noise: float) -> pa.Table:
     """Rows of the test and the validation split."""
     items = [store.items[row] for split in ("test", "val") for row in store.split(split)]
-    points = np.array([[item.values["landmarks_ed"], item.values["landmarks_es"]] for item in items], np.float64)
+    points = np.array(
+        [[item.values["landmarks_ed"], item.values["landmarks_es"]] for item in items], np.float64
+    )
     truth = (points + 0.5) * GRID / items[0].width - 0.5
     return landmark_rows(items, truth, truth + random.normal(0, noise, truth.shape))

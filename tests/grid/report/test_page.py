@@ -1,4 +1,7 @@
-"""The page: self-contained, the tables' numbers, everything that a person gave escaped, nothing hidden."""
+"""The page is self-contained and has the tables' numbers.
+
+Everything that a person gave is escaped, and nothing is hidden.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +19,24 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from echolm.data.store import ClipStore
 from echolm.errors import EchoLMError
+from echolm.stores.clips import ClipStore
 from echolm.workspace import Workspace
-from grid.definition import load_grid
+from grid.definition.grid import load_grid
 from grid.report.content import gather
-from grid.report.page import page
+from grid.report.page import encoded_page
 from grid.statistics import RULE
 from grid.tables.build import build
+from grid.tables.claims import judged_claims
 
 VOID = {"br", "col", "img", "meta", "link", "input", "hr"}
 
 
 class Parsed(HTMLParser):
-    """The elements of a page with their attributes; ``text``: what a reader sees, elements apart by a blank."""
+    """The elements of a page with their attributes.
+
+    ``text`` is what a reader sees, with elements apart by a blank.
+    """
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -70,14 +77,26 @@ def parsed(text: str) -> Parsed:
 
 @pytest.fixture
 def copy(made: Any, tmp_path: Path) -> Any:
-    """A workspace of one's own to take things away from; the records' files are not needed twice."""
+    """A workspace to take things away from. The files of MLflow are not needed twice."""
     root = tmp_path / "copy"
-    shutil.copytree(made.workspace.root, root, symlinks=True, ignore=shutil.ignore_patterns("mlflow"))
+    shutil.copytree(
+        made.workspace.root, root, symlinks=True, ignore=shutil.ignore_patterns("mlflow")
+    )
     return type(made)(Workspace(root), made.grid)
 
 
 def test_it_needs_no_other_file(parsed: Parsed) -> None:
-    assert not {tag for tag, _ in parsed.elements} & {"script", "link", "iframe", "object", "embed", "base", "form", "video", "audio"}
+    assert not {tag for tag, _ in parsed.elements} & {
+        "script",
+        "link",
+        "iframe",
+        "object",
+        "embed",
+        "base",
+        "form",
+        "video",
+        "audio",
+    }
     for name in ("src", "srcset", "data", "poster", "action", "background"):
         assert not [value for value in parsed.attributes(name) if not value.startswith("data:")]
     for tag, own in parsed.elements:
@@ -95,26 +114,41 @@ def test_its_style_loads_nothing(text: str) -> None:
 def test_elements_are_closed_in_order_and_anchors_are_there_once(parsed: Parsed) -> None:
     assert parsed.open == []
     ids = Counter(parsed.attributes("id"))
-    wanted = {value[1:] for name in ("href", "xlink:href") for value in parsed.attributes(name) if value.startswith("#")}
+    wanted = {
+        value[1:]
+        for name in ("href", "xlink:href")
+        for value in parsed.attributes(name)
+        if value.startswith("#")
+    }
     assert wanted and [anchor for anchor in wanted if ids[anchor] != 1] == []
 
 
 def test_links_to_logs_lead_to_them(made: Any, parsed: Parsed) -> None:
     from urllib.parse import unquote
 
-    logs = {(made.page.parent / unquote(value)).resolve() for value in parsed.attributes("href") if value.startswith("..")}
+    logs = {
+        (made.page.parent / unquote(value)).resolve()
+        for value in parsed.attributes("href")
+        if value.startswith("..")
+    }
     assert logs == {path.resolve() for path in made.workspace.runs.glob("*/*/attempts/1/log.txt")}
 
 
 def test_what_people_wrote_is_text(text: str, parsed: Parsed) -> None:
-    """A script in the title, an image in a label, markup in an error, an element in a table's title."""
+    """These are a script in the title, an image in a label, markup in an error, a table's title."""
     assert text.count("<title>small: report</title>") == 1 and "<b>bold</b>" not in text
-    for hostile in ("""A <script>alert("title")</script> & 'quotes'""", "<img src=x onerror=alert(1)>", "</pre><script>alert('error')</script> & more"):
+    for hostile in (
+        """A <script>alert("title")</script> & 'quotes'""",
+        "<img src=x onerror=alert(1)>",
+        "</pre><script>alert('error')</script> & more",
+    ):
         assert hostile in parsed.text
         assert hostile not in text
 
 
-def test_every_number_of_the_tables_is_shown_and_leads_to_its_runs(made: Any, parsed: Parsed) -> None:
+def test_every_number_of_the_tables_is_shown_and_leads_to_its_runs(
+    made: Any, parsed: Parsed
+) -> None:
     table = build(made.grid, "main", made.workspace.results("small"))
     anchors = set(parsed.attributes("id"))
     for value in table.values:
@@ -122,7 +156,24 @@ def test_every_number_of_the_tables_is_shown_and_leads_to_its_runs(made: Any, pa
         assert value.number.text(2) in parsed.text
         assert all(run in parsed.text for run in value.runs)
     content = gather(made.grid, made.workspace.results("small"), made.workspace.root)
-    assert set(content.anchors) == {cell.id for cell in made.grid.cells} and set(content.anchors.values()) <= anchors
+    assert (
+        set(content.anchors) == {cell.id for cell in made.grid.cells}
+        and set(content.anchors.values()) <= anchors
+    )
+
+
+def test_claims_of_the_tables_are_listed_with_their_probability(made: Any, parsed: Parsed) -> None:
+    table = build(made.grid, "main", made.workspace.results("small"))
+    judged = judged_claims(table)
+    assert [column.heading for column, _ in judged] == ["Dice ED (%)", "MKE ES (px)"]
+    for column, claims in judged:
+        unsupported = sum(not claim.supported for claim in claims)
+        counted = f"{column.heading}: {unsupported} of {len(claims)} may be false"
+        assert counted in parsed.text
+        for claim in claims:
+            assert f"{claim.better} > {claim.worse}" in parsed.text
+            if claim.false >= 0.001:
+                assert f"{100 * claim.false:.1f} %" in parsed.text
 
 
 def test_means_of_distributions_are_the_tables_numbers(made: Any, text: str) -> None:
@@ -136,8 +187,16 @@ def test_means_of_distributions_are_the_tables_numbers(made: Any, text: str) -> 
         assert [shown[0][2 * at], shown[1][2 * at + 1]] == [f"{number:.2f}" for number in own]
         means = []
         for source in row.values[0].sources:
-            path = made.workspace.results("small") / "predictions" / f"{source.fingerprint[:16]}.parquet"
-            rows = [one for one in pq.read_table(path).to_pylist() if one["split"] == "test" and one["slot"] == "ED"]
+            path = (
+                made.workspace.results("small")
+                / "predictions"
+                / f"{source.fingerprint[:16]}.parquet"
+            )
+            rows = [
+                one
+                for one in pq.read_table(path).to_pylist()
+                if one["split"] == "test" and one["slot"] == "ED"
+            ]
             means.append(np.mean([one["dice"] for one in rows]))
         assert shown[0][2 * at] == f"{np.mean(means):.2f}"
 
@@ -166,7 +225,11 @@ def test_a_failed_run_has_the_curve_of_its_record(made: Any, text: str) -> None:
 
 def test_frames_are_those_of_the_store(made: Any, text: str, parsed: Parsed) -> None:
     store = ClipStore.open(made.workspace.store("echonet-dynamic-phantom"))
-    known = [store.read(row, np.array([store.items[row].values[name]]))[0] for row in store.split("test") for name in ("ed", "es")]
+    known = [
+        store.read(row, np.array([store.items[row].values[name]]))[0]
+        for row in store.split("test")
+        for name in ("ed", "es")
+    ]
     images = [own["href"] for tag, own in parsed.elements if tag == "image"]
     assert images and len(images) == len(set(images))
     for image in images:
@@ -198,13 +261,19 @@ def test_without_frames_no_picture_and_no_sample_is_in_it(made: Any, tmp_path: P
     assert done.exit_code == 0, done.output
     page = out.read_text(encoding="utf-8")
     store = ClipStore.open(made.workspace.store("echonet-dynamic-phantom"))
-    assert "data:image" not in page and not [item.sample for item in store.items if item.sample in page]
+    assert "data:image" not in page and not [
+        item.sample for item in store.items if item.sample in page
+    ]
     assert "Frames were left out on request" in page
 
 
-def test_a_page_elsewhere_names_logs_without_the_path_of_the_workspace(made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_elsewhere_names_logs_without_the_path_of_the_workspace(
+    made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ECHOLM_WORKSPACE", str(made.workspace.root))
-    monkeypatch.chdir(made.workspace.root)  # where the grid's file lies: commands name it by its path
+    monkeypatch.chdir(
+        made.workspace.root
+    )  # where the grid's file lies: commands name it by its path
     from click.testing import CliRunner
 
     from echolm.cli import main
@@ -212,7 +281,7 @@ def test_a_page_elsewhere_names_logs_without_the_path_of_the_workspace(made: Any
     out = tmp_path / "page.html"
     assert CliRunner().invoke(main, ["report", "small", "--out", str(out)]).exit_code == 0
     page = out.read_text(encoding="utf-8")
-    assert "/attempts/1/log.txt</code>" in page and "log.txt\"" not in page
+    assert "/attempts/1/log.txt</code>" in page and 'log.txt"' not in page
     assert str(made.workspace.root.parent) not in page
 
 
@@ -226,31 +295,45 @@ def test_from_the_collected_files_alone(copy: Any, text: str) -> None:
     assert "no clip store here" in seen.text and "data:image" not in page and "log.txt" not in page
     for name in ("Distributions", "Cost"):
         between = r"(?<= )" + name + r" (Each|6 runs took) .*? (Settings Cells|Failures )"
-        assert [found.group() for found in [re.search(between, one.text) for one in (seen, before)] if found], name
-    boxes = [re.findall(r'<table class="boxes">.*?</table>', one, re.DOTALL) for one in (page, text)]
+        part, part_before = re.search(between, seen.text), re.search(between, before.text)
+        assert part and part_before, name
+        assert part[0] == part_before[0], name
+    boxes = [
+        re.findall(r'<table class="boxes">.*?</table>', one, re.DOTALL) for one in (page, text)
+    ]
     assert boxes[0] == boxes[1]
     assert page.count("by epoch") >= 4
 
 
-def test_another_store_under_the_same_name_is_not_drawn_from(copy: Any, tiny: Path, tmp_path: Path) -> None:
-    from echolm.data.phantom import phantom
-    from echolm.data.prepare import prepare
+def test_another_store_under_the_same_name_is_not_drawn_from(
+    copy: Any, tiny: Path, tmp_path: Path
+) -> None:
+    from echolm.datasets.phantom.generate import generate_phantom
+    from echolm.stores.prepare_clips import prepare
 
     link = copy.workspace.root / "data" / "echonet-dynamic-phantom"
     link.unlink()
-    phantom(tmp_path / "source", videos=24, seed=5)
+    generate_phantom(tmp_path / "source", videos=24, seed=5)
     prepare("echonet-dynamic", tmp_path / "source", link, workers=1, progress=False)
     page = copy.report()
-    assert "is not the clip store of these runs" in page and "data:image" not in page
+    assert "no longer counts" in page and "data:image" not in page
 
 
 def test_failures_of_jobs_are_shown(copy: Any, made: Any) -> None:
-    from cluster.failures import Failure, note
+    from cluster.failures import JobFailure, note
 
     cell = made.at(head="gcn", fraction="100%", seed="0").id
-    note(copy.workspace, "small", [Failure("node-failure", "4711_3", "b", (cell,), "node<7>", "NODE_FAIL")])
+    note(
+        copy.workspace,
+        "small",
+        [JobFailure("node-failure", "4711_3", "b", (cell,), "node<7>", "NODE_FAIL")],
+    )
     seen = Parsed(copy.report()).text
-    assert f"node-failure {cell[:8]} · now complete" in seen and "job 4711_3 on node<7>" in seen and "NODE_FAIL" in seen
+    assert (
+        f"node-failure {cell[:8]} · now complete" in seen
+        and "job 4711_3 on node<7>" in seen
+        and "NODE_FAIL" in seen
+    )
 
 
 def test_before_anything_ran_it_says_what_to_type(tmp_path: Path) -> None:
@@ -267,7 +350,12 @@ def test_before_anything_ran_it_says_what_to_type(tmp_path: Path) -> None:
 def test_launched_and_not_collected_is_an_error(copy: Any) -> None:
     (copy.workspace.results("small") / "runs.parquet").unlink()
     done = copy.echolm("report", "small")
-    assert done.exit_code == 1 and "type: echolm --workspace " in done.output and " collect " in done.output and "/small.yaml" in done.output
+    assert (
+        done.exit_code == 1
+        and "type: echolm --workspace " in done.output
+        and " collect " in done.output
+        and "/small.yaml" in done.output
+    )
     with pytest.raises(EchoLMError, match="type: echolm collect .*small.yaml"):
         gather(copy.grid, copy.workspace.results("small"), copy.workspace.root)
 
@@ -276,8 +364,9 @@ def test_json_says_what_was_written(copy: Any) -> None:
     import json
 
     done = copy.echolm("report", "small", "--json")
-    found = json.loads(done.output)
-    assert found["bytes"] == copy.page.stat().st_size and (found["cells"], found["collected"], found["left_out"]) == (8, 6, [])
+    written = json.loads(done.output)
+    assert written["bytes"] == copy.page.stat().st_size
+    assert (written["cells"], written["collected"], written["left_out"]) == (8, 6, [])
 
 
 def test_a_file_that_cannot_be_written_is_named(made: Any, tmp_path: Path) -> None:
@@ -289,6 +378,17 @@ def test_a_file_that_cannot_be_written_is_named(made: Any, tmp_path: Path) -> No
 def test_the_rule_of_published_numbers_stands_once_where_there_are_any(made: Any) -> None:
     """Also where all of them are not comparable, so that no caption has it."""
     content = gather(made.grid, made.workspace.results("small"), made.workspace.root)
-    own, beside = build(made.grid, "main", made.workspace.results("small")), build(load_grid("nldl2026-phantom"), "table-4", None)
-    assert "How published numbers are judged." not in page(content, [own], made.workspace.root)
-    assert Parsed(page(content, [own, beside], made.workspace.root)).text.count(f"How published numbers are judged. {RULE}") == 1
+    own, beside = (
+        build(made.grid, "main", made.workspace.results("small")),
+        build(load_grid("nldl2026-phantom"), "table-4", None),
+    )
+    assert (
+        "How published numbers are judged."
+        not in encoded_page(content, [own], made.workspace.root).decode()
+    )
+    assert (
+        Parsed(encoded_page(content, [own, beside], made.workspace.root).decode()).text.count(
+            f"How published numbers are judged. {RULE}"
+        )
+        == 1
+    )

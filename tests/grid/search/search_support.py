@@ -1,4 +1,7 @@
-"""Helpers of the search tests: a workspace in which searches are started, run by this process, and looked at."""
+"""Helpers of the search tests.
+
+A workspace in which searches are started, run by this process, and looked at.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,30 @@ import json
 from pathlib import Path
 from typing import Any
 
+import optuna
 import yaml
+from optuna.pruners import BasePruner
+from optuna.trial import TrialState
 
 from echolm.record import RunRecord, find_records
 from echolm.training.cohorts import Compute
 from echolm.workspace import Workspace
 from grid.search.definition import load_search
 from grid.search.folder import start_search
-from grid.search.results import Found, trials
-from grid.search.study import Study
+from grid.search.results import TrialSummary, trial_summaries
+from grid.search.study import Study, TrialResult
 from grid.search.worker import run_worker
 
 BASE: dict[str, Any] = {
-    "data": "tiny", "task": "landmarks", "encoder": "none", "trainable": "k0", "head": {"name": "mlp", "width": 16}, "optimizer": "adam",
-    "epochs": 3, "batch_size": 5,
-}  # fmt: skip
+    "data": "tiny",
+    "task": "landmarks",
+    "encoder": "none",
+    "trainable": "k0",
+    "head": {"name": "mlp", "width": 16},
+    "optimizer": "adam",
+    "epochs": 3,
+    "batch_size": 5,
+}
 LR = {"optimizer.lr": {"float": [1e-5, 0.5], "log": True}}
 QUICK = Compute(patience_s=0.6, heartbeat_s=0.05)
 TOLD = 6
@@ -37,7 +49,13 @@ class Searches:
 
     def file(self, name: str = "toy", base: dict[str, Any] | None = None, **sections: Any) -> Path:
         """A search file. Unless told otherwise: the learning rate, random, nothing pruned."""
-        content = {"space": LR, "sampler": "random", "pruner": "none", **sections, "base": {**BASE, **(base or {})}}
+        content = {
+            "space": LR,
+            "sampler": "random",
+            "pruner": "none",
+            **sections,
+            "base": {**BASE, **(base or {})},
+        }
         path = self.root / f"{name}.yaml"
         path.write_text(yaml.safe_dump(content, sort_keys=False))
         return path
@@ -47,14 +65,15 @@ class Searches:
         search = load_search(str(self.file(name, **sections)))
         return Study(search, start_search(search, self.workspace), make=True)
 
-    def run(self, study: Study, count: int) -> list[Found]:
+    def run(self, study: Study, count: int) -> list[TrialSummary]:
         """Run trials in this process until there are ``count``; all that were found, by number."""
         assert run_worker(self.folder(study), count, "cpu", QUICK)
         return self.found(study)
 
-    def found(self, study: Study) -> list[Found]:
+    def found(self, study: Study) -> list[TrialSummary]:
         """All trials, by number."""
-        return sorted(trials(study, self.folder(study)), key=lambda found: found.trial)
+        summaries = trial_summaries(study, self.folder(study))
+        return sorted(summaries, key=lambda summary: summary.trial)
 
     def folder(self, study: Study) -> Path:
         """The folder of a search."""
@@ -64,6 +83,36 @@ class Searches:
         """The one record of a trial's cell in the search's folder."""
         [record] = find_records(self.folder(study) / "runs", cell)
         return record
+
+
+def dead_end(study: Study) -> None:
+    """Add two trials that ended, none of them complete."""
+    for result in (TrialResult("failed", reason="no luck"), TrialResult("pruned")):
+        study.tell(study.add({"optimizer.lr": 0.1}), result)
+
+
+def replayed(study: Study, pruner: BasePruner) -> list[tuple[str, int]]:
+    """How Optuna's own study ends the trials of a search, run one after another with a pruner.
+
+    Each reports the values that it reported in the search. Its state, and how many it reported.
+    """
+    own = optuna.create_study(direction=study._study.direction, pruner=pruner)
+    ends = []
+    for trial in study.trials():
+        twin, epochs, is_pruned = own.ask(), 0, False
+        for step, value in sorted(trial.intermediate_values.items()):
+            twin.report(value, step)
+            epochs = step + 1
+            is_last = epochs == trial.user_attrs["config"]["epochs"]
+            is_pruned = not is_last and twin.should_prune()
+            if is_pruned:
+                break
+        if is_pruned:
+            own.tell(twin, state=TrialState.PRUNED)
+        else:
+            own.tell(twin, trial.value)
+        ends.append(("pruned" if is_pruned else "complete", epochs))
+    return ends
 
 
 def told(folder: Path) -> list[int]:
@@ -76,6 +125,8 @@ def told(folder: Path) -> list[int]:
     return count
 
 
-def outcome(found: list[Found]) -> list[tuple[Any, ...]]:
+def outcome(found: list[TrialSummary]) -> list[tuple[Any, ...]]:
     """What is the same of the same trials."""
-    return [(trial.parameters, trial.cell, trial.state, trial.value, trial.epochs) for trial in found]
+    return [
+        (trial.parameters, trial.cell, trial.state, trial.value, trial.epochs) for trial in found
+    ]

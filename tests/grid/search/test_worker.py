@@ -1,4 +1,7 @@
-"""Trials: by validation alone, as run records, continued from where they were, each told once. Real Optuna throughout."""
+"""Trials: by validation alone, as run records, continued from where they were, each told once.
+
+Real Optuna throughout.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from search_support import QUICK, Searches, outcome, told
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from search_support import QUICK, Searches, outcome, replayed, told
 
 from echolm.attempt import Attempt
 from echolm.config import parse_config
@@ -18,10 +22,11 @@ from echolm.errors import EchoLMError, StorageError
 from echolm.training.batches import Batches
 from echolm.training.loop import fit
 from echolm.training.prepare import prepare_run
-from grid.definition import Cell
-from grid.plan import survey
-from grid.search.folder import read_search
-from grid.search.study import Study, Verdict
+from grid.definition.grid import Cell
+from grid.plan import cell_statuses
+from grid.search.definition import load_search
+from grid.search.progress import begin_search
+from grid.search.study import EARLIER_RAY_MARK, Study, TrialResult
 from grid.search.trial import prepare_trial
 from grid.search.worker import run_worker
 
@@ -29,7 +34,9 @@ from grid.search.worker import run_worker
 class TestValidationAlone:
     """Nothing of the test split is read or written, and no grid takes a trial for its own."""
 
-    def test_no_test_sample_is_read_and_no_test_metric_is_in_a_record(self, searches: Searches, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_test_sample_is_read_and_no_test_metric_is_in_a_record(
+        self, searches: Searches, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         read: set[str] = set()
         batch = Batches.batch
 
@@ -47,21 +54,27 @@ class TestValidationAlone:
         assert summary is not None and "val/loss" in summary["metrics"]
         assert not [name for name in summary["metrics"] if not name.startswith("val/")]
         assert set(summary["counts"]) == {"train", "val"}
-        assert set(pq.read_table(record.file("predictions.parquet"))["split"].to_pylist()) == {"val"}
+        assert set(pq.read_table(record.file("predictions.parquet"))["split"].to_pylist()) == {
+            "val"
+        }
         assert "test/" not in json.dumps([record.events(1), record.history()])
 
-    def test_a_cell_that_was_searched_is_still_to_be_run_by_a_grid(self, searches: Searches) -> None:
+    def test_a_cell_that_was_searched_is_still_to_be_run_by_a_grid(
+        self, searches: Searches
+    ) -> None:
         study = searches.start()
         [trial] = searches.run(study, 1)
         config = study.search.config(trial.parameters)
-        [standing] = survey([Cell(trial.cell, {}, config)], searches.workspace)
+        [standing] = cell_statuses([Cell(trial.cell, {}, config)], searches.workspace)
         assert standing.state.name == "pending"
         assert not searches.workspace.runs.exists()
         [whole] = fit([prepare_run(config, searches.workspace)])
         assert whole.metrics["val/loss"] == trial.value, "the same run, with test metrics"
         assert "test/loss" in whole.metrics
 
-    def test_the_value_is_the_metric_where_the_checkpoint_was_chosen(self, searches: Searches) -> None:
+    def test_the_value_is_the_metric_where_the_checkpoint_was_chosen(
+        self, searches: Searches
+    ) -> None:
         study = searches.start(metric="mke/ED")
         [trial] = searches.run(study, 1)
         record = searches.record(study, trial.cell)
@@ -86,22 +99,33 @@ class TestContinuing:
         assert told(searches.folder(two)) == [1] * 5
 
     def test_random_draws_depend_on_seed_and_number_alone(self, searches: Searches) -> None:
-        studies = [searches.start(name, sampler={"name": "random", "seed": seed}) for name, seed in (("a", 0), ("b", 0), ("c", 1))]
+        studies = [
+            searches.start(name, sampler={"name": "random", "seed": seed})
+            for name, seed in (("a", 0), ("b", 0), ("c", 1))
+        ]
         a, b, c = ([study.ask(4).params for _ in range(4)] for study in studies)  # type: ignore[union-attr]
         assert a == b
         assert not [one for one in a if one in c]
 
-    def test_an_interrupted_trial_goes_on_from_its_checkpoint(self, searches: Searches, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_interrupted_trial_goes_on_from_its_checkpoint(
+        self, searches: Searches, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         study = searches.start()
         trial = study.ask(1)
         assert trial is not None
         run = prepare_trial(trial, searches.folder(study))
         with monkeypatch.context() as patch:
-            patch.setattr("echolm.training.loop.Cohort._decide", stop_at_the_second(patch))
+            patch.setattr("echolm.training.loop.Cohort._finish_epoch", stop_at_the_second(patch))
             assert not run_worker(searches.folder(study), 1, "cpu", QUICK)
-        assert (run.record.state().name, [found.state for found in searches.found(study)]) == ("interrupted", ["interrupted"])
+        assert (run.record.state().name, [found.state for found in searches.found(study)]) == (
+            "interrupted",
+            ["interrupted"],
+        )
         [found] = searches.run(study, 1)
-        epochs = [[event["epoch"] for event in run.record.events(n) if event["event"] == "epoch"] for n in run.record.attempts()]
+        epochs = [
+            [event["epoch"] for event in run.record.events(n) if event["event"] == "epoch"]
+            for n in run.record.attempts()
+        ]
         assert epochs == [[0, 1], [2]]
         other = searches.start("other")
         assert outcome([found]) == outcome(searches.run(other, 1))
@@ -114,7 +138,11 @@ class TestContinuing:
         run = prepare_trial(trial, searches.folder(study))
         [outcome] = fit([run], QUICK, test=False)
         [found] = searches.run(study, 1)
-        assert (found.state, found.value, found.epochs) == ("complete", outcome.metrics["val/loss"], 3)
+        assert (found.state, found.value, found.epochs) == (
+            "complete",
+            outcome.metrics["val/loss"],
+            3,
+        )
         assert run.record.attempts() == [1]
 
     def test_a_configuration_is_run_once(self, searches: Searches) -> None:
@@ -123,7 +151,9 @@ class TestContinuing:
         assert [trial.state for trial in found] == ["complete"] * 8
         assert len({trial.cell for trial in found}) == 2
         assert len({(trial.cell, trial.value) for trial in found}) == 2
-        assert [searches.record(study, cell).attempts() for cell in {trial.cell for trial in found}] == [[1], [1]]
+        assert [
+            searches.record(study, cell).attempts() for cell in {trial.cell for trial in found}
+        ] == [[1], [1]]
 
     def test_a_complete_run_of_a_grid_answers(self, searches: Searches) -> None:
         study = searches.start(space={"optimizer.lr": {"categorical": [0.1]}})
@@ -135,10 +165,10 @@ class TestContinuing:
 
 
 def stop_at_the_second(patch: pytest.MonkeyPatch) -> Any:
-    """``Cohort._decide`` after whose second call the process gets SIGTERM."""
+    """``Cohort._finish_epoch`` after whose second call the process gets SIGTERM."""
     from echolm.training.loop import Cohort
 
-    original, calls = Cohort._decide, 0
+    original, calls = Cohort._finish_epoch, 0
 
     def counted(*args: Any) -> None:
         nonlocal calls
@@ -153,7 +183,9 @@ def stop_at_the_second(patch: pytest.MonkeyPatch) -> Any:
 class TestManyWorkers:
     """The trials of one study, from several processes."""
 
-    def test_askers_at_once_give_the_trials_asked_for_and_none_twice(self, searches: Searches) -> None:
+    def test_askers_at_once_give_the_trials_asked_for_and_none_twice(
+        self, searches: Searches
+    ) -> None:
         study = searches.start()
         numbers: list[int] = []
 
@@ -182,7 +214,9 @@ class TestManyWorkers:
         attempt.release("interrupted")
         assert [found.state for found in searches.run(study, 2)] == ["complete", "complete"]
 
-    def test_a_holder_on_another_host_is_waited_for_and_replaced_when_silent(self, searches: Searches) -> None:
+    def test_a_holder_on_another_host_is_waited_for_and_replaced_when_silent(
+        self, searches: Searches
+    ) -> None:
         study = searches.start()
         trial = study.ask(1)
         assert trial is not None
@@ -197,9 +231,9 @@ class TestManyWorkers:
         trial = study.ask(1)
         assert trial is not None
         other = Study(study.search, searches.folder(study))
-        other.tell(trial, Verdict("complete", 1.0))
-        study.tell(trial, Verdict("complete", 2.0))
-        study.tell(trial, Verdict("failed", reason="too late"))
+        other.tell(trial, TrialResult("complete", 1.0))
+        study.tell(trial, TrialResult("complete", 2.0))
+        study.tell(trial, TrialResult("failed", reason="too late"))
         assert not study.report(trial, {0: 3.0})
         [found] = searches.found(study)
         assert (found.state, found.value, found.epochs, found.reason) == ("complete", 1.0, 0, "")
@@ -222,7 +256,9 @@ class TestPruning:
     """The pruner ends trials through the loop, which keeps their records."""
 
     def test_a_bad_trial_ends_early(self, searches: Searches) -> None:
-        study = searches.start(base={"epochs": 6}, pruner={"name": "median", "startup": 1, "warmup": 2})
+        study = searches.start(
+            base={"epochs": 6}, pruner={"name": "median", "startup": 1, "warmup": 2}
+        )
         for rate in (0.05, 1e-5):
             study.add({"optimizer.lr": rate})
             searches.run(study, 0)
@@ -235,6 +271,48 @@ class TestPruning:
         study.add({"optimizer.lr": 1e-5})
         assert outcome(searches.run(study, 0)[2:]) == outcome([bad]), "it is not run again"
         assert record.attempts() == [1]
+
+    @pytest.mark.parametrize(
+        ("pruner", "own"),
+        [
+            ({"name": "median", "startup": 2, "warmup": 1}, MedianPruner(2, 1)),
+            ({"name": "halving", "warmup": 1, "factor": 2}, SuccessiveHalvingPruner(1, 2)),
+            ({"name": "halving"}, SuccessiveHalvingPruner(1, 4)),
+            ({"name": "none"}, NopPruner()),
+        ],
+        ids=["median", "halving by 2", "halving", "none"],
+    )
+    def test_each_pruner_ends_what_optunas_own_of_that_name_ends(
+        self, searches: Searches, pruner: dict[str, Any], own: BasePruner
+    ) -> None:
+        study = searches.start(base={"epochs": 6}, pruner=pruner)
+        found = searches.run(study, 7)
+        ends = [(trial.state, trial.epochs) for trial in found]
+        assert ends == replayed(study, own)
+        assert (("pruned", 2) in ends) == (pruner["name"] != "none")
+
+    def test_what_was_median_on_ray_in_an_earlier_version_is_still_halving_and_says_so(
+        self, searches: Searches
+    ) -> None:
+        study = searches.start(pruner={"name": "median", "warmup": 2})
+        assert study.earlier_pruner == ""
+        study.add({"optimizer.lr": 0.01}, **{EARLIER_RAY_MARK: "a1b2_00000"})
+        search = load_search(str(searches.file(pruner={"name": "median", "warmup": 2})))
+        progress = begin_search(search, searches.workspace, 1, print)
+        [note] = progress.notes
+        assert "where pruner median was successive halving: its trials are pruned so" in note
+        for make in (True, False):
+            stored = Study(search, searches.folder(study), make)
+            assert isinstance(stored._study.pruner, SuccessiveHalvingPruner)
+            assert stored._study.pruner._min_resource == 2
+
+    def test_a_trial_of_this_version_on_ray_is_pruned_by_what_its_search_names(
+        self, searches: Searches
+    ) -> None:
+        study = searches.start(pruner="median")
+        study.add({"optimizer.lr": 0.01}, **{"ray-trial": "a1b2_00000"})
+        stored = Study(study.search, searches.folder(study))
+        assert stored.earlier_pruner == "" and isinstance(stored._study.pruner, MedianPruner)
 
     def test_without_a_pruner_nothing_ends_early(self, searches: Searches) -> None:
         study = searches.start()
@@ -257,7 +335,10 @@ class TestFailures:
         assert searches.record(study, failed.cell).attempts() == [1], "it is not run again"
 
     def test_values_that_give_no_run(self, searches: Searches) -> None:
-        space = {"encoder": {"categorical": ["tiny-r3d", "none"]}, "trainable": {"categorical": ["k0", "k1"]}}
+        space = {
+            "encoder": {"categorical": ["tiny-r3d", "none"]},
+            "trainable": {"categorical": ["k0", "k1"]},
+        }
         study = searches.start(space=space)
         study.add({"encoder": "none", "trainable": "k1"})
         [failed] = searches.run(study, 1)
@@ -303,7 +384,9 @@ class TestFailures:
         link.symlink_to(store)
         assert [found.state for found in searches.run(study, 1)] == ["complete"]
 
-    def test_a_full_disk_stops_the_worker_and_loses_nothing(self, searches: Searches, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_full_disk_stops_the_worker_and_loses_nothing(
+        self, searches: Searches, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         study = searches.start()
 
         def full(*given: Any) -> None:
@@ -316,15 +399,9 @@ class TestFailures:
         assert [found.state for found in searches.found(study)] == ["pending"]
         assert [found.state for found in searches.run(study, 1)] == ["complete"]
 
-    def test_a_damaged_journal_is_named(self, searches: Searches) -> None:
-        study = searches.start()
-        with open(study.path, "a") as journal:
-            journal.write('{"op_code": \n{"op_code": 4}\n')
-        with pytest.raises(EchoLMError, match="study.journal: damaged"):
-            Study(read_search(searches.folder(study)), searches.folder(study)).trials()
 
-
-def test_a_metric_that_the_task_does_not_give_is_named(searches: Searches) -> None:
+def test_a_metric_that_no_run_has_fails_a_trial_by_name(searches: Searches) -> None:
+    """Where it could not be known before (``grid.search.metric_names``)."""
     study = searches.start(metric={"name": "dice/EDD", "direction": "max"})
     [found] = searches.run(study, 1)
     assert found.state == "failed"

@@ -1,12 +1,17 @@
-"""What every statistic keeps: weights are repeated rows, patients are drawn whole, and a NaN is shown."""
+"""What every statistic keeps.
+
+Weights are repeated rows, patients are drawn whole, and a NaN is shown.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from statistics_support import ids, runs
+from statistics_support import ids, runs, with_columns
 
 from echolm.errors import EchoLMError
 from grid.statistics import STATISTICS, Rows, Runs, Statistic, align, statistic
@@ -14,13 +19,39 @@ from grid.statistics import base as base_module
 
 LABELS = {"truth": "label", "prediction": "guess"}
 GRADES = {"truth": "grade", "prediction": "graded"}
-OPTIONS: dict[str, dict[str, str]] = {
-    "mean": {"column": "dice"}, "std": {"column": "dice"}, "median": {"column": "dice"},
-    "accuracy": GRADES, "f1": LABELS, "macro f1": GRADES, "balanced accuracy": GRADES,
-    "auc": {"truth": "label"}, "macro auc": {"truth": "grade", "score": "scores"},
-}  # fmt: skip
-ALL = [statistic(label, **OPTIONS.get(label, {})) for label in STATISTICS]
-EVERY = pytest.mark.parametrize("one", ALL, ids=[one.name for one in ALL])
+OPTIONS: dict[str, dict[str, Any]] = {
+    "mean": {"column": "dice"},
+    "std": {"column": "dice"},
+    "median": {"column": "dice"},
+    "accuracy": GRADES,
+    "f1": LABELS,
+    "macro f1": GRADES,
+    "balanced accuracy": GRADES,
+    "auc": {"truth": "label"},
+    "macro auc": {"truth": "grade", "score": "scores"},
+    "auprc": {"truth": "label"},
+    "sensitivity": {"truth": "label", "at": -52},
+    "specificity": {"truth": "label", "at": -52},
+    "brier": {"truth": "label", "score": "chance"},
+    "nll": {"truth": "grade", "score": "scores"},
+    "ece": {**GRADES, "score": "scores"},
+    "calibration slope": {"truth": "label", "score": "chance"},
+    "calibration intercept": {"truth": "label", "score": "chance"},
+    "weighted kappa": GRADES,
+}
+FURTHER = [
+    statistic("weighted kappa", weights="linear", **GRADES),
+    statistic("brier", truth="grade", score="scores"),
+    statistic("ece", **LABELS, score="chance"),
+    statistic("sensitivity", below=50),
+    statistic("specificity", below=50, at=52),
+    statistic("auc", below=50),
+    statistic("auprc", below=50),
+    statistic("rmse", scale=0.01),
+    statistic("auc", truth="label", scale=100),
+]
+ALL = [statistic(label, **OPTIONS.get(label, {})) for label in STATISTICS] + FURTHER
+EVERY = pytest.mark.parametrize("one", ALL, ids=[f"{one.name} {one.reads}" for one in ALL])
 
 
 def repeated(values: Runs, times: np.ndarray) -> Runs:
@@ -30,7 +61,11 @@ def repeated(values: Runs, times: np.ndarray) -> Runs:
     patient = np.concatenate([np.full(len(own), number) for number, own in enumerate(chosen)])
     flat = np.concatenate(chosen)
     by_seed = {
-        seed: Rows(ids(len(copies))[patient], {name: column[at, flat] for name, column in values.columns.items()}, np.arange(len(flat)))
+        seed: Rows(
+            ids(len(copies))[patient],
+            {name: column[at, flat] for name, column in values.columns.items()},
+            np.arange(len(flat)),
+        )
         for at, seed in enumerate(values.seeds)
     }
     return align(by_seed)
@@ -40,7 +75,10 @@ def repeated(values: Runs, times: np.ndarray) -> Runs:
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_weights_of_patients_are_repeated_rows(one: Statistic, data: st.DataObject) -> None:
-    """With several rows a patient, and ties; also where the drawn patients lack a class or all variance."""
+    """With several rows a patient, and ties.
+
+    Also where the drawn patients lack a class or all variance.
+    """
     key, ties = data.draw(st.integers(0, 2**32)), data.draw(st.booleans())
     values = runs(2, 8, 3, key, ties)
     times = np.array(data.draw(st.lists(st.integers(0, 4), min_size=8, max_size=8).filter(any)))
@@ -50,7 +88,9 @@ def test_weights_of_patients_are_repeated_rows(one: Statistic, data: st.DataObje
 
 
 @EVERY
-def test_many_weights_at_once_are_each_by_itself(one: Statistic, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_weights_at_once_are_each_by_itself(
+    one: Statistic, monkeypatch: pytest.MonkeyPatch
+) -> None:
     values = runs(3, 20, 2)
     weights = np.random.default_rng(1).multinomial(20, np.ones(20) / 20, size=7).astype(float)
     monkeypatch.setattr(base_module, "CHUNK", 3 * len(values.owner))
@@ -62,20 +102,34 @@ def test_many_weights_at_once_are_each_by_itself(one: Statistic, monkeypatch: py
 def test_a_common_factor_of_all_weights_changes_nothing(one: Statistic) -> None:
     values = runs(1, 20, 2)
     weights = np.random.default_rng(1).integers(0, 4, (1, 20)).astype(float)
-    factor = 1 if one.name.startswith("std") else 7.3  # ddof is taken off the sum of the weights
-    assert one.evaluate(values, factor * weights) == pytest.approx(one.evaluate(values, weights), rel=1e-9)
+    # ddof is taken off the sum of the weights
+    factor = 1 if one.name.startswith(("std", "lower limit", "upper limit")) else 7.3
+    assert one.evaluate(values, factor * weights) == pytest.approx(
+        one.evaluate(values, weights), rel=1e-9
+    )
 
 
 @EVERY
 def test_a_nan_is_shown_not_left_out(one: Statistic) -> None:
     values = runs(2)
-    for name in ("dice", "truth", "prediction", "label", "guess", "score", "grade", "graded", "scores", "intersection"):
+    for name in (
+        "dice",
+        "truth",
+        "prediction",
+        "label",
+        "guess",
+        "score",
+        "chance",
+        "grade",
+        "graded",
+        "scores",
+        "intersection",
+    ):
         column = values.column(name).copy()
         column[1, 4] = np.nan
-        full = one.full(values.with_columns(**{name: column}))
+        full = one.full(with_columns(values, **{name: column}))
         assert np.isfinite(full[0])
-        used = name in {getattr(one, field, None) for field in ("column", "truth", "prediction", "score", "intersection")}
-        assert np.isnan(full[1]) == used, name
+        assert np.isnan(full[1]) == (name in one.reads), name
 
 
 def test_statistics_are_found_by_label() -> None:
@@ -86,3 +140,11 @@ def test_statistics_are_found_by_label() -> None:
         statistic("mean")
     with pytest.raises(EchoLMError, match="r2 takes truth, prediction; given: column"):
         statistic("r2", column="dice")
+
+
+def test_a_statistic_says_which_values_are_better() -> None:
+    """One that is silent would never be bold, and nobody would notice."""
+    with pytest.raises(TypeError, match="statistic largest: write better = 'higher', 'lower' or"):
+        type("Largest", (Statistic,), {"label": "largest"})
+    for statistic_class in STATISTICS.values():
+        assert statistic_class.better in ("higher", "lower", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn import metrics
-from statistics_support import CLASSES, runs
+from statistics_support import CLASSES, runs, with_columns
 
 from echolm.errors import EchoLMError
 from grid.statistics import F1, Accuracy, Auc, BalancedAccuracy, MacroAuc, MacroF1, Runs, Statistic
@@ -20,13 +20,19 @@ def weighted(one: Statistic, values: Runs, weights: np.ndarray) -> float:
 def test_equals_scikit_learn(key: int, ties: bool) -> None:
     values = runs(1, 40, key=key, ties=ties)
     weights = np.random.default_rng(key).uniform(0.1, 3, 40)
-    label, guess, score, grade, graded = (values.column(name)[0] for name in ("label", "guess", "score", "grade", "graded"))
+    label, guess, score, grade, graded = (
+        values.column(name)[0] for name in ("label", "guess", "score", "grade", "graded")
+    )
     expected = {
         Accuracy("grade", "graded"): metrics.accuracy_score(grade, graded, sample_weight=weights),
         F1(1, "label", "guess"): metrics.f1_score(label, guess, sample_weight=weights),
         F1(0, "label", "guess"): metrics.f1_score(label, guess, pos_label=0, sample_weight=weights),
-        MacroF1("grade", "graded"): metrics.f1_score(grade, graded, average="macro", sample_weight=weights),
-        BalancedAccuracy("grade", "graded"): metrics.balanced_accuracy_score(grade, graded, sample_weight=weights),
+        MacroF1("grade", "graded"): metrics.f1_score(
+            grade, graded, average="macro", sample_weight=weights
+        ),
+        BalancedAccuracy("grade", "graded"): metrics.balanced_accuracy_score(
+            grade, graded, sample_weight=weights
+        ),
         Auc("label"): metrics.roc_auc_score(label, score, sample_weight=weights),
     }
     for one, number in expected.items():
@@ -36,23 +42,37 @@ def test_equals_scikit_learn(key: int, ties: bool) -> None:
 @pytest.mark.parametrize("ties", [False, True])
 def test_macro_auc_equals_scikit_learn(ties: bool) -> None:
     values = runs(1, 40, ties=ties)
-    scores = values.column("scores") / values.column("scores").sum(-1, keepdims=True)  # scikit-learn wants sums of 1
+    scores = values.column("scores") / values.column("scores").sum(
+        -1, keepdims=True
+    )  # scikit-learn wants sums of 1
     weights = np.random.default_rng(0).uniform(0.1, 3, 40)
-    expected = metrics.roc_auc_score(values.column("grade")[0], scores[0], multi_class="ovr", sample_weight=weights)
-    assert weighted(MacroAuc("grade", "p"), values.with_columns(p=scores), weights) == pytest.approx(expected, rel=1e-12)
+    expected = metrics.roc_auc_score(
+        values.column("grade")[0], scores[0], multi_class="ovr", sample_weight=weights
+    )
+    assert weighted(
+        MacroAuc("grade", "p"), with_columns(values, p=scores), weights
+    ) == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_class_that_is_not_drawn() -> None:
-    """AUC is undefined; macro F1 and balanced accuracy are over the classes that are there, as scikit-learn has it."""
+    """AUC is undefined.
+
+    Macro F1 and balanced accuracy are over the classes that are there, as scikit-learn has it.
+    """
     values = runs(1, 30)
     label, grade = values.column("label")[0], values.column("grade")[0]
-    assert np.isnan(weighted(Auc("label"), values, label)) and np.isnan(weighted(Auc("label"), values, 1 - label))
+    assert np.isnan(weighted(Auc("label"), values, label))
+    assert np.isnan(weighted(Auc("label"), values, 1 - label))
     two = (grade != CLASSES - 1) & (values.column("graded")[0] != CLASSES - 1)
     assert np.isnan(weighted(MacroAuc("grade", "scores"), values, two.astype(float)))
     truth, prediction = grade[two], values.column("graded")[0][two]
-    assert weighted(MacroF1("grade", "graded"), values, two.astype(float)) == pytest.approx(metrics.f1_score(truth, prediction, average="macro"))
+    assert weighted(MacroF1("grade", "graded"), values, two.astype(float)) == pytest.approx(
+        metrics.f1_score(truth, prediction, average="macro")
+    )
     expected = metrics.balanced_accuracy_score(truth, prediction)
-    assert weighted(BalancedAccuracy("grade", "graded"), values, two.astype(float)) == pytest.approx(expected)
+    assert weighted(
+        BalancedAccuracy("grade", "graded"), values, two.astype(float)
+    ) == pytest.approx(expected)
     nobody = F1(7, "label", "guess")
     assert nobody.full(values)[0] == 0
 
@@ -73,5 +93,7 @@ def test_infinite_scores_have_an_order_too() -> None:
     values = runs(1, 30)
     score = values.column("score").copy()
     score[0, :3] = -np.inf, -np.inf, np.inf
-    found = Auc("label").full(values.with_columns(score=score))[0]
-    assert found == pytest.approx(metrics.roc_auc_score(values.column("label")[0], np.clip(score[0], -1e6, 1e6)))
+    found = Auc("label").full(with_columns(values, score=score))[0]
+    assert found == pytest.approx(
+        metrics.roc_auc_score(values.column("label")[0], np.clip(score[0], -1e6, 1e6))
+    )

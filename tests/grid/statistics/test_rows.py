@@ -1,4 +1,7 @@
-"""Aligned rows: the order of rows never matters, and what cannot be aligned is refused with the ids."""
+"""Aligned rows.
+
+The order of rows never matters, and what cannot be aligned is refused with the ids.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,11 @@ from grid.statistics.rows import same_patients
 
 
 def of(patients: str, values: list[float], samples: str | None = None) -> Rows:
-    return Rows(np.array(list(patients)), {"dice": np.array(values)}, None if samples is None else np.array(list(samples)))
+    return Rows(
+        np.array(list(patients)),
+        {"dice": np.array(values)},
+        None if samples is None else np.array(list(samples)),
+    )
 
 
 @given(st.integers(1, 12), st.integers(1, 3), st.integers(0, 2**32))
@@ -23,7 +30,11 @@ def test_rows_of_all_seeds_stand_in_one_order(patients: int, clips: int, key: in
     first = rows(random, patients + 3, clips)
     order = random.permutation(len(first.patient))
     assert first.sample is not None
-    second = Rows(first.patient[order], {name: column[order] for name, column in first.columns.items()}, first.sample[order])
+    second = Rows(
+        first.patient[order],
+        {name: column[order] for name, column in first.columns.items()},
+        first.sample[order],
+    )
     found = align({"0": first, "1": second})
     for column in found.columns.values():
         assert np.array_equal(column[0], column[1])
@@ -37,10 +48,18 @@ def test_rows_of_all_seeds_stand_in_one_order(patients: int, clips: int, key: in
 def test_a_patient_weighs_one_or_its_number_of_rows() -> None:
     many = of("ppq", [90.0, 80.0, 70.0], "abc")
     by_patient, by_sample = align({"0": many}), align({"0": many}, unit="sample")
-    assert by_patient.patient_weights.tolist() == [1, 1] and by_sample.patient_weights.tolist() == [2, 1]
+    assert by_patient.patient_weights.tolist() == [1, 1]
+    assert by_sample.patient_weights.tolist() == [
+        2,
+        1,
+    ]
     assert Mean("dice").full(by_patient) == [pytest.approx((85 + 70) / 2)]
     assert Mean("dice").full(by_sample) == [pytest.approx(80)]
-    assert Mean("dice").per_patient(by_patient).tolist() == Mean("dice").per_patient(by_sample).tolist() == [[85, 70]]
+    assert (
+        Mean("dice").per_patient(by_patient).tolist()
+        == Mean("dice").per_patient(by_sample).tolist()
+        == [[85, 70]]
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,13 +69,25 @@ def test_a_patient_weighs_one_or_its_number_of_rows() -> None:
         ({"0": of("", [])}, ["seed 0", "no row"]),
         ({"0": of("pp", [1, 2])}, ["seed 0", "patient p is there more than once", "sample ids"]),
         ({"3": of("pq", [1, 2], "aa")}, ["seed 3", "sample a is there more than once", "one slot"]),
-        ({"0": of("pq", [1, 2]), "1": of("p", [1])}, ["seed 0 has 1 samples that seed 1 lacks (q)", "one store"]),
-        ({"0": of("p", [1]), "1": of("pqrst", [1, 2, 3, 4, 5])}, ["seed 1 has 4 samples that seed 0 lacks (q, r, s, ...)"]),
-        ({"0": of("pq", [1, 2], "ab"), "1": of("qp", [1, 2], "ab")}, ["sample a is of patient p in seed 0 and of patient q in seed 1"]),
+        (
+            {"0": of("pq", [1, 2]), "1": of("p", [1])},
+            ["seed 0 has 1 samples that seed 1 lacks (q)", "one store"],
+        ),
+        (
+            {"0": of("p", [1]), "1": of("pqrst", [1, 2, 3, 4, 5])},
+            ["seed 1 has 4 samples that seed 0 lacks (q, r, s, ...)"],
+        ),
+        (
+            {"0": of("pq", [1, 2], "ab"), "1": of("qp", [1, 2], "ab")},
+            ["sample a is of patient p in seed 0 and of patient q in seed 1"],
+        ),
         ({"0": of("pq", [1, 2, 3])}, ["unequal length", "patient 2", "dice 3"]),
-        ({"0": of("p", [1]), "1": Rows(np.array(["p"]), {"mke": np.array([1.0])})}, ["seed 1 has columns mke 1, seed 0 dice 1"]),
+        (
+            {"0": of("p", [1]), "1": Rows(np.array(["p"]), {"mke": np.array([1.0])})},
+            ["seed 1 has columns mke 1, seed 0 dice 1"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_aligned_is_refused(by_seed: dict[str, Rows], words: list[str]) -> None:
     with pytest.raises(EchoLMError) as error:
         align(by_seed, "r3d-18, mlp")

@@ -9,19 +9,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grid.statistics import KINDS, Mean, Number, Rows, align
+from grid.statistics import KINDS, Estimate, Mean, Rows, align
 
 NUMBER = st.floats(-1e3, 1e3)
 PATIENTS = st.lists(st.sampled_from("abcdef"), min_size=1, max_size=20)
 TABLES = PATIENTS.flatmap(
-    lambda patients: st.tuples(st.just(patients), st.lists(st.lists(NUMBER, min_size=len(patients), max_size=len(patients)), min_size=1, max_size=4))
+    lambda patients: st.tuples(
+        st.just(patients),
+        st.lists(
+            st.lists(NUMBER, min_size=len(patients), max_size=len(patients)), min_size=1, max_size=4
+        ),
+    )
 )
 DICE = Mean("dice")
 
 
-def number(kind: str, patients: list[str], seeds: list[list[float]]) -> Number:
+def number(kind: str, patients: list[str], seeds: list[list[float]]) -> Estimate:
     clips = np.array([f"clip{at}" for at in range(len(patients))])
-    rows = {str(seed): Rows(np.array(patients), {"dice": np.array(own)}, clips) for seed, own in enumerate(seeds)}
+    rows = {
+        str(seed): Rows(np.array(patients), {"dice": np.array(own)}, clips)
+        for seed, own in enumerate(seeds)
+    }
     return KINDS[kind].number(align(rows), DICE)
 
 
@@ -38,10 +46,17 @@ def by_hand(patients: list[str], values: list[float]) -> tuple[float, float | No
 
 
 def test_worked_example() -> None:
-    patients, seeds = ["p", "q", "q", "r"], [[80.0, 90.0, 94.0, 98.0], [82.0, 80.0, 84.0, 88.0]]  # 80, 92, 98 and 82, 82, 88
+    patients, seeds = (
+        ["p", "q", "q", "r"],
+        [[80.0, 90.0, 94.0, 98.0], [82.0, 80.0, 84.0, 88.0]],
+    )  # 80, 92, 98 and 82, 82, 88
     spread = (math.sqrt(84) + math.sqrt(12)) / 2
-    assert number("std-over-patients", patients, seeds) == Number(87.0, "std-over-patients", 3, 2, pytest.approx(spread))  # type: ignore[arg-type]
-    assert number("std-over-seeds", patients, seeds) == Number(87.0, "std-over-seeds", 3, 2, pytest.approx(math.sqrt(18)))  # type: ignore[arg-type]
+    assert number("std-over-patients", patients, seeds) == Estimate(
+        87.0, "std-over-patients", 3, 2, pytest.approx(spread)
+    )  # type: ignore[arg-type]
+    assert number("std-over-seeds", patients, seeds) == Estimate(
+        87.0, "std-over-seeds", 3, 2, pytest.approx(math.sqrt(18))
+    )  # type: ignore[arg-type]
 
 
 @given(TABLES)
@@ -50,11 +65,14 @@ def test_equals_the_formulas_written_out(table: tuple[list[str], list[list[float
     hand = [by_hand(patients, own) for own in seeds]
     mean = math.fsum(mean for mean, _ in hand) / len(hand)
     found = number("std-over-patients", patients, seeds)
-    assert found.estimate == pytest.approx(mean, abs=1e-9) and found.patients == len(set(patients))
+    assert found.estimate == pytest.approx(mean, abs=1e-9)
+    assert found.patients == len(set(patients))
     if any(std is None for _, std in hand):
         assert found.spread is None
     else:
-        assert found.spread == pytest.approx(math.fsum(std or 0.0 for _, std in hand) / len(hand), abs=1e-9)
+        assert found.spread == pytest.approx(
+            math.fsum(std or 0.0 for _, std in hand) / len(hand), abs=1e-9
+        )
     over_seeds = number("std-over-seeds", patients, seeds).spread
     if len(hand) == 1:
         assert over_seeds is None
@@ -64,13 +82,21 @@ def test_equals_the_formulas_written_out(table: tuple[list[str], list[list[float
 
 
 @given(TABLES, st.integers(2, 4))
-def test_repeating_every_clip_of_a_patient_changes_nothing(table: tuple[list[str], list[list[float]]], times: int) -> None:
+def test_repeating_every_clip_of_a_patient_changes_nothing(
+    table: tuple[list[str], list[list[float]]], times: int
+) -> None:
     patients, seeds = table
-    one, many = number("std-over-patients", patients, seeds), number("std-over-patients", patients * times, [own * times for own in seeds])
-    assert many.estimate == pytest.approx(one.estimate, abs=1e-9) and many.patients == one.patients
+    one, many = (
+        number("std-over-patients", patients, seeds),
+        number("std-over-patients", patients * times, [own * times for own in seeds]),
+    )
+    assert many.estimate == pytest.approx(one.estimate, abs=1e-9)
+    assert many.patients == one.patients
     assert many.spread == (None if one.spread is None else pytest.approx(one.spread, abs=1e-9))
 
 
 def test_nan_is_shown_not_left_out() -> None:
     found = number("std-over-patients", ["p", "q"], [[1.0, np.nan]])
-    assert math.isnan(found.estimate) and found.spread is not None and math.isnan(found.spread)
+    assert math.isnan(found.estimate)
+    assert found.spread is not None
+    assert math.isnan(found.spread)

@@ -1,4 +1,7 @@
-"""Collected results written directly as Parquet: what the tables promise does not depend on who wrote the files."""
+"""Collected results written directly as Parquet.
+
+What the tables promise does not depend on who wrote the files.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from grid.tables.definition import TableDefinition
+from grid.definition.tables import TableDefinition
+from grid.tables.build import build
+from grid.tables.table import Table
 
-sys.path.insert(0, str(Path(__file__).parent))  # for stored_tables
+sys.path.insert(0, str(Path(__file__).parent))  # for the helpers beside this file
+
+from dice_rows import PATIENTS, dice_at_ed  # noqa: E402
 
 COLUMNS = [
     {"metric": "dice", "slot": "ED", "label": "Dice ED (%)"},
@@ -59,18 +66,28 @@ class Results:
             path = self.folder / "predictions" / f"{fingerprint[:16]}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(table, path)
-        run: dict[str, Any] = {"run_id": f"run-{cell}-{end}", "fingerprint": fingerprint, "cell": cell}
+        run: dict[str, Any] = {
+            "run_id": f"run-{cell}-{end}",
+            "fingerprint": fingerprint,
+            "cell": cell,
+        }
         run |= {"synthetic": options.get("synthetic", False), "problem": options.get("problem")}
         run |= {"commit": options.get("commit", "c0ffee")}
         run |= {"params.data.name": options.get("data", "echonet-dynamic")}
         run |= {"end": datetime.fromtimestamp(1e9 + end, UTC)}
+        run |= options.get("further", {})
         self.runs.append(run)
         self.save()
         return table
 
     def save(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        text = {name: pa.string() for name in ("run_id", "fingerprint", "cell", "commit", "problem", "params.data.name")}
+        text = {
+            name: pa.string()
+            for name in ("run_id", "fingerprint", "cell", "commit", "problem", "params.data.name")
+        }
+        for run in self.runs:
+            text |= {name: pa.string() for name in run if name not in ("synthetic", "end")}
         schema = pa.schema({**text, "synthetic": pa.bool_(), "end": pa.timestamp("ms", "UTC")})
         pq.write_table(pa.Table.from_pylist(self.runs, schema), self.folder / "runs.parquet")
 
@@ -83,7 +100,13 @@ def predictions(key: int, patients: int) -> pa.Table:
     rows = []
     for sample, patient, split in clips:
         for slot in ("ED", "ES"):
-            row = {"sample": sample, "patient": patient, "split": split, "target": "landmarks", "slot": slot}
+            row = {
+                "sample": sample,
+                "patient": patient,
+                "split": split,
+                "target": "landmarks",
+                "slot": slot,
+            }
             rows.append({**row, "dice": random.uniform(60, 95), "mke": random.uniform(1, 8)})
     return pa.Table.from_pylist(rows)
 
@@ -91,7 +114,12 @@ def predictions(key: int, patients: int) -> pa.Table:
 @pytest.fixture
 def definition() -> TableDefinition:
     return TableDefinition.model_validate(
-        {"title": "Landmarks", "rows": ["encoder", "head"], "columns": COLUMNS, "spread": "std-over-patients"}
+        {
+            "title": "Landmarks",
+            "rows": ["encoder", "head"],
+            "columns": COLUMNS,
+            "spread": "std-over-patients",
+        }
     )
 
 
@@ -99,9 +127,14 @@ def definition() -> TableDefinition:
 def grid(definition: TableDefinition) -> SmallGrid:
     """Two encoders, two heads, three seeds; cell ids are ``ENCODER.HEAD.SEED``."""
     cells = [
-        GridCell(f"{encoder}.{head}.{seed}", {"encoder": encoder, "head": head, "seed": seed, "augmentation": "none"})
-        for encoder in ("tiny-r3d", "tiny-mvit") for head in ("mlp", "gcn") for seed in "012"
-    ]  # fmt: skip
+        GridCell(
+            f"{encoder}.{head}.{seed}",
+            {"encoder": encoder, "head": head, "seed": seed, "augmentation": "none"},
+        )
+        for encoder in ("tiny-r3d", "tiny-mvit")
+        for head in ("mlp", "gcn")
+        for seed in "012"
+    ]
     return SmallGrid(cells, {"main": definition})
 
 
@@ -121,3 +154,32 @@ def complete(grid: SmallGrid, results: Results) -> dict[str, pa.Table]:
 @pytest.fixture
 def cell() -> Callable[..., GridCell]:
     return GridCell
+
+
+@pytest.fixture
+def patients() -> np.ndarray:
+    return np.random.default_rng(3).normal(90, 4, PATIENTS)
+
+
+@pytest.fixture
+def table(grid: SmallGrid, results: Results, patients: np.ndarray) -> Callable[..., Table]:
+    """``table(shifts)``: the table with one column.
+
+    The runs of a row are shifted by ``shifts[row]``, seed by seed.
+    """
+
+    def make(shifts: dict[str, tuple[float, ...]], **change: Any) -> Table:
+        noise = np.random.default_rng(4)
+        for cell in grid.cells:
+            row, seed = cell.id.rsplit(".", 1)
+            if row in shifts and int(seed) < len(shifts[row]):
+                values = patients + shifts[row][int(seed)] + noise.normal(0, 0.5, PATIENTS)
+                synthetic = change.get("synthetic", False)
+                results.run(cell.id, table=dice_at_ed(values), synthetic=synthetic)
+        columns = [{"metric": "dice", "slot": "ED", "label": "Dice", **change.get("column", {})}]
+        definition = {"title": "T", "rows": ["encoder", "head"], "columns": columns}
+        definition |= change.get("definition", {})
+        grid.tables["main"] = TableDefinition.model_validate(definition)
+        return build(grid, "main", results.folder)
+
+    return make

@@ -1,7 +1,9 @@
-"""Tables that were printed before, made again: from the JSON beside them, or from what is kept of the collected files.
+"""Tables that were printed before, made again.
 
-``python tests/grid/tables/stored_tables.py WORKSPACE/results/GRID results/GRID/collected`` keeps what tables are made of: a
-few columns of the runs, and of their predictions the test rows without coordinates (5 kB a run).
+They are made from the JSON beside them, or from what is kept of the collected files. ``python
+tests/grid/tables/stored_tables.py WORKSPACE/results/GRID results/GRID/collected`` keeps what tables
+are made of: a few columns of the runs, and of their predictions the test rows without coordinates
+(5 kB a run).
 """
 
 from __future__ import annotations
@@ -15,68 +17,176 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from grid.statistics import Comparison, Diverged, Number, Standing, Uncertainty, Verdict
+from grid.definition.tables import ColumnDefinition, TableGrid
+from grid.statistics import (
+    Comparison,
+    DivergedRun,
+    Estimate,
+    FarBehindRun,
+    Significance,
+    Uncertainty,
+    Verdict,
+)
 from grid.tables.build import build
-from grid.tables.definition import ColumnDefinition, TableGrid
-from grid.tables.table import Missing, Row, Source, Table, Value
+from grid.tables.missing import conditions, grid_command, narrowed
+from grid.tables.table import Missing, Table, TableRow, Value, ValueSource
 
-RUNS = ("run_id", "fingerprint", "cell", "commit", "synthetic", "end", "problem", "params.data.name")
+RUNS = (
+    "run_id",
+    "fingerprint",
+    "cell",
+    "commit",
+    "synthetic",
+    "end",
+    "problem",
+    "params.data.name",
+)
+COORDINATES = ("truth", "prediction", "score", "study")
+"""Columns of predictions that tables do not read."""
 
 
 def rebuilt(grid: TableGrid, stored: Mapping[str, Any]) -> Table:
-    """A table from its JSON. Titles, rows, columns and published numbers are those that the grid and the code have now; only what
-    needs the runs is taken from ``stored``."""
+    """A table from its JSON.
+
+    Titles, rows, columns and published numbers are those that the grid and the code have now. Only
+    what needs the runs is taken from ``stored``.
+    """
     bare = build(grid, stored["table"], None, stored["kind"])
     rows = [_row(bare, row, stored) for row in bare.rows]
     return replace(bare, rows=tuple(rows))
 
 
-def _row(table: Table, row: Row, stored: Mapping[str, Any]) -> Row:
+def _row(table: Table, row: TableRow, stored: Mapping[str, Any]) -> TableRow:
     labels = dict(zip(table.axes, row.labels, strict=True))
-    [own] = [one["values"] for one in stored["rows"] if one["labels"] == labels]
-    pairs = list(zip(table.columns, row.values, strict=True))
-    return Row(row.labels, tuple(_value(table, row, column, value, own[column.heading]) if own[column.heading] else value for column, value in pairs))
+    [facts] = [one["values"] for one in stored["rows"] if one["labels"] == labels]
+    values = []
+    for column, value in zip(table.columns, row.values, strict=True):
+        if facts[column.heading]:
+            value = _value(table, row, column, value, facts[column.heading])
+        values.append(value)
+    return TableRow(row.labels, tuple(values))
 
 
-def _value(table: Table, row: Row, column: ColumnDefinition, bare: Value, own: Mapping[str, Any]) -> Value:
-    ends = own["spread"], own["low"], own["high"]
-    notes = list(own["notes"])
-    refused = notes.pop() if own["mean"] is None and own["seeds"] else ""
+def _value(
+    table: Table, row: TableRow, column: ColumnDefinition, bare: Value, facts: Mapping[str, Any]
+) -> Value:
+    notes = list(facts["notes"])
+    number = standing = verdict = None
+    refused = ""
+    if facts["mean"] is None and facts["seeds"]:
+        refused = notes.pop()
+    if facts["mean"] is not None:
+        number = _number(table, column, facts)
+        if column.direction:
+            standing = _standing(row, column, facts)
+    if facts["verdict"]:
+        stored = facts["verdict"]
+        verdict = Verdict(stored["outcome"], stored["text"], test_set=stored["test_set"])
+    diverged = []
+    for one in facts["diverged"]:
+        diverged.append(DivergedRun(one["seed"], float(one["value"]), one["reason"]))
+    far_behind = []
+    for one in facts["far_behind"]:
+        far_behind.append(FarBehindRun(one["seed"], one["value"], one["best"]))
     return replace(
         bare,
-        number=None if own["mean"] is None else Number(float(own["mean"]), table.kind, own["patients"], len(own["seeds"]), *ends, own["label"]),
-        sources=tuple(Source(**{**one, "logs": tuple(one["logs"]), "value": None if one["value"] is None else float(one["value"])}) for one in own["sources"]),
-        missing=tuple(Missing(**one) for one in own["missing"]),
-        synthetic=own["synthetic"],
+        number=number,
+        sources=tuple(_source(one) for one in facts["sources"]),
+        missing=tuple(_missing(table, row, column, one) for one in facts["missing"]),
+        synthetic=facts["synthetic"],
         notes=tuple(notes),
-        standing=_standing(row, column, own) if column.direction and own["mean"] is not None else None,
-        diverged=tuple(Diverged(one["seed"], float(one["value"]), one["reason"]) for one in own["diverged"]),
-        verdict=Verdict(own["verdict"]["outcome"], own["verdict"]["text"], test_set=own["verdict"]["test_set"]) if own["verdict"] else None,
+        standing=standing,
+        diverged=tuple(diverged),
+        far_behind=tuple(far_behind),
+        verdict=verdict,
         refused=refused,
-        baseline=own["baseline"],
-        not_better=own["not_better"],
+        baseline=facts["baseline"],
+        not_better=facts["not_better"],
     )
 
 
-def _standing(row: Row, column: ColumnDefinition, own: Mapping[str, Any]) -> Standing:
-    found, reason = own["against_the_best"], own.get("reason", "")
-    if found is None:
-        return Standing(own["bold"], best=own["bold"], reason=reason)
-    numbers = [found[name] for name in ("difference", "low", "high", "p", "wilcoxon")]
-    uncertainty = Uncertainty(found["difference"], None, 0, 0, 0, 0, found["counts_seeds"])  # type: ignore[arg-type]
-    second = ", ".join([*row.labels, *column.where.values()])
-    compared = Comparison(found["best"], second, column.made().name, *numbers, own["patients"], (3, len(own["seeds"])), uncertainty)
-    return Standing(own["bold"], False, compared, found["adjusted_p"], found["adjusted_wilcoxon"], reason)
+def _number(table: Table, column: ColumnDefinition, facts: Mapping[str, Any]) -> Estimate:
+    return Estimate(
+        estimate=float(facts["mean"]),
+        kind=table.kind,
+        patients=facts["patients"],
+        seeds=len(facts["seeds"]),
+        spread=facts["spread"],
+        low=facts["low"],
+        high=facts["high"],
+        label=facts["label"],
+        bounds=column.bounds,
+    )
+
+
+def _source(facts: Mapping[str, Any]) -> ValueSource:
+    value = None
+    if facts["value"] is not None:
+        value = float(facts["value"])
+    return ValueSource(**{**facts, "logs": tuple(facts["logs"]), "value": value})
+
+
+def _missing(
+    table: Table, row: TableRow, column: ColumnDefinition, facts: Mapping[str, Any]
+) -> Missing:
+    command = None
+    if facts["remedy"]:
+        places = {axis: (label,) for axis, label in table.coordinates(row, column).items()}
+        verb = grid_command(facts["remedy"], table.reference, table.place)
+        command = narrowed(verb, conditions(table, places))
+    return Missing(facts["seed"], facts["cell"], facts["reason"], command, facts["diverged"])
+
+
+def _standing(row: TableRow, column: ColumnDefinition, facts: Mapping[str, Any]) -> Significance:
+    reason = facts.get("reason", "")
+    against = facts["against_the_best"]
+    if against is None:
+        return Significance(facts["bold"], best=facts["bold"], reason=reason)
+    uncertainty = Uncertainty(
+        estimate=against["difference"],
+        draws=None,  # type: ignore[arg-type]
+        patient_variance=against["variance"]["patients"],
+        patient_df=_or_infinite(against["variance"]["patients_df"]),
+        seed_variance=against["variance"]["seeds"],
+        seed_df=_or_infinite(against["variance"]["seeds_df"]),
+        crossed=against["counts_seeds"],
+    )
+    comparison = Comparison(
+        first=against["best"],
+        second=", ".join([*row.labels, *column.where.values()]),
+        statistic=column.made().name,
+        difference=against["difference"],
+        low=against["low"],
+        high=against["high"],
+        p=against["p"],
+        wilcoxon=against["wilcoxon"],
+        patients=facts["patients"],
+        seeds=(3, len(facts["seeds"])),
+        uncertainty=uncertainty,
+    )
+    return Significance(
+        bold=facts["bold"],
+        comparison=comparison,
+        adjusted=against["adjusted_p"],
+        adjusted_wilcoxon=against["adjusted_wilcoxon"],
+        reason=reason,
+    )
+
+
+def _or_infinite(number: float | str | None) -> float:
+    return float("inf") if number is None else float(number)
 
 
 def keep(results: Path, out: Path) -> None:
     """Copy what tables are made of."""
     (out / "predictions").mkdir(parents=True)
-    pq.write_table(pq.read_table(results / "runs.parquet", columns=list(RUNS)), out / "runs.parquet", compression="zstd")
+    runs = pq.read_table(results / "runs.parquet", columns=list(RUNS))
+    pq.write_table(runs, out / "runs.parquet", compression="zstd")
     for path in sorted((results / "predictions").glob("*.parquet")):
-        names = [field.name for field in pq.read_schema(path) if field.name not in ("truth", "prediction", "score", "study")]
-        table = pq.read_table(path, columns=names)
-        pq.write_table(table.filter(pc.equal(table["split"], "test")), out / "predictions" / path.name, compression="zstd")
+        names = [name for name in pq.read_schema(path).names if name not in COORDINATES]
+        rows = pq.read_table(path, columns=names)
+        test = rows.filter(pc.equal(rows["split"], "test"))
+        pq.write_table(test, out / "predictions" / path.name, compression="zstd")
 
 
 if __name__ == "__main__":

@@ -10,17 +10,22 @@ import pytest
 from pydantic import ValidationError
 
 from echolm.errors import EchoLMError
-from grid.tables.definition import ColumnDefinition, TableDefinition
-from grid.tables.launched import launched_grids, read_launched
+from grid.definition.launched import launched_grids, read_launched
+from grid.definition.tables import ColumnDefinition, TableDefinition
 
 TABLE = {"title": "T", "rows": ["encoder"], "columns": [{"metric": "dice", "slot": "ED"}]}
 
 
 def launch(folder: Path, name: str, **content: Any) -> None:
-    cells = {"c2": {"coordinates": {"encoder": "b"}, "tables": ["t"]}, "c1": {"coordinates": {"encoder": "a"}}}
+    cells = {
+        "c2": {"coordinates": {"encoder": "b"}, "tables": ["t"]},
+        "c1": {"coordinates": {"encoder": "a"}},
+    }
     path = folder / name / "cells.json"
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"grid": name, "title": "x", "cells": cells, "tables": {"t": TABLE}, **content}))
+    path.write_text(
+        json.dumps({"grid": name, "title": "x", "cells": cells, "tables": {"t": TABLE}, **content})
+    )
 
 
 def test_what_was_launched_keeps_the_order_of_cells(tmp_path: Path) -> None:
@@ -33,19 +38,34 @@ def test_what_was_launched_keeps_the_order_of_cells(tmp_path: Path) -> None:
 def test_a_table_is_stored_as_it_was_defined(tmp_path: Path) -> None:
     column = {"metric": "dice", "slot": "ED", "where": {"encoder": "b"}, "label": "b", "digits": 1}
     source = {"paper": "bhoodoo2026", "table": "2", "labels": {"encoder": {"b": "r3d-18"}}}
-    table = {"title": "T", "rows": ["head"], "columns": [column], "order": {"head": ["y", "x"]}, "published": source}
+    table = {
+        "title": "T",
+        "rows": ["head"],
+        "columns": [column],
+        "order": {"head": ["y", "x"]},
+        "published": source,
+    }
     definition = TableDefinition.model_validate(table)
     launch(tmp_path, "smoke", tables={"t": definition.model_dump(mode="json")})
     assert read_launched(tmp_path, "smoke").tables["t"] == definition
 
 
 def test_more_facts_of_a_cell_do_no_harm(tmp_path: Path) -> None:
-    cells = {"c": {"coordinates": {"encoder": "b"}, "tables": ["t"], "config": {"seed": 0}, "subgrids": []}}
+    cells = {
+        "c": {
+            "coordinates": {"encoder": "b"},
+            "tables": ["t"],
+            "config": {"seed": 0},
+            "subgrids": [],
+        }
+    }
     launch(tmp_path, "smoke", cells=cells, path="x.yaml")
     assert read_launched(tmp_path, "smoke").cells[0].id == "c"
 
 
-def test_a_grid_is_typed_by_the_path_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_grid_is_typed_by_the_path_of_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     launch(tmp_path, "old")
     launch(tmp_path, "new", path=str(tmp_path / "my grids" / "new.yaml"))
     assert read_launched(tmp_path, "old").typed == "old"
@@ -55,15 +75,24 @@ def test_a_grid_is_typed_by_the_path_of_its_file(tmp_path: Path, monkeypatch: py
 
 
 def test_a_grid_that_was_never_launched(tmp_path: Path) -> None:
-    with pytest.raises(EchoLMError, match="'smoke' was never launched, nor did it come with EchoLM; valid: demo, nldl2026, .*; or give the path") as caught:
+    with pytest.raises(
+        EchoLMError,
+        match="'smoke' was never launched, nor did it come with EchoLM; "
+        "valid: demo, .*nldl2026, .*; or give the path",
+    ) as caught:
         read_launched(tmp_path / "grids", "smoke")
     assert "echolm launch" not in str(caught.value), "of a grid that is nowhere"
-    with pytest.raises(EchoLMError, match="'demo' was never launched in .*; type: echolm launch demo --on local"):
+    with pytest.raises(
+        EchoLMError, match="'demo' was never launched in .*; type: echolm launch demo --on local"
+    ):
         read_launched(tmp_path / "grids", "demo")
     launch(tmp_path, "smoke")
     launch(tmp_path, "other")
     assert launched_grids(tmp_path) == ["other", "smoke"]
-    with pytest.raises(EchoLMError, match="'smok' was never launched, .* did you mean 'smoke'. valid: demo, .*other, smoke"):
+    with pytest.raises(
+        EchoLMError,
+        match="'smok' was never launched, .* did you mean 'smoke'. valid: demo, .*other, smoke",
+    ):
         read_launched(tmp_path, "smok")
     with pytest.raises(EchoLMError, match="never launched"):
         read_launched(tmp_path, "../grids/smoke")
@@ -100,5 +129,8 @@ def test_definitions_that_cannot_be_meant_are_refused(change: dict[str, Any]) ->
 
 def test_headings() -> None:
     assert ColumnDefinition(metric="dice", slot="ED").heading == "dice ED"
-    assert ColumnDefinition(metric="dice", slot="ED", where={"fraction": "10%"}).heading == "10% dice ED"
+    assert (
+        ColumnDefinition(metric="dice", slot="ED", where={"fraction": "10%"}).heading
+        == "10% dice ED"
+    )
     assert ColumnDefinition(metric="mae", target="EF", label="MAE EF (%)").heading == "MAE EF (%)"

@@ -25,13 +25,19 @@ def postgresql() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    user: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
-    folder = Path(tempfile.mkdtemp(prefix="echolm-postgresql-"))  # not below tmp_path, which another user cannot enter
+    user: dict[str, Any] = (
+        {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
+    )
+    folder = Path(
+        tempfile.mkdtemp(prefix="echolm-postgresql-")
+    )  # not below tmp_path, which another user cannot enter
     if user:
         shutil.chown(folder, "postgres", "postgres")
 
     def run(program: str, *words: str) -> None:
-        subprocess.run([programs / program, *words], check=True, cwd=folder, stdout=subprocess.DEVNULL, **user)
+        subprocess.run(
+            [programs / program, *words], check=True, cwd=folder, stdout=subprocess.DEVNULL, **user
+        )
 
     try:
         run("initdb", "-D", f"{folder}/data", "-U", "echolm", "-A", "trust", "--no-sync")
@@ -47,8 +53,21 @@ def postgresql() -> Iterator[str]:
 
 
 def driver(folder: Path) -> Path:
-    """psycopg2 installed into ``folder``, for ``sys.path``: the environment itself stays as it is."""
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), "psycopg2-binary"]
+    """psycopg2 installed into ``folder``, for ``sys.path``.
+
+    The environment itself stays as it is.
+    """
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(folder),
+        "psycopg2-binary",
+    ]
     subprocess.run(pip, check=True)
     return folder
 
@@ -63,7 +82,11 @@ def _programs() -> Path:
         try:
             for words in (["update"], ["install", "-y", "--no-install-recommends", "postgresql"]):
                 apt = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=600", *words]
-                subprocess.run(apt, check=words != ["update"], env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+                subprocess.run(
+                    apt,
+                    check=words != ["update"],
+                    env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+                )
         finally:
             if own:
                 POLICY.unlink()

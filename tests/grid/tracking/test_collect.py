@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from tracking_support import tracked
 
 from echolm.errors import EchoLMError
-from grid.tracking import search, sql
+from grid.tracking import client_reader, predictions, sqlite_reader
 from grid.tracking.collect import collect
 from grid.tracking.export import export
 
@@ -54,15 +54,26 @@ def test_runs_and_predictions(records: Any, uri: str, out: Path) -> None:
         row, identity = rows(out)[str(seed)], record.identity()
         assert (row["fingerprint"], row["cell"]) == (identity["fingerprint"], identity["cell"])
         assert row["metrics.test/dice/ED"] == 91.25 and row["metrics.test/odd"] == math.inf
-        assert row["params.head.name"] == "gcn" and row["experiment"] == "smoke" and row["synthetic"] is True
-        assert (row["commit"], row["host"], row["device"], row["data"]) == ("abc1234", "node7", "cpu", "d" * 64)
+        assert (
+            row["params.head.name"] == "gcn"
+            and row["experiment"] == "smoke"
+            and row["synthetic"] is True
+        )
+        assert (row["commit"], row["host"], row["device"], row["data"]) == (
+            "abc1234",
+            "node7",
+            "cpu",
+            "d" * 64,
+        )
         assert row["end"].timestamp() == pytest.approx(record.summary()["finished"], abs=0.001)
         stored = out / "predictions" / f"{identity['fingerprint'][:16]}.parquet"
         assert stored.read_bytes() == record.file("predictions.parquet").read_bytes()
     schema = pq.read_schema(out / "runs.parquet")
     for name in schema.names:
         if name.startswith(("params.", "metrics.")):
-            assert schema.field(name).type == (pa.string() if name.startswith("params.") else pa.float64())
+            assert schema.field(name).type == (
+                pa.string() if name.startswith("params.") else pa.float64()
+            )
 
 
 def test_collecting_again_writes_no_predictions(records: Any, uri: str, out: Path) -> None:
@@ -97,17 +108,26 @@ def test_unfinished_and_foreign_runs(records: Any, uri: str, out: Path) -> None:
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("smoke")
     assert experiment is not None
-    client.create_run(experiment.experiment_id, tags={"echolm.grid.smoke": "true"}, run_name="no fingerprint")
+    client.create_run(
+        experiment.experiment_id, tags={"echolm.grid.smoke": "true"}, run_name="no fingerprint"
+    )
     tags = {"echolm.grid.smoke": "true", "echolm.cell": "c"}
-    left = client.create_run(experiment.experiment_id, tags={**tags, "echolm.fingerprint": "f"}, run_name="left")
-    failed = client.create_run(experiment.experiment_id, tags={**tags, "echolm.fingerprint": "e"}, run_name="lost")
+    left = client.create_run(
+        experiment.experiment_id, tags={**tags, "echolm.fingerprint": "f"}, run_name="left"
+    )
+    failed = client.create_run(
+        experiment.experiment_id, tags={**tags, "echolm.fingerprint": "e"}, run_name="lost"
+    )
     client.set_terminated(failed.info.run_id, "FAILED")
     report = collect(uri, "smoke", None, out)
     assert (report.runs, report.problems) == (3, [])
-    command = f"MLFLOW_TRACKING_URI={shlex.quote(uri)} mlflow runs delete --run-id {left.info.run_id}"
+    command = (
+        f"MLFLOW_TRACKING_URI={shlex.quote(uri)} mlflow runs delete --run-id {left.info.run_id}"
+    )
     remedies = f"'echolm collect' where its run record lies ends it; to remove it, type: {command}"
     assert sorted(text.split("(")[1] for text in report.unfinished) == [
-        f"left, cell c): its status is RUNNING, not FINISHED: an export began and has not ended. {remedies}",
+        "left, cell c): its status is RUNNING, not FINISHED: an export began and has not ended. "
+        f"{remedies}",
         "lost, cell c): its status is FAILED, not FINISHED",
     ]
 
@@ -116,7 +136,9 @@ def test_a_second_run_of_a_fingerprint_is_a_problem(records: Any, uri: str, out:
     three(records, uri)
     client = MlflowClient(uri)
     run = tracked(uri)[0]
-    copy = client.create_run("0", tags={k: v for k, v in run.tags.items() if k.startswith("echolm")}, run_name="twice")
+    copy = client.create_run(
+        "0", tags={k: v for k, v in run.tags.items() if k.startswith("echolm")}, run_name="twice"
+    )
     client.set_terminated(copy.info.run_id, "FINISHED")
     report = collect(uri, "smoke", None, out)
     assert report.runs == 3
@@ -135,7 +157,11 @@ def test_missing_and_damaged_artifacts_are_problems_until_exported_again(
         shutil.copyfile(artifact(uri, "2"), path)
     else:
         content = path.read_bytes()
-        path.write_bytes(content[:-9] if damage == "cut" else content[:99] + bytes([content[99] ^ 1]) + content[100:])
+        path.write_bytes(
+            content[:-9]
+            if damage == "cut"
+            else content[:99] + bytes([content[99] ^ 1]) + content[100:]
+        )
     report = collect(uri, "smoke", None, out)
     assert (report.runs, report.predictions, len(report.problems)) == (3, 2, 1)
     run = rows(out)["1"]
@@ -144,7 +170,14 @@ def test_missing_and_damaged_artifacts_are_problems_until_exported_again(
     command = report.problems[0].split("type: ")[1].split(", and then")[0]
     if damage == "removed":  # as typed in a shell; it takes seconds
         path_variable = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        subprocess.run(command, shell=True, check=True, env={"PATH": path_variable, "HOME": str(out.parent)}, cwd=out.parent, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            command,
+            shell=True,
+            check=True,
+            env={"PATH": path_variable, "HOME": str(out.parent)},
+            cwd=out.parent,
+            stdout=subprocess.DEVNULL,
+        )
         assert run["run_id"] not in {one.run_id for one in tracked(uri)}
     else:
         assert run["run_id"] in command
@@ -156,7 +189,9 @@ def test_missing_and_damaged_artifacts_are_problems_until_exported_again(
 
 
 @pytest.mark.parametrize("damage", ["folder", "content", "record"])
-def test_a_record_at_hand_gives_lost_predictions_back(records: Any, uri: str, out: Path, damage: str) -> None:
+def test_a_record_at_hand_gives_lost_predictions_back(
+    records: Any, uri: str, out: Path, damage: str
+) -> None:
     """Also to the store; unless the record's own file is not the one that was exported."""
     made = {record.identity()["fingerprint"]: record for record in three(records, uri)}
     path = artifact(uri, "1")
@@ -168,7 +203,13 @@ def test_a_record_at_hand_gives_lost_predictions_back(records: Any, uri: str, ou
     if damage == "record":
         for record in made.values():
             record.file("predictions.parquet").write_bytes(sound[:-9])
-    report = collect(uri, "smoke", None, out, own=lambda fingerprint: made[fingerprint].file("predictions.parquet"))
+    report = collect(
+        uri,
+        "smoke",
+        None,
+        out,
+        recorded=lambda fingerprint: made[fingerprint].file("predictions.parquet"),
+    )
     if damage == "record":
         assert (report.repaired, report.predictions, len(report.problems)) == (0, 2, 1)
         assert rows(out)["1"]["problem"] in report.problems[0]
@@ -182,8 +223,13 @@ def test_a_record_at_hand_gives_lost_predictions_back(records: Any, uri: str, ou
 
 @pytest.mark.parametrize("lost", ["file", "folder", "experiment"])
 @pytest.mark.parametrize("moved", [False, True])
-def test_predictions_that_the_store_loses_later_come_back_as_they_were_collected(records: Any, uri: str, out: Path, tmp_path: Path, lost: str, moved: bool) -> None:
-    """So results can still be deleted and made again from the store. Without the collected file it is a problem, told every time."""
+def test_predictions_that_the_store_loses_later_come_back_as_they_were_collected(
+    records: Any, uri: str, out: Path, tmp_path: Path, lost: str, moved: bool
+) -> None:
+    """So results can still be deleted and made again from the store.
+
+    Without the collected file it is a problem, told every time.
+    """
     three(records, uri)
     if moved:
         shutil.move(tmp_path / "mlflow", tmp_path / "another place")
@@ -198,7 +244,11 @@ def test_predictions_that_the_store_loses_later_come_back_as_they_were_collected
     else:
         shutil.rmtree(paths[0].parent if lost == "folder" else paths[0].parents[2])
     report = collect(uri, "smoke", None, out)
-    assert (report.repaired, report.predictions, report.problems) == (3 if lost == "experiment" else 1, 0, [])
+    assert (report.repaired, report.predictions, report.problems) == (
+        3 if lost == "experiment" else 1,
+        0,
+        [],
+    )
     assert {path: path.read_bytes() for path in paths} == before
     assert (tmp_path / "mlflow").exists() is not moved, "nothing is written where the store was"
     shutil.rmtree(out)
@@ -206,7 +256,9 @@ def test_predictions_that_the_store_loses_later_come_back_as_they_were_collected
     assert (again.repaired, again.predictions, again.problems) == (0, 3, [])
 
 
-def test_predictions_that_nobody_has_any_more_are_told_of_every_time(records: Any, uri: str, out: Path) -> None:
+def test_predictions_that_nobody_has_any_more_are_told_of_every_time(
+    records: Any, uri: str, out: Path
+) -> None:
     three(records, uri)
     collect(uri, "smoke", None, out)
     artifact(uri, "1").unlink()
@@ -215,7 +267,8 @@ def test_predictions_that_nobody_has_any_more_are_told_of_every_time(records: An
     for _ in range(2):
         report = collect(uri, "smoke", None, out)
         assert (report.runs, report.repaired, len(report.problems)) == (3, 0, 1)
-        assert "has lost its predictions.parquet" in report.problems[0] and "mlflow runs delete" in report.problems[0]
+        assert "predictions.parquet: No such file" in report.problems[0]
+        assert "mlflow runs delete" in report.problems[0]
         assert rows(out)["1"]["problem"] in report.problems[0]
 
 
@@ -225,7 +278,10 @@ def test_other_test_samples_are_a_problem(records: Any, uri: str, out: Path) -> 
     for _ in range(2):  # the second time from what was collected before
         report = collect(uri, "smoke", None, out)
         assert report.runs == 4 and len(report.problems) == 1
-        assert "10 test rows, the other runs 12; missing: clip5/landmarks/ED, clip5/landmarks/ES" in report.problems[0]
+        assert (
+            "10 test rows, the other runs 12; missing: clip5/landmarks/ED, clip5/landmarks/ES"
+            in report.problems[0]
+        )
         assert "seed 7" in report.problems[0] and rows(out)["7"]["problem"] in report.problems[0]
 
 
@@ -236,13 +292,21 @@ def test_as_many_other_test_samples_are_a_problem_too(records: Any, uri: str, ou
     path = attempt.path / "predictions.parquet"
     own = pq.read_table(path)
     for name in ("sample", "patient"):
-        ids = [{"clip5": "clip99", "patient5": "patient99"}.get(text, text) for text in own[name].to_pylist()]
-        own = own.set_column(own.schema.get_field_index(name), name, pa.array(ids, own.schema.field(name).type))
+        ids = [
+            {"clip5": "clip99", "patient5": "patient99"}.get(text, text)
+            for text in own[name].to_pylist()
+        ]
+        own = own.set_column(
+            own.schema.get_field_index(name), name, pa.array(ids, own.schema.field(name).type)
+        )
     pq.write_table(own, path)
     export([(made[0], "smoke"), (records.publish(attempt), "smoke")], uri)
     report = collect(uri, "smoke", None, out)
     assert len(report.problems) == 1 and "seed 7" in report.problems[0]
-    assert "12 test rows, the other runs 12; missing: clip5/landmarks/ED, clip5/landmarks/ES; only here: clip99" in report.problems[0]
+    assert (
+        "12 test rows, the other runs 12; missing: clip5/landmarks/ED, clip5/landmarks/ES; "
+        "only here: clip99" in report.problems[0]
+    )
 
 
 def test_runs_on_another_data_set_may_have_other_samples(records: Any, uri: str, out: Path) -> None:
@@ -265,12 +329,16 @@ def test_results_are_not_emptied_by_a_lost_database(records: Any, uri: str, out:
     collect(uri, "smoke", None, out)
     before = rows(out)
     Path(uri.removeprefix("sqlite:///")).unlink()
-    with pytest.raises(EchoLMError, match="has no finished run of smoke, but .* has 3; nothing was changed"):
+    with pytest.raises(
+        EchoLMError, match="has no finished run of smoke, but .* has 3; nothing was changed"
+    ):
         collect(uri, "smoke", None, out)
     assert rows(out) == before
 
 
-def test_database_and_artifacts_can_be_moved_together(records: Any, uri: str, out: Path, tmp_path: Path) -> None:
+def test_database_and_artifacts_can_be_moved_together(
+    records: Any, uri: str, out: Path, tmp_path: Path
+) -> None:
     three(records, uri)
     shutil.move(tmp_path / "mlflow", tmp_path / "another place")
     report = collect(f"sqlite:///{tmp_path}/another place/mlflow.db", "smoke", None, out)
@@ -287,7 +355,73 @@ def test_an_unreadable_runs_file_is_written_anew(records: Any, uri: str, out: Pa
 
 def test_both_readers_fetch_the_same_predictions(records: Any, uri: str, tmp_path: Path) -> None:
     three(records, uri)
-    for name, reader in (("a", sql), ("b", search)):
+    for name, reader in (("a", sqlite_reader), ("b", client_reader)):
         collect(uri, "smoke", None, tmp_path / name, readers=reader)
-    one, other = ({p.name: p.read_bytes() for p in (tmp_path / name / "predictions").iterdir()} for name in "ab")
+    one, other = (
+        {p.name: p.read_bytes() for p in (tmp_path / name / "predictions").iterdir()}
+        for name in "ab"
+    )
     assert one == other and len(one) == 3
+
+
+def test_samples_that_a_run_states_are_not_read(
+    records: Any, uri: str, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of an earlier version states none: its file is read once."""
+    three(records, uri)
+    stated = {run.run_id: run.tags["echolm.samples"] for run in tracked(uri)}
+    read: list[Path] = []
+    original = predictions.samples
+    monkeypatch.setattr(predictions, "samples", lambda path: read.append(path) or original(path))
+    assert collect(uri, "smoke", None, out).problems == [] and read == []
+    assert {row["run_id"]: row["samples"] for row in rows(out).values()} == stated
+    shutil.rmtree(out)
+    client = MlflowClient(uri)
+    for run_id in stated:
+        client.delete_tag(run_id, "echolm.samples")
+    assert collect(uri, "smoke", None, out).problems == [] and len(read) == 3
+    assert {row["run_id"]: row["samples"] for row in rows(out).values()} == stated
+
+
+def test_samples_that_are_stated_wrongly_are_looked_at(records: Any, uri: str, out: Path) -> None:
+    made = three(records, uri)
+    MlflowClient(uri).set_tag(tracked(uri)[0].run_id, "echolm.samples", "0" * 16)
+    assert collect(uri, "smoke", None, out).problems == []
+    export([(made[0], "smoke"), (records(seed=7, patients=5), "smoke")], uri)
+    assert "seed 7" in collect(uri, "smoke", None, out).problems[0]
+
+
+@pytest.mark.parametrize("stored", ["sound", "damaged", "lost"])
+def test_collected_predictions_that_were_changed_are_put_right(
+    records: Any, uri: str, out: Path, stored: str
+) -> None:
+    """From the store, else from the record."""
+    made = {record.identity()["fingerprint"]: record for record in three(records, uri)}
+    collect(uri, "smoke", None, out)
+    before = {path: path.read_bytes() for path in (out / "predictions").iterdir()}
+    changed = sorted(before)[1]
+    changed.write_bytes(before[changed][:-1] + b"x")
+    if stored != "sound":
+        for path in out.parent.parent.glob("mlflow/artifacts/*/*/artifacts/predictions.parquet"):
+            path.unlink() if stored == "lost" else path.write_bytes(b"damaged")
+    report = collect(
+        uri,
+        "smoke",
+        None,
+        out,
+        recorded=lambda fingerprint: made[fingerprint].file("predictions.parquet"),
+    )
+    assert (report.altered, report.predictions, report.problems) == (1, 1, [])
+    assert {path: path.read_bytes() for path in (out / "predictions").iterdir()} == before
+    assert collect(uri, "smoke", None, out).altered == 0
+
+
+def test_a_change_that_keeps_size_and_time_is_seen(records: Any, uri: str, out: Path) -> None:
+    three(records, uri)
+    collect(uri, "smoke", None, out)
+    path = min((out / "predictions").iterdir())
+    content, times = path.read_bytes(), path.stat()
+    path.write_bytes(content[:200] + bytes([content[200] ^ 1]) + content[201:])
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert collect(uri, "smoke", None, out).altered == 1
+    assert path.read_bytes() == content

@@ -18,12 +18,18 @@ from tracking_support import tracked
 
 from echolm.errors import EchoLMError
 from echolm.record import RunRecord
+from grid.tracking import exporter
+from grid.tracking.address import sqlite_path
 from grid.tracking.export import ExportReport, export
-from grid.tracking.rows import TrackedRun
-from grid.tracking.store import sqlite_path
+from grid.tracking.reader import TrackedRun
 
 FORK = multiprocessing.get_context("fork")
-STEPS = ("create_run", "log_batch", "log_artifact", "set_terminated")
+STEPS = {
+    "create_run": MlflowClient,
+    "log_batch": MlflowClient,
+    "put_file": exporter,
+    "set_terminated": MlflowClient,
+}
 
 
 def counts(report: ExportReport) -> tuple[int, int, int]:
@@ -56,7 +62,11 @@ def test_a_run_has_all_of_its_record(records: Any, uri: str) -> None:
     assert (run.name, run.experiment, run.status) == ("tiny-r3d k0 gcn seed 2", "smoke", "FINISHED")
     summary = record.summary()
     assert summary is not None
-    assert run.end == round(1000 * summary["finished"]) and run.start is not None and run.start < run.end
+    assert (
+        run.end == round(1000 * summary["finished"])
+        and run.start is not None
+        and run.start < run.end
+    )
     assert run.tags["echolm.fingerprint"] == record.identity()["fingerprint"]
     assert run.tags["echolm.cell"] == record.identity()["cell"]
     wanted = {"grid.smoke": "true", "synthetic": "true", "commit": "abc1234", "host": "node7"}
@@ -68,7 +78,10 @@ def test_a_run_has_all_of_its_record(records: Any, uri: str) -> None:
     assert run.metrics["run/best_epoch"] == 1.0
     files = artifacts(run)
     assert files["predictions.parquet"] == record.file("predictions.parquet").read_bytes()
-    assert json.loads(files["config.json"]) == record.identity() and json.loads(files["summary.json"]) == summary
+    assert (
+        json.loads(files["config.json"]) == record.identity()
+        and json.loads(files["summary.json"]) == summary
+    )
 
 
 def test_history_is_by_epoch(records: Any, uri: str) -> None:
@@ -81,10 +94,14 @@ def test_history_is_by_epoch(records: Any, uri: str) -> None:
     assert found == [(epoch, 1 / (epoch + 1), times[epoch]) for epoch in range(3)]
 
 
-def test_final_values_are_the_latest_whatever_the_clocks_of_hosts_say(records: Any, uri: str) -> None:
+def test_final_values_are_the_latest_whatever_the_clocks_of_hosts_say(
+    records: Any, uri: str
+) -> None:
     record = records()
     summary = record.summary()
-    (record.path / "summary.json").write_text(json.dumps({**summary, "finished": summary["finished"] - 3600}))
+    (record.path / "summary.json").write_text(
+        json.dumps({**summary, "finished": summary["finished"] - 3600})
+    )
     export([(record, "smoke")], uri)
     assert tracked(uri)[0].metrics["val/dice/ED"] == 61.5
 
@@ -109,7 +126,9 @@ def test_exporting_again_changes_nothing(records: Any, uri: str) -> None:
 def test_a_run_of_several_grids_is_one_run(records: Any, uri: str) -> None:
     record, single = records(seed=0), records(seed=1)
     assert counts(export([(record, "smoke"), (record, "full"), (single, None)], uri)) == (2, 0, 0)
-    assert [run.run_id for run in tracked(uri, "smoke")] == [run.run_id for run in tracked(uri, "full")]
+    assert [run.run_id for run in tracked(uri, "smoke")] == [
+        run.run_id for run in tracked(uri, "full")
+    ]
     assert [run.experiment for run in tracked(uri, "single-runs")] == ["single-runs"]
     assert counts(export([(single, "full")], uri)) == (0, 0, 1)
     assert len(tracked(uri, "full")) == 2
@@ -119,7 +138,10 @@ def test_numbers_that_are_not_finite(records: Any, uri: str) -> None:
     metrics = {"test/a": math.nan, "test/b": math.inf, "test/c": -math.inf}
     export([(records(metrics=metrics), "smoke")], uri)
     found = tracked(uri)[0].metrics
-    assert math.isnan(found["test/a"]) and (found["test/b"], found["test/c"]) == (math.inf, -math.inf)
+    assert math.isnan(found["test/a"]) and (found["test/b"], found["test/c"]) == (
+        math.inf,
+        -math.inf,
+    )
 
 
 def test_many_and_long_values(records: Any, uri: str) -> None:
@@ -135,7 +157,9 @@ def test_many_and_long_values(records: Any, uri: str) -> None:
 def test_what_is_not_complete_is_counted_not_exported(records: Any, uri: str) -> None:
     failed, running = records.start(seed=0), records.start(seed=1)
     failed.release("failed", error="out of memory")
-    report = export([(failed.record, "smoke"), (running.record, "smoke"), (records(seed=2), "smoke")], uri)
+    report = export(
+        [(failed.record, "smoke"), (running.record, "smoke"), (records(seed=2), "smoke")], uri
+    )
     running.release("interrupted")
     assert counts(report) == (1, 0, 0) and report.not_exported == {"failed": 1, "running": 1}
     assert len(tracked(uri)) == 1
@@ -143,7 +167,11 @@ def test_what_is_not_complete_is_counted_not_exported(records: Any, uri: str) ->
 
 def test_nothing_complete_needs_no_database(records: Any, tmp_path: Path) -> None:
     attempt = records.start()
-    assert counts(export([(attempt.record, "smoke")], f"sqlite:///{tmp_path}/new/mlflow.db")) == (0, 0, 0)
+    assert counts(export([(attempt.record, "smoke")], f"sqlite:///{tmp_path}/new/mlflow.db")) == (
+        0,
+        0,
+        0,
+    )
     attempt.release("interrupted")
     assert not (tmp_path / "new").exists()
 
@@ -189,15 +217,15 @@ def test_an_export_that_died_is_finished_by_the_next(
     records: Any, uri: str, another: str, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
 ) -> None:
     pairs = [(records(seed=seed), "smoke") for seed in range(2)]
-    original = getattr(MlflowClient, step)
+    original = getattr(STEPS[step], step)
 
-    def dies(self: MlflowClient, *args: Any, **kwargs: Any) -> Any:
+    def dies(*args: Any, **kwargs: Any) -> Any:
         if after:
-            original(self, *args, **kwargs)
+            original(*args, **kwargs)
         raise Died
 
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, step, dies)
+        patch.setattr(STEPS[step], step, dies)
         with pytest.raises(Died):
             export(pairs, uri)
     ended = step == "set_terminated" and after
@@ -211,10 +239,12 @@ def test_an_export_that_died_is_finished_by_the_next(
     assert stored(uri) == stored(another), "a resumed run equals one that was never interrupted"
 
 
-def test_a_killed_exporter_leaves_no_lock(records: Any, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_exporter_leaves_no_lock(
+    records: Any, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pairs = [(records(seed=seed), "smoke") for seed in range(2)]
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, "log_artifact", lambda *args: os._exit(9))
+        patch.setattr(exporter, "put_file", lambda *args: os._exit(9))
         child = FORK.Process(target=export, args=(pairs, uri))
         child.start()
         child.join()
@@ -279,14 +309,18 @@ def _export_until(runs: Path, uri: str, start: Any, stop: Any) -> None:
     last = False
     while not last:
         last = stop.is_set()
-        report = export([(RunRecord(path.parent), "smoke") for path in runs.glob("*/*/config.json")], uri)
+        report = export(
+            [(RunRecord(path.parent), "smoke") for path in runs.glob("*/*/config.json")], uri
+        )
         assert report.problems == [], report.problems
 
 
 def test_runs_that_finish_while_two_processes_export(records: Any, uri: str) -> None:
     start, stop = FORK.Barrier(10), FORK.Event()
     finishing = [FORK.Process(target=_finish, args=(records, seed, start)) for seed in range(8)]
-    exporting = [FORK.Process(target=_export_until, args=(records.runs, uri, start, stop)) for _ in range(2)]
+    exporting = [
+        FORK.Process(target=_export_until, args=(records.runs, uri, start, stop)) for _ in range(2)
+    ]
     for process in finishing + exporting:
         process.start()
     for process in finishing:
@@ -315,7 +349,7 @@ def test_processes_that_create_one_new_database_at_once(records: Any, tmp_path: 
     assert sorted(path.name for path in (tmp_path / "new").iterdir() if path.suffix == ".tmp") == []
 
 
-@pytest.mark.parametrize("name", ["two words", "it's \"quoted\"", "größe-ß-木", "a#b&c;d+e"])
+@pytest.mark.parametrize("name", ["two words", 'it\'s "quoted"', "größe-ß-木", "a#b&c;d+e"])
 def test_hostile_folders(records_at: Any, template: Path, tmp_path: Path, name: str) -> None:
     root = tmp_path / name
     (root / "mlflow").mkdir(parents=True)
@@ -323,5 +357,8 @@ def test_hostile_folders(records_at: Any, template: Path, tmp_path: Path, name: 
     uri = f"sqlite:///{root}/mlflow/mlflow.db"
     report = export([(records_at(root / "runs")(), "smoke")], uri)
     assert counts(report) == (1, 0, 0) and report.problems == []
-    assert len(list((root / "mlflow" / "artifacts" / "smoke").glob("*/artifacts/predictions.parquet"))) == 1
+    assert (
+        len(list((root / "mlflow" / "artifacts" / "smoke").glob("*/artifacts/predictions.parquet")))
+        == 1
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == [name]

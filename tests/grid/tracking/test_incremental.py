@@ -1,11 +1,16 @@
-"""Collecting again: only what is new or has changed is read, and the result is that of collecting everything anew."""
+"""Collecting again: only what is new or has changed is read.
+
+The result is that of collecting everything anew.
+"""
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import shutil
 import sqlite3
+import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
@@ -19,13 +24,13 @@ from tracking_support import exported, tracked
 
 from echolm.errors import EchoLMError
 from echolm.record import PREDICTIONS_KEY, PREDICTIONS_SCHEMA
-from grid.tables import schema
-from grid.tables.results import newest_runs, read_history
-from grid.tables.schema import KEY, SCHEMA
-from grid.tracking import collected, sql
+from grid.results import schema
+from grid.results.files import newest_runs, read_history
+from grid.results.schema import KEY, SCHEMA
+from grid.tracking import runs_file, sqlite_reader
+from grid.tracking.address import sqlite_path
 from grid.tracking.collect import collect
 from grid.tracking.export import export
-from grid.tracking.store import sqlite_path
 
 FORK = multiprocessing.get_context("fork")
 
@@ -38,7 +43,11 @@ def out(tmp_path: Path) -> Path:
 def content(out: Path) -> tuple[Any, ...]:
     """Rows and history, whatever the parts they lie in."""
     runs = pq.read_table(out / "runs.parquet").drop(["history"])
-    return runs.schema.remove_metadata(), runs.to_pylist(), sorted(map(repr, read_history(out).to_pylist()))
+    return (
+        runs.schema.remove_metadata(),
+        runs.to_pylist(),
+        sorted(map(repr, read_history(out).to_pylist())),
+    )
 
 
 def anew(uri: str, tmp_path: Path) -> tuple[Any, ...]:
@@ -50,7 +59,11 @@ def anew(uri: str, tmp_path: Path) -> tuple[Any, ...]:
 
 def times(out: Path) -> dict[Path, tuple[int, int]]:
     """Inode and time of all files."""
-    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in out.rglob("*") if path.is_file()}
+    return {
+        path: (path.stat().st_ino, path.stat().st_mtime_ns)
+        for path in out.rglob("*")
+        if path.is_file()
+    }
 
 
 def execute(uri: str, statement: str, *values: Any) -> None:
@@ -63,14 +76,19 @@ def test_nothing_new_touches_no_file(records: Any, uri: str, out: Path) -> None:
     exported(records, uri, range(3))
     assert collect(uri, "smoke", None, out).read == 3
     before = times(out)
-    for touch in (False, True):  # the same database file, and one that another project has written to
+    for touch in (
+        False,
+        True,
+    ):  # the same database file, and one that another project has written to
         if touch:
             MlflowClient(uri).create_run("0")
         assert collect(uri, "smoke", None, out).read == 0
         assert times(out) == before
 
 
-def test_of_what_is_there_nothing_is_read_again(records: Any, uri: str, out: Path, tmp_path: Path) -> None:
+def test_of_what_is_there_nothing_is_read_again(
+    records: Any, uri: str, out: Path, tmp_path: Path
+) -> None:
     exported(records, uri, range(2))
     collect(uri, "smoke", None, out)
     for table in ("params", "metrics"):
@@ -87,21 +105,35 @@ def test_changed_runs_are_read_again(records: Any, uri: str, out: Path, tmp_path
     exported(records, uri, range(4))
     collect(uri, "smoke", None, out)
     client, runs = MlflowClient(uri), {run.params["seed"]: run for run in tracked(uri)}
-    client.log_metric(runs["0"].run_id, "test/dice/ED", 12.5, timestamp=runs["0"].end + 5000, step=9)
+    client.log_metric(
+        runs["0"].run_id, "test/dice/ED", 12.5, timestamp=runs["0"].end + 5000, step=9
+    )
     client.log_metric(runs["1"].run_id, "test/later", 1.0, timestamp=5)
     client.update_run(runs["2"].run_id, name="another name")
-    client.log_metric(runs["3"].run_id, "test/dice/ED", 11.5, timestamp=runs["3"].end - 1000, step=99)
+    client.log_metric(
+        runs["3"].run_id, "test/dice/ED", 11.5, timestamp=runs["3"].end - 1000, step=99
+    )
     assert collect(uri, "smoke", None, out).read == (3 if uri.startswith("http") else 4)
     assert content(out) == anew(uri, tmp_path)
     rows = {row["params.seed"]: row for row in content(out)[1]}
-    assert rows["0"]["metrics.test/dice/ED"] == 12.5 and rows["1"]["metrics.test/later"] == 1.0 and rows["2"]["name"] == "another name"
+    assert (
+        rows["0"]["metrics.test/dice/ED"] == 12.5
+        and rows["1"]["metrics.test/later"] == 1.0
+        and rows["2"]["name"] == "another name"
+    )
     assert 12.5 in read_history(out, [runs["0"].run_id], ["test/dice/ED"])["value"].to_pylist()
 
 
-def test_points_that_were_deleted_and_whose_numbers_were_given_again(records: Any, uri: str, out: Path, tmp_path: Path) -> None:
+def test_points_that_were_deleted_and_whose_numbers_were_given_again(
+    records: Any, uri: str, out: Path, tmp_path: Path
+) -> None:
     """What was logged since is told by the numbers of rows, which 'mlflow gc' frees."""
     exported(records, uri, range(3))
-    first, last = (run for run in sorted(tracked(uri), key=lambda run: run.params["seed"]) if run.params["seed"] != "1")
+    first, last = (
+        run
+        for run in sorted(tracked(uri), key=lambda run: run.params["seed"])
+        if run.params["seed"] != "1"
+    )
     collect(uri, "smoke", None, out)
     execute(uri, "DELETE FROM metrics WHERE run_uuid = ?", last.run_id)
     client = MlflowClient(uri)
@@ -114,8 +146,10 @@ def test_points_that_were_deleted_and_whose_numbers_were_given_again(records: An
 
 
 @pytest.mark.parametrize("few", [0, 100_000])
-def test_a_run_that_joins_the_grid_after_it_was_logged(records: Any, uri: str, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
-    monkeypatch.setattr(sql, "FEW_POINTS", few)
+def test_a_run_that_joins_the_grid_after_it_was_logged(
+    records: Any, uri: str, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(sqlite_reader, "FEW_POINTS", few)
     other = records(seed=7)
     export([(other, "other")], uri)
     exported(records, uri, range(2))
@@ -123,7 +157,9 @@ def test_a_run_that_joins_the_grid_after_it_was_logged(records: Any, uri: str, o
     export([(other, "smoke")], uri)
     assert collect(uri, "smoke", None, out).read == 1
     assert content(out) == anew(uri, tmp_path)
-    assert {row["metric_count"] for row in content(out)[1]} == {len(run.metrics) for run in tracked(uri)}
+    assert {row["metric_count"] for row in content(out)[1]} == {
+        len(run.metrics) for run in tracked(uri)
+    }
 
 
 def test_runs_that_are_gone_go(records: Any, uri: str, out: Path, tmp_path: Path) -> None:
@@ -136,7 +172,12 @@ def test_runs_that_are_gone_go(records: Any, uri: str, out: Path, tmp_path: Path
     assert collect(uri, "smoke", None, out).runs == 2
     assert content(out) == anew(uri, tmp_path)
     assert gone not in read_history(out)["run_id"].to_pylist()
-    assert gone not in pa.concat_tables(pq.read_table(path) for path in (out / "metrics").iterdir())["run_id"].to_pylist()
+    assert (
+        gone
+        not in pa.concat_tables(pq.read_table(path) for path in (out / "metrics").iterdir())[
+            "run_id"
+        ].to_pylist()
+    )
 
 
 def test_a_cell_that_joins_and_one_that_leaves(records: Any, uri: str, out: Path) -> None:
@@ -146,16 +187,23 @@ def test_a_cell_that_joins_and_one_that_leaves(records: Any, uri: str, out: Path
         report = collect(uri, "smoke", {cells[seed] for seed in seeds}, out)
         assert (report.runs, report.read) == (len(seeds), read)
         assert {row["params.seed"] for row in content(out)[1]} == set(seeds)
-        assert set(read_history(out)["run_id"].to_pylist()) == {run.run_id for run in tracked(uri) if run.params["seed"] in seeds}
+        assert set(read_history(out)["run_id"].to_pylist()) == {
+            run.run_id for run in tracked(uri) if run.params["seed"] in seeds
+        }
 
 
-def test_params_and_metrics_that_only_some_runs_have(records: Any, uri: str, out: Path, tmp_path: Path) -> None:
+def test_params_and_metrics_that_only_some_runs_have(
+    records: Any, uri: str, out: Path, tmp_path: Path
+) -> None:
     exported(records, uri, range(1), metrics={"test/only/first": 1.0})
     collect(uri, "smoke", None, out)
     exported(records, uri, range(1, 2), more="x")
     collect(uri, "smoke", None, out)
     assert content(out) == anew(uri, tmp_path)
-    assert {(row["params.more"], row["metrics.test/only/first"]) for row in content(out)[1]} == {(None, 1.0), ("x", None)}
+    assert {(row["params.more"], row["metrics.test/only/first"]) for row in content(out)[1]} == {
+        (None, 1.0),
+        ("x", None),
+    }
 
 
 def test_deleted_results_are_made_again(records: Any, uri: str, out: Path) -> None:
@@ -169,7 +217,9 @@ def test_deleted_results_are_made_again(records: Any, uri: str, out: Path) -> No
         assert len(list((out / "predictions").iterdir())) == 3
 
 
-def test_a_database_made_anew_from_the_records(records: Any, uri: str, out: Path, template: Path, tmp_path: Path) -> None:
+def test_a_database_made_anew_from_the_records(
+    records: Any, uri: str, out: Path, template: Path, tmp_path: Path
+) -> None:
     made = exported(records, uri, range(3))
     collect(uri, "smoke", None, out)
     before = times(out / "predictions")
@@ -180,13 +230,17 @@ def test_a_database_made_anew_from_the_records(records: Any, uri: str, out: Path
     assert times(out / "predictions") == before and content(out) == anew(uri, tmp_path)
 
 
-def test_predictions_of_the_same_fingerprint_that_are_others(records: Any, uri: str, out: Path) -> None:
+def test_predictions_of_the_same_fingerprint_that_are_others(
+    records: Any, uri: str, out: Path
+) -> None:
     """A run that was deleted and done again elsewhere need not give the same numbers."""
     (record,) = exported(records, uri, range(1))
     collect(uri, "smoke", None, out)
     (path,) = (out / "predictions").iterdir()
     other = pq.read_table(path)
-    other = other.set_column(other.column_names.index("dice"), "dice", pa.array([50.0] * len(other)))
+    other = other.set_column(
+        other.column_names.index("dice"), "dice", pa.array([50.0] * len(other))
+    )
     shutil.rmtree(record.path)
     attempt = records.start(seed=0)
     pq.write_table(other, attempt.path / "predictions.parquet")
@@ -196,31 +250,47 @@ def test_predictions_of_the_same_fingerprint_that_are_others(records: Any, uri: 
     assert set(pq.read_table(path)["dice"].to_pylist()) == {50.0}
 
 
-@pytest.mark.parametrize("step", ["write", "replace"])
-def test_a_collection_that_is_killed(records: Any, uri: str, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+@pytest.mark.parametrize("step", ["write", "atomic"])
+def test_a_collection_that_is_killed(
+    records: Any, uri: str, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
     exported(records, uri, range(2))
     collect(uri, "smoke", None, out)
     before = content(out)
     exported(records, uri, range(2, 4))
     with monkeypatch.context() as patch:
-        patch.setattr(collected if step == "write" else collected.os, step, lambda *args, **kwargs: os._exit(9))
+        patch.setattr(runs_file, step, lambda *args, **kwargs: os._exit(9))
         child = FORK.Process(target=collect, args=(uri, "smoke", None, out))
         child.start()
         child.join()
     assert child.exitcode == 9
-    if step == "write":
-        assert content(out) == before, "readers still see what was there"
+    assert content(out) == before, "readers still see what was there"
+    left = [out / "metrics" / ".part-000007.parquet.x.tmp", out / "predictions" / ".x.tmp"]
+    fresh = out / "predictions" / ".another's.tmp"
+    for path in (*left, fresh):
+        path.write_bytes(b"left over")
+    for path in left:
+        os.utime(path, (1, 1))
     collect(uri, "smoke", None, out)
+    assert fresh.exists(), "it may be another collection's, at work"
+    fresh.unlink()
     assert content(out) == anew(uri, tmp_path)
     parts = {row["history"] for row in pq.read_table(out / "runs.parquet").to_pylist()}
     assert {path.name for path in (out / "metrics").iterdir()} == parts, "and nothing is left over"
-    assert [path for path in out.rglob("*") if path.suffix not in ("", ".parquet")] == []
+    assert {path.name for path in out.rglob("*") if path.suffix not in ("", ".parquet")} == {
+        "checked.json"
+    }
 
 
-def test_collecting_and_exporting_by_many_at_once(records: Any, uri: str, out: Path, tmp_path: Path) -> None:
+def test_collecting_and_exporting_by_many_at_once(
+    records: Any, uri: str, out: Path, tmp_path: Path
+) -> None:
+    """Each has a temporary folder of its own, as on the nodes of a cluster."""
     start = FORK.Barrier(8)
 
     def work(number: int) -> None:
+        tempfile.tempdir = str(tmp_path / f"temporary {number}")
+        os.mkdir(tempfile.tempdir)
         start.wait()
         for seed in range(2 * number, 2 * number + 2):
             exported(records, uri, [seed])
@@ -250,13 +320,23 @@ def test_a_newer_schema_is_refused_and_left_alone(records: Any, uri: str, out: P
     assert pq.read_schema(out / "runs.parquet").metadata[KEY] == str(SCHEMA).encode()
     restamped(out / "runs.parquet", b"%d" % (SCHEMA + 1))
     before = times(out)
-    for act in (lambda: collect(uri, "smoke", None, out), lambda: newest_runs(out), lambda: read_history(out)):
-        with pytest.raises(EchoLMError, match=rf"newer EchoLM \(schema {SCHEMA + 1}; this one reads up to {SCHEMA}\): update EchoLM"):
+    for act in (
+        lambda: collect(uri, "smoke", None, out),
+        lambda: newest_runs(out),
+        lambda: read_history(out),
+    ):
+        with pytest.raises(
+            EchoLMError,
+            match=rf"newer EchoLM \(schema {SCHEMA + 1}; this one reads up to {SCHEMA}\): "
+            "update EchoLM",
+        ):
             act()
     assert times(out) == before
 
 
-def test_predictions_of_a_newer_schema_are_a_problem_that_says_so(records: Any, uri: str, out: Path) -> None:
+def test_predictions_of_a_newer_schema_are_a_problem_that_says_so(
+    records: Any, uri: str, out: Path
+) -> None:
     """They keep the bytes and so the number that the run wrote; without one they are the first."""
     for seed, number in enumerate((None, PREDICTIONS_SCHEMA, PREDICTIONS_SCHEMA + 1)):
         attempt = records.start(seed=seed)
@@ -266,10 +346,18 @@ def test_predictions_of_a_newer_schema_are_a_problem_that_says_so(records: Any, 
         export([(records.publish(attempt), "smoke")], uri)
     report = collect(uri, "smoke", None, out)
     assert report.predictions == 2 and len(report.problems) == 1
-    said = f"predictions written by a newer EchoLM (schema {PREDICTIONS_SCHEMA + 1}; this one reads up to {PREDICTIONS_SCHEMA}): update EchoLM"
+    said = (
+        f"predictions written by a newer EchoLM (schema {PREDICTIONS_SCHEMA + 1}; "
+        f"this one reads up to {PREDICTIONS_SCHEMA}): update EchoLM"
+    )
     assert report.problems[0].endswith(f"): {said}"), "collecting or launching again would not help"
-    assert [row["problem"] for row in pq.read_table(out / "runs.parquet").to_pylist() if row["problem"]] == [said]
-    kept = {(pq.read_schema(path).metadata or {}).get(PREDICTIONS_KEY) for path in (out / "predictions").iterdir()}
+    assert [
+        row["problem"] for row in pq.read_table(out / "runs.parquet").to_pylist() if row["problem"]
+    ] == [said]
+    kept = {
+        (pq.read_schema(path).metadata or {}).get(PREDICTIONS_KEY)
+        for path in (out / "predictions").iterdir()
+    }
     assert kept == {None, str(PREDICTIONS_SCHEMA).encode()}
 
 
@@ -286,7 +374,9 @@ def test_an_older_schema_is_collected_again(records: Any, uri: str, out: Path) -
 
 
 def test_files_are_as_described_and_compressed_with_zstd(records: Any, uri: str, out: Path) -> None:
-    description = (schema.__doc__ or "").replace("|", ",").replace(";", ",").replace(":", ",").split()
+    description = (
+        (schema.__doc__ or "").replace("|", ",").replace(";", ",").replace(":", ",").split()
+    )
     for field in (*schema.RUNS, *schema.METRICS):
         assert field.name in {word.strip(",") for word in description}
     exported(records, uri, range(1))
@@ -296,3 +386,29 @@ def test_files_are_as_described_and_compressed_with_zstd(records: Any, uri: str,
         assert {group.column(number).compression for number in range(group.num_columns)} == {"ZSTD"}
     assert pq.read_schema(out / "runs.parquet").names[: len(schema.RUNS)] == schema.RUNS.names
     assert pq.read_schema(next((out / "metrics").iterdir())) == schema.METRICS
+
+
+def test_runs_say_what_they_were_made_from_beside_those_of_an_earlier_version(
+    records: Any, uri: str, out: Path
+) -> None:
+    """A file and runs of before there were these columns are read, and continued."""
+    columns = ["weights", "protocols"]
+    old = exported(records, uri, range(2))
+    execute(uri, "DELETE FROM tags WHERE key IN ('echolm.weights', 'echolm.protocols')")
+    collect(uri, "smoke", None, out)
+    path = out / "runs.parquet"
+    table = pq.read_table(path)
+    assert table["weights"].null_count == 2
+    pq.write_table(table.drop_columns(columns), path)
+    assert all(run["weights"] is None for runs in newest_runs(out).values() for run in runs)
+    [new] = exported(records, uri, range(2, 3))
+    assert collect(uri, "smoke", None, out).read == 1
+    rows = {row["fingerprint"]: row for row in pq.read_table(path).to_pylist()}
+    for record in (*old, new):
+        identity = record.identity()
+        row = rows[identity["fingerprint"]]
+        if record is new:
+            assert row["weights"] == identity["weights"]
+            assert json.loads(row["protocols"]) == identity["protocols"]
+        else:
+            assert (row["weights"], row["protocols"]) == (None, None)

@@ -18,20 +18,43 @@ PATIENCE_S = 240.0
 
 @contextmanager
 def server(database: str, artifacts: Path) -> Iterator[str]:
-    """The address of a server on ``database`` (a tracking URI). One worker and no job runners; it ends with all its processes."""
+    """The address of a server on ``database`` (a tracking URI).
+
+    One worker and no job runners. It ends with all its processes.
+    """
     artifacts.mkdir()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
     command += ["--backend-store-uri", database, "--artifacts-destination", str(artifacts)]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {
+        **os.environ,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
     environment.pop("MLFLOW_TRACKING_URI", None)
     log = artifacts.with_name("server.log")
     with open(log, "wb") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=output, env=environment, cwd=artifacts, start_new_session=True
-        )  # fmt: skip
+            command,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            cwd=artifacts,
+            start_new_session=True,
+        )
     try:
         _wait(f"http://127.0.0.1:{port}/health", process, log)
         yield f"http://127.0.0.1:{port}"

@@ -15,11 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from echolm.attempt import Attempt
+from echolm.config import parse_config
+from echolm.errors import EchoLMError
+from echolm.identity import protocols
 from echolm.record import RunRecord
-from grid.tracking import search, sql
+from grid.tracking import client_reader, sqlite_reader
+from grid.tracking.address import sqlite_path
 from grid.tracking.export import export
-from grid.tracking.rows import TrackedRun
-from grid.tracking.store import sqlite_path
+from grid.tracking.reader import TrackedRun
 
 CONFIG = {
     "kind": "finetune",
@@ -51,23 +54,51 @@ class Records:
         digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
         identity = {"cell": digest[:16], "fingerprint": digest[::-1], "config": config}
         record = RunRecord.at(self.runs, identity["cell"], identity["fingerprint"])
-        record.create({**identity, "protocols": {"data": 1}, "data": "d" * 64, "weights": "random"})
+        try:
+            numbers = protocols(parse_config(config))
+        except EchoLMError:  # of a configuration that is made up
+            numbers = {"data": 1}
+        record.create({**identity, "protocols": numbers, "data": "d" * 64, "weights": "random"})
         attempt = Attempt.acquire(record, heartbeat_s=60)
         random = np.random.default_rng(int(digest[:8], 16))
         attempt.event("started")
         for epoch in range(epochs):
-            losses = {"train/loss": 1 / (epoch + 1), "val/loss": 1.1 / (epoch + 1), "val/dice/ED": 60.0 + epoch}
+            losses = {
+                "train/loss": 1 / (epoch + 1),
+                "val/loss": 1.1 / (epoch + 1),
+                "val/dice/ED": 60.0 + epoch,
+            }
             attempt.event("epoch", epoch=epoch, step=3 * epoch, metrics=losses, seconds=0.1)
         attempt.write("predictions.parquet", predictions(random, patients))
         return attempt
 
-    def publish(self, attempt: Attempt, metrics: dict[str, float] | None = None, **changes: Any) -> RunRecord:
+    def publish(
+        self, attempt: Attempt, metrics: dict[str, float] | None = None, **changes: Any
+    ) -> RunRecord:
         """Make the run complete."""
-        provenance = {"commit": "abc1234", "host": "node7", "device": "cpu", "versions": {"torch": "2"}}
-        final = {"test/dice/ED": 91.25, "test/dice/ES": 88.5, "val/dice/ED": 61.5, **(metrics or {})}
-        summary = {"metrics": final, "best_epoch": 1, "epochs": 3, "seconds": 2.0, "provenance": provenance}
+        provenance = {
+            "commit": "abc1234",
+            "host": "node7",
+            "device": "cpu",
+            "versions": {"torch": "2"},
+        }
+        final = {
+            "test/dice/ED": 91.25,
+            "test/dice/ES": 88.5,
+            "val/dice/ED": 61.5,
+            **(metrics or {}),
+        }
+        summary = {
+            "metrics": final,
+            "best_epoch": 1,
+            "epochs": 3,
+            "seconds": 2.0,
+            "provenance": provenance,
+        }
         counts = {"train": 8, "val": 2, "test": 6}
-        attempt.publish({**summary, "counts": counts, "synthetic": True, **changes}, ["predictions.parquet"])
+        attempt.publish(
+            {**summary, "counts": counts, "synthetic": True, **changes}, ["predictions.parquet"]
+        )
         attempt.release()
         return attempt.record
 
@@ -84,8 +115,19 @@ def predictions(random: np.random.Generator, patients: int) -> bytes:
         split = "test" if number < patients else "val"
         for slot in ("ED", "ES"):
             truth = random.random(8)
-            row = {"sample": f"clip{number}", "patient": f"patient{number}", "study": f"study{number}", "split": split}
-            row |= {"target": "landmarks", "slot": slot, "truth": truth, "prediction": truth + 0.01, "score": []}
+            row = {
+                "sample": f"clip{number}",
+                "patient": f"patient{number}",
+                "study": f"study{number}",
+                "split": split,
+            }
+            row |= {
+                "target": "landmarks",
+                "slot": slot,
+                "truth": truth,
+                "prediction": truth + 0.01,
+                "score": [],
+            }
             rows.append({**row, "dice": random.uniform(60, 95), "mke": random.uniform(1, 8)})
     file = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows), file)
@@ -94,7 +136,7 @@ def predictions(random: np.random.Generator, patients: int) -> bytes:
 
 def tracked(uri: str, grid: str = "smoke", readers: Any = None) -> list[TrackedRun]:
     """The runs of a grid with all they hold, by run id."""
-    readers = readers or (search if sqlite_path(uri) is None else sql)
+    readers = readers or (client_reader if sqlite_path(uri) is None else sqlite_reader)
     with readers.opened(uri) as reader:
         return [run for chunk in reader.runs(reader.listed(grid)) for run in chunk]
 

@@ -1,0 +1,255 @@
+"""Run what is missing of a grid: one request, one result, wherever the cells run.
+
+``choose_place`` is the one spot that turns the name of a place into code. Whoever launches hands in
+a ``LaunchNews`` to hear what happens meanwhile.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cluster.failures import failures, given_up
+from cluster.place import PLACES, LaunchNews, LaunchOptions, LaunchResult, Place, may_write
+from cluster.stages import following, next_pool, running_cells
+from cluster.status import blocked_cells
+from cluster.tracebacks import stop_reason
+from echolm.errors import EchoLMError
+from echolm.outages import lost_workspace, mark_workspace, wait_for
+from echolm.states import RunState
+from echolm.workspace import Workspace
+from grid.definition.grid import Cell, Grid
+from grid.definition.schema import BlockResources
+from grid.plan import (
+    CellStatus,
+    Job,
+    Limits,
+    Report,
+    Resources,
+    Unit,
+    cell_statuses,
+    needs_run,
+    save_cells,
+    units,
+)
+
+if TYPE_CHECKING:
+    from cluster.local import LocalExecutor
+    from cluster.ray.executor import RayExecutor
+
+
+def choose_place(workspace: Workspace, options: LaunchOptions) -> Place:
+    """Make the place that the options name."""
+    if options.on == "slurm":
+        from cluster.slurm.submit.launch import SlurmPlace
+
+        return SlurmPlace(workspace, options)
+    if options.on == "ray":
+        return RayPlace(workspace, options)
+    if options.on == "local":
+        return LocalPlace(workspace, options)
+    raise EchoLMError(f"no place {options.on!r}; valid: {', '.join(PLACES)}")
+
+
+def given_up_cells(
+    workspace: Workspace, grid: str, statuses: Sequence[CellStatus], on: str
+) -> dict[str, str]:
+    """Return the cells whose processes were lost too often on Ray, and why: none is started."""
+    if on != "ray":
+        return {}
+    waiting = {status.cell.id for status in statuses if needs_run(status)}
+    if not waiting:
+        return {}
+    reasons = given_up(failures(workspace, grid))
+    return {cell: why for cell, why in reasons.items() if cell in waiting}
+
+
+@dataclass(frozen=True)
+class LaunchPlan:
+    """What a launch here or on Ray would run.
+
+    Attributes:
+        statuses: where all cells stand.
+        cells: those that would run.
+        planned: these cells in units.
+        following: cells that would run when those whose weights they begin with have ended.
+        planned_later: these in units.
+        blocked: lines that say why others cannot run.
+        given_up: cell -> why it is not started any more.
+        stop_reason: why nothing is started, or ''.
+    """
+
+    statuses: list[CellStatus]
+    cells: list[CellStatus]
+    planned: list[Unit]
+    following: list[CellStatus]
+    planned_later: list[Unit]
+    blocked: list[str]
+    given_up: dict[str, str]
+    stop_reason: str
+
+
+class _PoolPlace(Place):
+    """A place whose processes end with the launch."""
+
+    def plan(self, grid: Grid, cells: Sequence[Cell]) -> LaunchPlan:
+        """Say what a launch would run if no data and weights were missing. Only looks."""
+        statuses = cell_statuses(cells, self.workspace)
+        stop = stop_reason(self.workspace, grid.name)
+        lost = given_up_cells(self.workspace, grid.name, statuses, self.name)
+        waiting = [status for status in statuses if needs_run(status)]
+        to_run: list[CellStatus] = []
+        later: list[CellStatus] = []
+        if not stop:
+            to_run = [status for status in waiting if status.cell.id not in lost]
+            later = self._later(statuses, to_run)
+        return LaunchPlan(
+            statuses=statuses,
+            cells=to_run,
+            planned=units(to_run),
+            following=later,
+            planned_later=units(later),
+            blocked=blocked_cells(waiting),
+            given_up=lost,
+            stop_reason=stop,
+        )
+
+    def _later(
+        self, statuses: Sequence[CellStatus], to_run: Sequence[CellStatus]
+    ) -> list[CellStatus]:
+        """Return the cells that run when others have ended, here or in another launch."""
+        started = {status.cell.id for status in to_run if status.run}
+        return following(statuses, started | running_cells(statuses))
+
+    def launch(self, grid: Grid, cells: Sequence[Cell], news: LaunchNews) -> LaunchResult:
+        """Run what is missing of ``cells`` under this process."""
+        before = cell_statuses(cells, self.workspace)
+        if not may_write(self.workspace, before):
+            news.began(grid, before, [])
+            return LaunchResult(before, done=False)
+        mark_workspace(self.workspace.root)
+        lost = given_up_cells(self.workspace, grid.name, before, self.name)
+        to_run = []
+        for status in before:
+            if needs_run(status) and status.run and status.cell.id not in lost:
+                to_run.append(status)
+        save_cells(grid, self.workspace)
+        to_run += self._later(before, to_run)
+        jobs = self._jobs(grid, to_run)
+        news.began(grid, before, [unit for job in jobs for unit in job.units])
+        stopped = halted = ""
+        if jobs:
+            with news.reports([status.cell for status in to_run]) as report:
+                stopped, halted = self._run(jobs, report)
+        wait_for(
+            lambda: lost_workspace(self.workspace.root), news.warn, stopped=lambda: bool(stopped)
+        )
+        after = cell_statuses(cells, self.workspace)
+        return LaunchResult(
+            after,
+            done=all(status.state.name == RunState.COMPLETE for status in after),
+            stopped=stopped,
+            stop_reason=halted,
+            given_up=given_up_cells(self.workspace, grid.name, after, self.name),
+        )
+
+    def _jobs(self, grid: Grid, statuses: Sequence[CellStatus]) -> list[Job]:
+        """Make a job of the units of each resource shape."""
+        shapes: dict[tuple[Resources, int | None], list[CellStatus]] = {}
+        for status in statuses:
+            asked = self.options.of_block(status.cell.resources)
+            shapes.setdefault((self.resources(asked), asked.slots), []).append(status)
+        jobs = []
+        for (needs, slots), of_shape in shapes.items():
+            planned = tuple(units(of_shape))
+            jobs.append(Job(self.workspace.root, grid.name, planned, needs, slots))
+        return jobs
+
+    def _run(self, jobs: Sequence[Job], report: Callable[[Report], None]) -> tuple[str, str]:
+        """Run jobs, one after another: each pool has workers of one shape.
+
+        Units of one shape start as soon as what they wait for has ended. Those that wait for units
+        of another shape come after these.
+
+        Returns:
+            The signal that stopped it, and the sentence that says why nothing more is started.
+        """
+        left = list(jobs)
+        while left:
+            job, rest = next_pool(left)
+            executor, slots = self.executor(job)
+            executor.launch(job, Limits(slots), report)
+            if executor.stopped or executor.halted:
+                return executor.stopped, executor.halted
+            left = rest
+        return "", ""
+
+    @abstractmethod
+    def executor(self, job: Job) -> tuple[LocalExecutor | RayExecutor, int]:
+        """Make the executor, and say how many units run at once (0: as many as have room)."""
+
+    def resources(self, asked: BlockResources) -> Resources:
+        """Return what a unit needs."""
+        return Resources(
+            gpus=asked.gpus or 0,
+            ranks=asked.gpus or asked.ranks or 1,
+            threads=asked.threads or 1,
+            memory_gb=asked.memory_gb,
+            micro_batch=self.options.micro_batch,
+        )
+
+
+class LocalPlace(_PoolPlace):
+    """This machine: one worker a GPU, else as many as its CPUs have room for."""
+
+    name = "local"
+
+    def check(self) -> None:
+        """Refuse several ranks: a unit is trained in one process here."""
+        if (self.options.ranks or 1) > 1:
+            raise EchoLMError(
+                "--on local trains a unit in one process; for several: torchrun -m echolm.cli train"
+                " CELL, or --on slurm, --on ray"
+            )
+
+    def executor(self, job: Job) -> tuple[LocalExecutor | RayExecutor, int]:
+        """Make the pool of this machine's devices."""
+        from cluster.local import LocalExecutor
+
+        devices = cuda_devices() or ["cpu"]
+        slots = len(devices)
+        if devices == ["cpu"]:
+            cpus = len(os.sched_getaffinity(0))
+            slots = max(1, cpus // job.resources.threads)
+        return LocalExecutor(devices), self.options.slots or min(slots, job.slots or slots)
+
+    def resources(self, asked: BlockResources) -> Resources:
+        """Return what a unit needs. A worker has its slot's device without asking for it."""
+        return Resources(threads=asked.threads or 1, micro_batch=self.options.micro_batch)
+
+
+class RayPlace(_PoolPlace):
+    """A Ray cluster, or one that is started on this machine for the launch."""
+
+    name = "ray"
+
+    def executor(self, job: Job) -> tuple[LocalExecutor | RayExecutor, int]:
+        """Make the executor of the cluster that the options name."""
+        from cluster.ray.executor import RayExecutor
+
+        return RayExecutor(self.options.ray_address), job.slots or 0
+
+
+def cuda_devices() -> list[str]:
+    """List the CUDA devices of this machine. torch is asked only where there is a driver."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return []
+    import torch  # takes seconds
+
+    return [f"cuda:{number}" for number in range(torch.cuda.device_count())]

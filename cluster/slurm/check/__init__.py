@@ -1,0 +1,1 @@
+"""Checks of a site before jobs are submitted to it."""

@@ -1,0 +1,1 @@
+"""Submitting jobs, and learning what became of them."""

@@ -1,0 +1,161 @@
+"""``echolm predict`` of runs of regression and classification: values, and classes."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from echolm.cli.options import print_json
+from echolm.progress import ProgressBar
+from echolm.text import counted, printable
+
+if TYPE_CHECKING:
+    from echolm.predict.folder import Ends
+    from echolm.predict.trained_on import TrainedOn
+    from echolm.predict.value_folder import ValueRow
+    from echolm.predict.values import ValuePrediction, ValuePredictor
+
+DEFAULT_OUT = Path("predictions")
+
+
+def plain_training(trained_on: TrainedOn) -> dict[str, Any]:
+    """Return plain values of what a run was trained on."""
+    return {**asdict(trained_on), "sentence": trained_on.sentence}
+
+
+def check_value_usage(
+    predictor: ValuePredictor, clip: Path, phases_given: bool, out: Path | None, video: Path | None
+) -> None:
+    """Refuse options that have no meaning for a run of values or classes."""
+    if video:
+        raise click.UsageError(f"--video draws contours; run {predictor.run} predicts none")
+    if out and not clip.is_dir():
+        raise click.UsageError(
+            "--out is for a folder; what is predicted of one clip is printed, and with --json as "
+            "JSON"
+        )
+    if phases_given and not predictor.needs_phases:
+        raise click.UsageError(
+            f"--ed, --es and --tracings: run {predictor.run} sees the whole file "
+            f"(clip {predictor.config.clip.name}), and needs neither frame"
+        )
+    if clip.is_dir() and predictor.needs_phases and not phases_given:
+        raise click.UsageError(
+            f"run {predictor.run} was trained on clips from ED to ES, which only contours could "
+            "find; add --tracings"
+        )
+
+
+def predict_file(
+    predictor: ValuePredictor, clip: Path, ed: int | None, es: int | None, as_json: bool
+) -> None:
+    """Predict one clip, and print what was found."""
+    with ProgressBar(clip.name, "passes") as bar:
+        predictor.report_progress(bar.advance)
+        prediction = predictor(clip, ed, es)
+    if as_json:
+        plain = _plain(clip, prediction)
+        plain["run"] = predictor.run
+        plain["trained_on"] = plain_training(predictor.trained_on)
+        print_json(plain)
+        return
+    click.echo(f"{printable(str(clip))}: {prediction.text}")
+    click.echo(_seen(prediction))
+    click.echo(f"run {predictor.run}: {predictor.trained_on.sentence}")
+    if prediction.warning:
+        click.echo(f"warning: {prediction.warning}", err=True)
+
+
+def _seen(prediction: ValuePrediction) -> str:
+    """Say which frames were seen."""
+    passes, length = len(prediction.frames), len(prediction.frames[0])
+    clips = "from a clip" if passes == 1 else f"mean of {passes} clips"
+    return f"{clips} of {counted(length, 'frame')}; the file holds {prediction.frames_held}"
+
+
+def _plain(clip: Path, prediction: ValuePrediction) -> dict[str, Any]:
+    """Return plain values for JSON. A number that is not one is null."""
+    value = prediction.value
+    is_number = value is not None and math.isfinite(value)
+    return {
+        "clip": str(clip),
+        "target": prediction.target,
+        "value": value if is_number else None,
+        "unit": prediction.unit,
+        "class": prediction.most_likely or None,
+        "probabilities": dict(prediction.probabilities),
+        "frames": [list(numbers) for numbers in prediction.frames],
+        "warning": prediction.warning,
+    }
+
+
+def predict_folder(
+    predictor: ValuePredictor,
+    folder: Path,
+    out: Path,
+    ends: Ends,
+    overwrite: bool,
+    as_json: bool,
+) -> int:
+    """Predict a folder's clips with a progress bar on a terminal. Return the exit status."""
+    from echolm.predict.find_clips import find_clips
+    from echolm.predict.folder import escaped
+    from echolm.predict.value_folder import ValueFolder
+
+    files = find_clips(folder, out, stills=not predictor.needs_phases)
+    target = ValueFolder(predictor, folder, out, ends, overwrite)
+    rows: list[ValueRow] = []
+    counts: Counter[str] = Counter()
+    with ProgressBar("predicting", "clips", len(files.clips)) as bar:
+        for skipped in files.skipped:
+            bar.say(printable(f"{escaped(str(folder / skipped.file))}: skipped: {skipped.reason}"))
+        for row, new in target.predict(files.clips):
+            rows.append(row)
+            counts[_outcome(row, new)] += 1
+            if row.problem:
+                bar.say(row.problem)
+            bar.advance()
+    if as_json:
+        print_json(
+            {
+                "table": str(target.table),
+                "trained_on": plain_training(predictor.trained_on),
+                "counts": dict(counts),
+                "skipped": [asdict(skipped) for skipped in files.skipped],
+                "files": [asdict(row) for row in rows],
+            }
+        )
+    else:
+        _print_summary(target.table, rows, counts, len(files.skipped))
+        click.echo(f"run {predictor.run}: {predictor.trained_on.sentence}")
+    return 1 if counts["failed"] else 0
+
+
+def _outcome(row: ValueRow, new: bool) -> str:
+    if row.problem:
+        return "failed"
+    return "predicted" if new else "already there"
+
+
+def _print_summary(table: Path, rows: list[ValueRow], counts: Counter[str], skipped: int) -> None:
+    outcomes = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
+    line = f"{table}: {counted(len(rows), 'clip')}: {outcomes}"
+    if skipped:
+        line += f"; {counted(skipped, 'other file')} skipped"
+    warned = [row for row in rows if row.warning]
+    if warned:
+        line += f"; {len(warned)} with a warning (column 'warning')"
+    click.echo(line)
+    values = [row.value for row in rows if row.value is not None]
+    if values:
+        name = f"{rows[0].target} in {rows[0].unit}" if rows[0].unit else rows[0].target
+        click.echo(f"{name}: {min(values):.1f} to {max(values):.1f}")
+    classes = Counter(row.most_likely for row in rows if row.most_likely)
+    if classes:
+        shares = ", ".join(f"{name} {number}" for name, number in classes.most_common())
+        click.echo(f"{rows[0].target}: {shares}")

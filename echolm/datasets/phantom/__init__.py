@@ -1,0 +1,1 @@
+"""The phantom: a synthetic data set in EchoNet-Dynamic's layout."""

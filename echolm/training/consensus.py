@@ -1,0 +1,124 @@
+"""Agreement between the ranks of a cohort, so that all of them take the same turns.
+
+A rank that meets an error alone must not leave: the others would wait for it in their next
+collective for ever. So an error is kept on its run (``RunHandle.error``) and the rank goes on, with
+nothing to add for this run, to the next collective. There every rank learns of it, and the run ends
+on all of them together. The same collective tells all ranks of signals and of cancel marks, which
+rank 0 alone sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import torch
+
+from echolm.states import RunState
+from echolm.training.distributed import Ranks
+from echolm.training.failures import RankLost
+from echolm.training.run_handle import RunHandle
+from echolm.training.signals import StopRequest
+
+T = TypeVar("T")
+
+
+class Interrupted(Exception):
+    """A watched signal came. Every active run has its checkpoint."""
+
+
+class Consensus:
+    """What the ranks of a cohort have agreed on.
+
+    Args:
+        ranks: the ranks.
+        stop: the signals of this process.
+    """
+
+    def __init__(self, ranks: Ranks, stop: StopRequest) -> None:
+        self.ranks = ranks
+        self.stop = stop
+        self._stop_agreed = False
+        """Whether a signal has come to any rank, as all ranks know since the last step."""
+
+    def reduce_step_facts(self, runs: Sequence[RunHandle]) -> None:
+        """Sum losses, errors, cancel marks and signals over ranks, in one collective a step.
+
+        A run with an error on any rank leaves as failed.
+        """
+        has_signal = bool(self.stop.received)
+        facts = []
+        for run in runs:
+            has_error = run.error is not None
+            sums = [run.step_loss, run.step_denominator]
+            facts.append([*sums, has_error, self._is_cancelled(run), has_signal])
+        table = torch.tensor(facts, dtype=torch.float64, device=self.ranks.device)
+        totals = self.ranks.sum(table).tolist()
+        for run, total in zip(runs, totals, strict=True):
+            run.step_loss, run.step_denominator, errors, cancel_marks, signals = total
+            run.cancelled = cancel_marks > 0
+            self._stop_agreed = signals > 0
+            if errors:
+                self.fail_if_any_rank_failed(run)
+
+    def fail_if_any_rank_failed(self, run: RunHandle) -> None:
+        """End a run as failed when it has an error on any rank."""
+        if not run.active:
+            return
+        try:
+            self.ranks.agree(run.error)
+        except RankLost:
+            raise
+        except Exception as error:
+            run.fail(error)
+
+    def on_all_ranks(self, run: RunHandle, act: Callable[..., T], *args: Any) -> T | None:
+        """Call ``act`` on every rank, and return rank 0's result on all of them.
+
+        ``act`` communicates with no other rank. An error on any rank ends the run on all ranks.
+
+        Returns:
+            None also then, and for a run that has ended before.
+        """
+        result = None
+        if run.active and run.error is None:
+            try:
+                result = act(*args)
+            except Exception as error:
+                run.error = error
+        self.fail_if_any_rank_failed(run)
+        return self.ranks.share(result) if run.active else None
+
+    def stop_before_start(self) -> None:
+        """Raise Interrupted on every rank when a signal has come to any, before there is a step."""
+        if self.ranks.any(bool(self.stop.received)):
+            raise Interrupted(self._signal())
+
+    def stop_if_requested(self, runs: Sequence[RunHandle]) -> None:
+        """Checkpoint and end cancelled runs, and interrupt all when a signal has come to any rank.
+
+        Raises:
+            Interrupted: a signal has come, and every active run has its checkpoint.
+        """
+        for run in runs:
+            if (self._stop_agreed or run.cancelled) and not run.progress.done:
+                self.on_all_ranks(run, run.save_checkpoint)
+            if run.cancelled and run.active:
+                run.end(RunState.CANCELLED, "marked as cancelled")
+        if self._stop_agreed:
+            raise Interrupted(self._signal())
+
+    def poll_signals(self, runs: Sequence[RunHandle]) -> None:
+        """Stop between two evaluation batches of a single process.
+
+        Several ranks have different numbers of batches, and agree at the next step instead.
+        """
+        if self.ranks.world == 1:
+            self._stop_agreed = bool(self.stop.received)
+            self.stop_if_requested(runs)
+
+    def _is_cancelled(self, run: RunHandle) -> bool:
+        return self.ranks.first and run.prepared.record.cancelled()
+
+    def _signal(self) -> str:
+        return self.stop.received or "signal on another rank"

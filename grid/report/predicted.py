@@ -1,0 +1,157 @@
+"""Read what runs of a setting predict of each sample, where that is a value or a class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from echolm.errors import EchoLMError
+from echolm.tasks import TASKS, Task
+from grid.definition.quantities import target_quantity
+from grid.report.content import Run, Setting
+from grid.results.files import column_names, opened
+from grid.statistics import Rows, Runs, align
+
+SPLIT = "test"
+IDS = ("sample", "patient", "split", "target", "slot")
+VALUES = ("truth", "prediction", "score")
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What the runs of a setting predict of one target.
+
+    Attributes:
+        target: the name of the value.
+        slot: its slot, empty where there is one.
+        unit: of the value. Empty for classes, or where it is not known.
+        runs: columns ``truth`` and ``prediction``, and ``score`` of a classifier.
+        classes: the names of the classes. Empty for a value.
+    """
+
+    target: str
+    slot: str
+    unit: str
+    runs: Runs
+    classes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Target and slot in one line."""
+        return " ".join(part for part in (self.target, self.slot) if part)
+
+
+def task_of(run: Run) -> Task | None:
+    """Return the task of a run, from its record, else by its name. None where it is not known."""
+    for described in (_recorded_task(run), run.task):
+        if not described:
+            continue
+        try:
+            return TASKS.parse(described)
+        except (EchoLMError, ValueError):
+            continue  # of a plugin that is not here, or a task that needs more than its name
+    return None
+
+
+def predicted(setting: Setting) -> list[Predicted]:
+    """Read the predictions of a setting, one for each target and slot.
+
+    Predictions of contours, and those whose seeds have other samples, give nothing.
+    """
+    by_target: dict[tuple[str, str], dict[str, Rows]] = {}
+    task: Task | None = None
+    for run in setting.runs:
+        if run.predictions is None or not _holds_values(run.predictions):
+            continue
+        task = task or task_of(run)
+        for key, rows in _rows_by_target(run.predictions).items():
+            by_target.setdefault(key, {})[run.seed] = rows
+    found = []
+    for (target, slot), rows_by_seed in by_target.items():
+        try:
+            runs = align(rows_by_seed, setting.name)
+        except EchoLMError:
+            continue  # the tables say why these seeds are not averaged
+        classes = _class_names(runs, task)
+        unit = "" if classes else target_quantity(target).unit
+        found.append(Predicted(target, slot, unit, runs, classes))
+    return found
+
+
+def _recorded_task(run: Run) -> Mapping[str, Any] | None:
+    if run.record is None:
+        return None
+    try:
+        task = run.record.identity()["config"]["task"]
+    except (EchoLMError, OSError, KeyError, TypeError):
+        return None
+    return task if isinstance(task, Mapping) else None
+
+
+def _holds_values(path: Path) -> bool:
+    """Check by one row whether predictions are of one number, not of a contour."""
+    if not {*IDS, *VALUES} <= set(column_names(path)):
+        return False
+    with opened(path) as file:
+        for batch in file.iter_batches(1, columns=["truth", "prediction"]):
+            [row] = batch.to_pylist()
+            return all(_is_one_number(value) for value in row.values())
+    return False
+
+
+def _is_one_number(value: Any) -> bool:
+    return isinstance(value, float | int) or (isinstance(value, list) and len(value) == 1)
+
+
+def _rows_by_target(path: Path) -> dict[tuple[str, str], Rows]:
+    """Read the test rows of each target and slot."""
+    with opened(path) as file:
+        table = file.read(columns=[*IDS, *VALUES])
+    table = table.filter(pc.equal(table["split"], SPLIT))
+    targets = [name or "" for name in table["target"].to_pylist()]
+    slots = [name or "" for name in table["slot"].to_pylist()]
+    by_target: dict[tuple[str, str], list[int]] = {}
+    for row, key in enumerate(zip(targets, slots, strict=True)):
+        by_target.setdefault(key, []).append(row)
+    found = {}
+    for key, numbers in by_target.items():
+        found[key] = _rows(table.take(pa.array(numbers, pa.int64())))
+    return found
+
+
+def _rows(table: pa.Table) -> Rows:
+    columns = {}
+    for name in VALUES:
+        values = _numbers(table[name].to_pylist())
+        if values is not None:
+            columns[name] = values
+    patient = np.array(table["patient"].to_pylist(), dtype=str)
+    return Rows(patient, columns, np.array(table["sample"].to_pylist(), dtype=str))
+
+
+def _numbers(values: Sequence[Any]) -> np.ndarray | None:
+    """Return (N,) or (N, C) numbers. None where a row has none, or rows have other lengths."""
+    rows = [value if isinstance(value, list) else [value] for value in values]
+    lengths = {len(row) for row in rows}
+    if len(lengths) != 1 or any(None in row for row in rows):
+        return None
+    numbers = np.array(rows, np.float64)
+    return numbers[:, 0] if numbers.shape[1] == 1 else numbers
+
+
+def _class_names(runs: Runs, task: Task | None) -> tuple[str, ...]:
+    """Return the names of the classes, or their numbers where the task is not at hand."""
+    score = runs.columns.get("score")
+    if score is None:
+        return ()
+    count = 2 if score.ndim == 2 else score.shape[2]
+    names = tuple(getattr(task, "class_names", ()))
+    if len(names) == count:
+        return names
+    return tuple(f"class {number}" for number in range(count))

@@ -1,0 +1,1 @@
+"""The Parquet files that collection writes and tables read."""

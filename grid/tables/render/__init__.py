@@ -1,0 +1,1 @@
+"""Print tables: text, Markdown, LaTeX, HTML, data files, figures."""
