@@ -242,6 +242,7 @@ class FinetuneConfig(_Run):
                     f"which encoder {encoder.name} does not give; "
                     f"it gives {', '.join(encoder.gives)}"
                 )
+        self.fusion.check_encoder(encoder)
         self.task.check_head(self.head)
         self.task.check_clip(self.clip)
         if self.head.takes == "features":
