@@ -33,7 +33,7 @@ def sinusoids_at(numbers: Tensor, width: int) -> Tensor:
 
 
 def grid_sinusoids(grid: tuple[int, int, int], width: int) -> Tensor:
-    """Compute fixed positions of the places of a grid, as the package positional-encodings has them.
+    """Compute fixed positions of the places of a grid, as the package positional-encodings does.
 
     The first third of the columns says where a place is along the first axis, and so on. A third is
     ceil(width / 6) x 2 columns. What is too much is cut off at the end.
