@@ -89,6 +89,7 @@ ENCODERS: Registry[Encoder] = Registry(
         "echolm.encoders.tiny_r3d",
         "echolm.encoders.tiny_mvit",
         "echolm.encoders.tiny_videomae",
+        "echolm.encoders.tiny_vivit",
         "echolm.encoders.r3d_18",
         "echolm.encoders.mvit_v2_s",
         "echolm.encoders.resnet18_2d",
@@ -98,5 +99,6 @@ ENCODERS: Registry[Encoder] = Registry(
         "echolm.encoders.videomae_b",
         "echolm.encoders.videomae_l",
         "echolm.encoders.echo_vision_fm",
+        "echolm.encoders.vivit_b",
     ],
 )
