@@ -206,8 +206,8 @@ def _number_of_column(
     numbers: Sequence[PublishedNumber], source: PublishedSource, column: ColumnDefinition
 ) -> PublishedNumber | None:
     """Return the first number of a column, whatever its labels on other axes."""
-    metric = source.label("metric", column.quantity)
-    of_column = {"metric": metric, "slot": column.slot, **column.where}
+    of_column = {axis: source.label(axis, label) for axis, label in column.where.items()}
+    of_column |= {"metric": source.label("metric", column.quantity), "slot": column.slot}
     for number in numbers:
         if number.fits({**number.labels, **of_column}):
             return number

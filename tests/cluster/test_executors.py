@@ -151,17 +151,17 @@ def test_what_goes_away_is_waited_for_and_fails_no_cell(
     def disturb() -> None:
         until(lambda: shell.saved(cells[0]) >= 1 and shell.saved(cells[1]) >= 1, "two train")
         store.rename(store.with_name("away"))
+        shell.slow(5, from_step=7)  # the next steps find that it is not there
         time.sleep(1.5)
         store.with_name("away").rename(store)
-        shell.slow(5, from_step=7)
         until(lambda: shell.saved(cells[0]) >= 2, "it goes on")
         root.rename(root.with_name("away"))
         root.mkdir()
+        shell.slow(0)
         time.sleep(2)
         left.append([path.name for path in root.iterdir()])
         root.rmdir()
         root.with_name("away").rename(root)
-        shell.slow(0)
 
     engine.launch(grid, meanwhile=disturb)
     assert left == [[]]
