@@ -101,8 +101,9 @@ def predict(
 
     --attention draws the frames that the network sees, and over them how much its class token takes
     of each place, by attention rollout through all blocks of the encoder. Encoders without a class
-    token have a token drawn by the file's name, whose place is framed. It is of encoders whose
-    blocks attend to all tokens, with any fusion and head.
+    token have a token drawn by the file's name, whose place is framed. It takes most from itself
+    often, so the other places are drawn once more alone. It is of encoders whose blocks attend to
+    all tokens, with any fusion and head.
 
     All that follows is about runs of landmarks, which draw contours.
 

@@ -58,5 +58,6 @@ class AttentionRequest:
         return {
             "picture": str(self.out),
             "token": list(clip.token) if clip.token else None,
+            "own_share": clip.own_share,
             "frames": list(clip.numbers),
         }

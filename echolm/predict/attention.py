@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
-from torch import Tensor
 from torch.nn import functional
 
 from echolm.config import FinetuneConfig
@@ -39,13 +38,27 @@ class AttendedClip:
     numbers: tuple[int, ...]
     """Numbers of the frames in the file, T of them."""
     maps: np.ndarray
-    """T' x H' x W' in [0, 1], 0 where least and 1 where most is taken from."""
+    """T' x H' x W' in [0, 1], 0 where least and 1 where most is taken from, as the rule has it."""
     token: tuple[int, int, int] | None
     """Time, row and column of the token. None: it is the class token."""
+    own_share: float
+    """What the token takes from its own place, of all that it takes. 0 for the class token."""
     blocks: int
     """Blocks that attention was followed through."""
     network: str
     """The encoder, and the fusion that it was trained with."""
+
+    @property
+    def others(self) -> np.ndarray:
+        """The same of all places but the token's own, which is 0.
+
+        A token takes most from itself where blocks change little, and the rest is hardly seen.
+        """
+        if self.token is None:
+            return self.maps
+        elsewhere = self.maps.copy()
+        elsewhere[self.token] = self.maps.min()
+        return _scaled(elsewhere)
 
     @property
     def token_text(self) -> str:
@@ -53,7 +66,8 @@ class AttendedClip:
         if self.token is None:
             return "the class token"
         time, row, column = self.token
-        return f"the token of time {time}, row {row}, column {column}"
+        place = f"the token of time {time}, row {row}, column {column}"
+        return f"{place} ({100 * self.own_share:.0f} % from itself)"
 
 
 def check_attention(run: LoadedRun) -> None:
@@ -95,11 +109,13 @@ def attended(run: LoadedRun, path: Path, numbers: Sequence[int]) -> AttendedClip
 
     places = int(np.prod(encoder.token_grid))
     if len(rolled) > places:
-        token, row = None, rolled[0, len(rolled) - places :]
+        token, own_share = None, 0.0
+        row = rolled[0, len(rolled) - places :].cpu().numpy()
     else:
         drawn = _draw_token(path, places)
         time, height, width = np.unravel_index(drawn, encoder.token_grid)
-        token, row = (int(time), int(height), int(width)), rolled[drawn]
+        token, own_share = (int(time), int(height), int(width)), float(rolled[drawn, drawn])
+        row = rolled[drawn].cpu().numpy()
     return AttendedClip(
         frames=cine.pixels[torch.from_numpy(rows).to(cine.pixels.device)]
         .round()
@@ -107,8 +123,9 @@ def attended(run: LoadedRun, path: Path, numbers: Sequence[int]) -> AttendedClip
         .cpu()
         .numpy(),
         numbers=tuple(numbers),
-        maps=_scaled(row).view(encoder.token_grid).cpu().numpy(),
+        maps=_scaled(row).reshape(encoder.token_grid),
         token=token,
+        own_share=own_share,
         blocks=encoder.blocks,
         network=_describe(run),
     )
@@ -120,10 +137,10 @@ def _draw_token(path: Path, places: int) -> int:
     return int(generator.integers(places))
 
 
-def _scaled(row: Tensor) -> Tensor:
+def _scaled(values: np.ndarray) -> np.ndarray:
     """Bring numbers to [0, 1]. Equal ones are 0."""
-    spread = row.max() - row.min()
-    return (row - row.min()) / spread if spread > 0 else torch.zeros_like(row)
+    spread = values.max() - values.min()
+    return (values - values.min()) / spread if spread > 0 else np.zeros_like(values)
 
 
 def _describe(run: LoadedRun) -> str:
@@ -138,7 +155,7 @@ def draw_attention(clip: AttendedClip, note: str = "") -> Image.Image:
     """Draw frames, and below each the same frame with the map over it.
 
     A frame's map is that of its time. It is enlarged bilinearly. The frames that the token is of
-    show its place.
+    show its place. Below stands the map of the other places alone, unless it is the class token's.
 
     Args:
         clip: what is drawn.
@@ -146,20 +163,25 @@ def draw_attention(clip: AttendedClip, note: str = "") -> Image.Image:
     """
     count = len(clip.numbers)
     places = np.unique(np.linspace(0, count - 1, min(SHOWN, count)).round().astype(int))
+    rows = {"rollout": clip.maps}
+    if clip.token is not None:
+        rows["of other places"] = clip.others
     step = SIDE + GAP
-    picture = Image.new("RGB", (len(places) * step - GAP, 2 * step - GAP), "black")
-    times = len(clip.maps)
+    size = (len(places) * step - GAP, (1 + len(rows)) * step - GAP)
+    picture = Image.new("RGB", size, "black")
     for column, place in enumerate(places.tolist()):
-        time = place * times // count
+        time = place * len(clip.maps) // count
         frame = Image.fromarray(clip.frames[place]).convert("RGB")
         frame = frame.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-        heat = Image.blend(frame, _coloured(clip.maps[time]), OPACITY)
-        if clip.token is not None and clip.token[0] == time:
-            _mark(heat, clip.token[1:], clip.maps.shape[1:])
         picture.paste(frame, (column * step, 0))
-        picture.paste(heat, (column * step, step))
         write(picture, (column * step + 6, 4), str(clip.numbers[place]))
-    write(picture, (6, step + 4), "rollout")
+        for row, maps in enumerate(rows.values(), 1):
+            heat = Image.blend(frame, _coloured(maps[time]), OPACITY)
+            if clip.token is not None and clip.token[0] == time:
+                _mark(heat, clip.token[1:], maps.shape[1:])
+            picture.paste(heat, (column * step, row * step))
+    for row, name in enumerate(rows, 1):
+        write(picture, (6, row * step + 4), name)
     write(picture, (6, SIDE - 26), clip.network)
     write(picture, (6, picture.height - 26), note)
     return picture

@@ -117,13 +117,19 @@ def test_the_row_of_a_token_drawn_by_the_file_s_name(
     row = rolled[np.ravel_multi_index(clip.token, (8, 4, 4))].numpy()
     expected = (row - row.min()) / (row.max() - row.min())
     assert np.allclose(clip.maps.ravel(), expected)
+    assert clip.own_share == pytest.approx(row[np.ravel_multi_index(clip.token, (8, 4, 4))])
+    others = np.delete(row, np.ravel_multi_index(clip.token, (8, 4, 4)))
+    scaled = (others - row.min()) / (others.max() - row.min())
+    found = np.delete(clip.others.ravel(), np.ravel_multi_index(clip.token, (8, 4, 4)))
+    assert np.allclose(found, scaled) and clip.others[clip.token] == 0
 
 
 def test_a_class_token_is_shown_where_there_is_one(
     with_class_token: RunRecord, workspace: Workspace, videos: list[Path]
 ) -> None:
     clip = attended(loaded(with_class_token, workspace), videos[0], FRAMES)
-    assert clip.token is None and clip.maps.shape == (8, 4, 4)
+    assert clip.token is None and clip.maps.shape == (8, 4, 4) and clip.own_share == 0
+    assert draw_attention(clip).height == 2 * (SIDE + GAP) - GAP
     assert clip.token_text == "the class token"
 
 
@@ -131,7 +137,7 @@ def test_a_frame_shows_the_map_of_its_time() -> None:
     maps = np.zeros((8, 4, 4))
     maps[3] = 1
     frames = np.full((16, 32, 32), 100, np.uint8)
-    clip = AttendedClip(frames, tuple(range(16)), maps, (5, 0, 0), 4, "network")
+    clip = AttendedClip(frames, tuple(range(16)), maps, (5, 0, 0), 0.2, 4, "network")
     picture = np.asarray(draw_attention(clip))
     middle = SIDE + GAP + SIDE // 2
     tints = []
@@ -163,7 +169,7 @@ def test_the_command(
     words = [videos[0], "--ed", 3, "--es", 9, "--attention", "attention.png"]
     told = typed(workspace, with_stf_net, *words).stdout
     with Image.open("attention.png") as picture:
-        assert picture.size == (8 * (SIDE + GAP) - GAP, 2 * (SIDE + GAP) - GAP)
+        assert picture.size == (8 * (SIDE + GAP) - GAP, 3 * (SIDE + GAP) - GAP)
     assert "attention.png: what the token of time " in told
     assert "4 blocks of tiny-videomae, fusion stf-net" in told
     plain = json.loads(typed(workspace, with_stf_net, *words, "--json").stdout)["attention"]
