@@ -11,7 +11,13 @@ from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from echolm.config import COMPONENTS, FinetuneConfig, PretrainConfig, parse_config
+from echolm.config import (
+    COMPONENTS,
+    FinetuneConfig,
+    PretrainConfig,
+    parse_config,
+    whole_batch_reason,
+)
 from echolm.errors import EchoLMError
 from echolm.identity import cell_id
 from echolm.text import suggest
@@ -153,8 +159,21 @@ class _Blocks:
                     f"{coordinates_text(cell)}; give one {{label: ..., set: {{...}}}}"
                 )
             _refuse_one_cell_twice(seen.setdefault(cell.id, cell), cell, where)
+            _refuse_split_batch(cell, resources, where)
             cells.append(replace(cell, resources=resources))
         return cells
+
+
+def _refuse_split_batch(cell: Cell, resources: BlockResources, where: str) -> None:
+    """Refuse several ranks for a cell that trains on statistics over its whole batch."""
+    ranks = resources.gpus or resources.ranks or 1
+    reason = whole_batch_reason(cell.config)
+    if ranks > 1 and reason:
+        raise EchoLMError(
+            f"{where}: cell {coordinates_text(cell) or cell.id}: {reason} needs its whole batch on "
+            f"one device, and its resources are {ranks} ranks; valid: gpus: 1, in a subgrid of its "
+            "own where others want more"
+        )
 
 
 def _with_upstreams(cells: Mapping[str, Cell], path: Path) -> list[Cell]:

@@ -241,8 +241,10 @@ def test_one_pool_has_all_stages_of_its_shape() -> None:
 
 
 def test_resources_of_a_block_give_way_to_what_was_typed(shell: Shell) -> None:
-    grid = shell.stages(first={"resources": {"gpus": 8, "minutes": 90, "slots": 1}})
-    [cell] = load_grid(str(grid)).where(["subgrid=first"])
+    base = {"data": "tiny", "task": "landmarks", "encoder": "tiny-r3d", "trainable": "k0"}
+    wide = {"base": {**base, "head": "mlp"}, "axes": {"seed": [0]}}
+    grid = shell.stages(wide={**wide, "resources": {"gpus": 8, "minutes": 90, "slots": 1}})
+    [cell] = load_grid(str(grid)).where(["subgrid=wide"])
     asked = LaunchOptions().of_block(cell.resources)
     assert asked.stated == {"gpus": 8, "minutes": 90, "slots": 1}
     typed = LaunchOptions(gpus=0, minutes=5, slots=3).of_block(cell.resources)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from echolm.config import parse_config
 from echolm.encoders import ENCODERS
 from echolm.encoders.base import Features
+from echolm.errors import EchoLMError
 from echolm.fusion import FUSIONS
 
 ENCODER = ENCODERS.parse("tiny-videomae")
@@ -51,3 +53,14 @@ def test_gated_attention_is_its_formula() -> None:
     with torch.device("meta"):
         full = FUSIONS.parse("gated-attention").build(ENCODERS.parse("videomae-b"))
     assert sum(parameter.numel() for parameter in full.parameters()) == 1_573_888
+
+
+def test_a_fusion_that_no_head_reads_is_refused_where_it_is_typed() -> None:
+    run = {"data": "d", "task": "landmarks", "trainable": "k0", "encoder": "tiny-videomae"}
+    unused = {**run, "head": "attentive", "fusion": "stf-net"}
+    with pytest.raises(EchoLMError, match="stf-net: head attentive reads tokens of the encoder"):
+        parse_config(unused, typed=True)
+    assert parse_config(unused), "a stored run is read"
+    for fusion in ("pooled", None):
+        fields = {"fusion": fusion} if fusion else {}
+        parse_config({**run, "head": "attentive", **fields}, typed=True)
