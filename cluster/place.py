@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.failures import JobFailure
+from echolm.kept_weights import KeepName
 from echolm.outages import is_empty_place
 from echolm.workspace import Workspace
 from grid.definition.grid import Cell, Grid
@@ -42,6 +43,9 @@ class LaunchOptions:
         memory_gb: memory of a node (SLURM) or a unit (Ray). None for what the block says.
         minutes: time limit of a SLURM job. None for what the block says, else the profile's.
         profile: the SLURM site profile's file.
+        checkpoint_minutes: the longest time without a checkpoint within an epoch. None for what
+            the block says, else the default of ``Compute``.
+        keep: what becomes of the weights of ended runs. None for what the block says, else all.
         watch_every: seconds between two looks at SLURM. None submits and returns.
         budget_gpu_hours: refuse to submit what is forecast to cost more.
         ray_address: a Ray cluster. None for RAY_ADDRESS, else a cluster of this machine.
@@ -56,6 +60,8 @@ class LaunchOptions:
     ranks: int | None = None
     memory_gb: float | None = None
     minutes: int | None = None
+    checkpoint_minutes: float | None = None
+    keep: KeepName | None = None
     profile: Path | None = None
     watch_every: float | None = None
     budget_gpu_hours: float | None = None
@@ -71,6 +77,8 @@ class LaunchOptions:
             memory_gb=self.memory_gb,
             minutes=self.minutes,
             slots=self.slots,
+            checkpoint_minutes=self.checkpoint_minutes,
+            keep=self.keep,
         )
         stated = block.stated
         if typed.gpus is not None:

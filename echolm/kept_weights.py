@@ -42,19 +42,11 @@ def kept(summary: Mapping[str, Any]) -> Keep:
     return Keep(summary.get("keep", Keep.BEST))
 
 
-def half_line(name: str, summary: Mapping[str, Any] | None) -> str:
-    """Say that weights are of half precision, or return '' where they are not.
-
-    Args:
-        name: names the run.
-        summary: of the run.
-    """
-    if summary is None or kept(summary) != Keep.HALF:
-        return ""
-    return (
-        f"{name}: its weights were kept with 16 bits a number (keep: half); what is computed from "
-        "them differs a little from the results of the run"
-    )
+HALF_NOTE = (
+    "its weights were kept with 16 bits a number (keep: half), so what it gives differs a little "
+    "from the results of the run"
+)
+"""What readers of such weights say of the run."""
 
 
 def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -74,15 +66,3 @@ def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             tensor = half
         smaller[name] = tensor
     return smaller
-
-
-def widened(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors that ``halved`` made with 32 bits a floating-point number again."""
-    import torch
-
-    wide = {}
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and tensor.element_size() == 2:
-            tensor = tensor.to(torch.float32)
-        wide[name] = tensor
-    return wide

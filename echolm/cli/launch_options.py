@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from echolm.cli.hints import warn
 from echolm.cli.options import grid_name as name_of
+from echolm.kept_weights import KEEP_NAMES
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -174,6 +175,19 @@ def compute_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--micro-batch",
             type=click.IntRange(1),
             help="Samples pushed at once; the batch size stays.",
+        ),
+        click.option(
+            "--checkpoint-minutes",
+            type=click.FloatRange(min=0),
+            metavar="M",
+            help="The longest time without a checkpoint within an epoch. Each epoch ends with one"
+            " besides.  [default: 10]",
+        ),
+        click.option(
+            "--keep",
+            type=click.Choice(KEEP_NAMES),
+            help="Weights of complete runs: none of them, the best, or these with half the bits."
+            " Metrics and predictions always stay.  [default: best]",
         ),
         click.option(
             "--watch",

@@ -27,7 +27,7 @@ class Compute:
             a run that meets an outage ends as interrupted at once.
         checkpoint_minutes: the longest time without a checkpoint within an epoch. Each epoch ends
             with one besides. None: ``CHECKPOINT_MINUTES``.
-        keep: what becomes of a run's weights when it is complete.
+        keep: a ``Keep``: what becomes of a run's weights when it is complete.
     """
 
     micro_batch: int | None = None
@@ -35,7 +35,7 @@ class Compute:
     heartbeat_s: float = HEARTBEAT_S
     outage_s: float | None = None
     checkpoint_minutes: float | None = None
-    keep: Keep = Keep.BEST
+    keep: str = Keep.BEST
 
     @property
     def checkpoint_s(self) -> float:

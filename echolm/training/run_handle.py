@@ -23,13 +23,13 @@ from echolm.files import writing
 from echolm.kept_weights import Keep, halved
 from echolm.outages import OutageError, lost_workspace
 from echolm.provenance import code_facts, provenance
-from echolm.record import PREDICTIONS_KEY, PREDICTIONS_SCHEMA
+from echolm.record import PREDICTIONS_KEY, PREDICTIONS_SCHEMA, WEIGHTS
 from echolm.states import FailureClass, RunState
 from echolm.training import checkpoint
 from echolm.training.failures import describe_error, failure_class, traceback_text
 from echolm.training.live import LiveProgress, write_live
 from echolm.training.member import Member
-from echolm.training.prepare import BEST, PreparedRun
+from echolm.training.prepare import PreparedRun, begins_with_half
 from echolm.training.writes import PendingWrites
 
 _REFERRING = 2
@@ -135,17 +135,17 @@ class RunHandle:
         cancelled: whether it is marked as cancelled, as all ranks know since the last step.
     """
 
-    def __init__(self, prepared: PreparedRun, excuses: bool = True, keep: Keep = Keep.BEST) -> None:
+    def __init__(self, prepared: PreparedRun, excuses: bool = True, keep: str = Keep.BEST) -> None:
         """Take a run.
 
         Args:
             prepared: the run.
             excuses: whether an outage lets the run be continued. Else it fails of it.
-            keep: what becomes of its weights when it is complete.
+            keep: a ``Keep``: what becomes of its weights when it is complete.
         """
         self.prepared = prepared
         self._excuses = excuses
-        self._keep = keep
+        self._keep = Keep(keep)
         self._writes = PendingWrites()
         self._best_epochs: list[int] = []
         """The best epochs that the last checkpoints refer to, oldest first."""
@@ -363,9 +363,11 @@ class RunHandle:
             files.append("predictions.parquet")
         if self._keep != Keep.NONE:
             self._write_kept()
-            files.append(BEST)
+            files.append(WEIGHTS)
         if self._keep != Keep.BEST:
             facts = {**facts, "keep": str(self._keep)}
+        if begins_with_half(self.prepared):
+            facts = {**facts, "first_weights": str(Keep.HALF)}
         summary = {
             "cell": self.prepared.cell,
             "fingerprint": self.prepared.identity["fingerprint"],
@@ -383,7 +385,7 @@ class RunHandle:
         """Give the weights that are kept their name."""
         assert self.attempt
         best = self.attempt.path / best_name(self.progress.best_epoch)
-        path = self.attempt.path / BEST
+        path = self.attempt.path / WEIGHTS
         if self._keep == Keep.BEST:
             os.link(best, path)
         else:
