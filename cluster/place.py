@@ -48,6 +48,8 @@ class LaunchOptions:
         keep: what becomes of the weights of ended runs. None for what the block says, else all.
         watch_every: seconds between two looks at SLURM. None submits and returns.
         budget_gpu_hours: refuse to submit what is forecast to cost more.
+        tflops: what a GPU, or a rank without one, computes, TFLOP/s. For forecasts where no
+            complete run tells. None for what the profile says.
         ray_address: a Ray cluster. None for RAY_ADDRESS, else a cluster of this machine.
         last: GPUs and ranks of the grid's last submission, which count where nothing else says it.
     """
@@ -65,6 +67,7 @@ class LaunchOptions:
     profile: Path | None = None
     watch_every: float | None = None
     budget_gpu_hours: float | None = None
+    tflops: float | None = None
     ray_address: str | None = None
     last: BlockResources = BlockResources()
 

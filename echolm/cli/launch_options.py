@@ -24,6 +24,7 @@ PLACES = {
     "watch": ("slurm",),
     "every": ("slurm",),
     "budget_gpu_hours": ("slurm",),
+    "tflops": ("slurm",),
     "gpus": ("slurm", "ray"),
     "memory_gb": ("slurm", "ray"),
     "ray_address": ("ray",),
@@ -199,6 +200,14 @@ def compute_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.FloatRange(min=0),
             metavar="H",
             help="slurm: refuse to submit what is forecast to cost more.",
+        ),
+        click.option(
+            "--tflops",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="T",
+            help="slurm: TFLOP/s that a GPU (without GPUs, a rank) reaches in training, for"
+            " forecasts before there are complete runs.  [default: the profile's; else 6.2 a GPU,"
+            " 0.05 a CPU thread]",
         ),
         click.option(
             "--every",

@@ -215,11 +215,25 @@ class SlurmLaunch:
             assumed=assumed_cells,
             shape_of=self.shape_of,
         )
-        forecast = forecast_plan(self.workspace, statuses, planned, self.needs, self.at_once)
+        forecast = forecast_plan(
+            self.workspace,
+            statuses,
+            planned,
+            self.needs,
+            self.at_once,
+            tflops=self.options.tflops,
+            gpu_tflops=self.profile.tflops,
+        )
         with_gpu = None
         if not self.needs.gpus and self.needs.ranks == 1 and self.profile.has.gpus_per_node:
             with_gpu = forecast_plan(
-                self.workspace, statuses, planned, self.needs, self.at_once, with_gpu=True
+                self.workspace,
+                statuses,
+                planned,
+                self.needs,
+                self.at_once,
+                with_gpu=True,
+                gpu_tflops=self.profile.tflops,
             )
         if offline:
             assumed.append(
@@ -229,7 +243,7 @@ class SlurmLaunch:
         shown = with_gpu or forecast
         if shown.assumed:
             cells_of = counted(shown.assumed, "cell")
-            assumed.append(f"rates are assumed, not measured, for {cells_of}")
+            assumed.append(f"rates are assumed, not measured or stated, for {cells_of}")
         units = [unit for job in planned.jobs for unit in job.units]
         at_once = cells_at_once(units, self.at_once)
         return LaunchPreview(
