@@ -147,8 +147,8 @@ class RunHandle:
         self._excuses = excuses
         self._keep = Keep(keep)
         self._writes = PendingWrites()
-        self._best_epochs: list[int] = []
-        """The best epochs that the last checkpoints refer to, oldest first."""
+        self._best_epochs: dict[tuple[int, int], int] = {}
+        """Place of each checkpoint that stays -> the best epoch that it refers to, oldest first."""
         self._owed: tuple[Path, dict[str, Any]] | None = None
         """The file of events that could not take the attempt's ending, and that ending."""
         self.config = prepared.config
@@ -266,25 +266,29 @@ class RunHandle:
         }
         self.attempt.flush_events()  # who goes on from here has the epochs before it
         written = checkpoint.write(self.attempt, state)
+        place = self.progress.epoch, self.progress.step
         best_epoch = self.progress.best_epoch
 
         def finish() -> None:
             written.finish()
-            self._drop_unneeded_best(best_epoch)
+            self._drop_unneeded_best(place, best_epoch)
 
         self._writes.add(finish, written.size)
         if wait:
             self._writes.wait()
 
-    def _drop_unneeded_best(self, best_epoch: int) -> None:
+    def _drop_unneeded_best(self, place: tuple[int, int], best_epoch: int) -> None:
         """Delete best weights that no checkpoint refers to which stays.
 
         Args:
+            place: (epoch, step) of the newest checkpoint. A run may be saved twice at one.
             best_epoch: what the newest checkpoint refers to. Later ones are not on the disk yet.
         """
         assert self.attempt
-        self._best_epochs = [*self._best_epochs, best_epoch][-_REFERRING:]
-        needed = {best_name(epoch) for epoch in self._best_epochs}
+        self._best_epochs[place] = best_epoch
+        for old in list(self._best_epochs)[:-_REFERRING]:
+            del self._best_epochs[old]
+        needed = {best_name(epoch) for epoch in self._best_epochs.values()}
         for path in self.attempt.path.glob("best-*.safetensors"):
             if path.name not in needed and path.name < best_name(best_epoch):
                 path.unlink(missing_ok=True)
