@@ -185,3 +185,41 @@ def test_resources_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(EchoLMError, match=words):
         load({"resources": resources})
+
+
+class TestKeep:
+    """What blocks say of weights, which others may begin with."""
+
+    def test_weights_that_are_not_kept_are_no_stage(self, load: Any) -> None:
+        first = {**FIRST, "resources": {"keep": "none"}}
+        definition = stages(of({"head": "gcn", "seed": 1}))
+        definition["subgrids"]["first"] = first
+        with pytest.raises(EchoLMError) as caught:
+            load(definition)
+        for words in (
+            "begins with the weights of cell",
+            "whose block says keep: none",
+            "keep: best",
+        ):
+            assert words in str(caught.value)
+
+    def test_a_cell_of_two_blocks_keeps_what_either_asks_for(self, load: Any) -> None:
+        for one, other, kept in (
+            ("none", "half", "half"),
+            ("half", "best", "best"),
+            ("none", None, "best"),
+            ("none", "none", "none"),
+            (None, None, None),
+        ):
+            blocks = {}
+            for name, keep in (("a", one), ("b", other)):
+                resources = {"keep": keep} if keep else {}
+                blocks[name] = {"axes": {"seed": [0]}, "resources": resources}
+            grid = load({"axes": {}, "subgrids": blocks})
+            assert [cell.resources.keep for cell in grid.cells] == [kept]
+
+    def test_it_moves_no_key(self, load: Any) -> None:
+        plain = stages(of({"head": "gcn", "seed": 1}))
+        keeping = stages(of({"head": "gcn", "seed": 1}))
+        keeping["subgrids"]["then"]["resources"] = {"keep": "none", "checkpoint_minutes": 5}
+        assert [cell.id for cell in load(plain).cells] == [cell.id for cell in load(keeping).cells]
