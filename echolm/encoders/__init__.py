@@ -98,5 +98,7 @@ ENCODERS: Registry[Encoder] = Registry(
         "echolm.encoders.videomae_b",
         "echolm.encoders.videomae_l",
         "echolm.encoders.echo_vision_fm",
+        "echolm.encoders.echofm_l",
+        "echolm.encoders.tiny_echofm",
     ],
 )
