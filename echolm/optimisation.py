@@ -140,7 +140,7 @@ ADAMW_RECIPES: dict[str, dict[str, Any]] = {
         "decay": "weights",
     },
 }
-"""``echofm`` is that of the released script. The rate is 1e-3 x 64 / 256, for its 64 clips a step."""
+"""``echofm`` is that of the released script, for 64 clips a step: the rate is 1e-3 x 64 / 256."""
 
 
 @OPTIMIZERS.register

@@ -76,6 +76,7 @@ def test_the_large_one_has_the_size_of_the_authors() -> None:
     assert sum(parameter.numel() for parameter in network.parameters()) == 305_669_120
 
 
+@pytest.mark.filterwarnings("ignore:for .*copying from a non-meta parameter")
 @pytest.mark.parametrize("further", [{}, DECODER], ids=["encoder", "whole"])
 def test_a_file_of_the_true_keys_loads_with_and_without_those_of_the_decoder(
     tmp_path: Path, further: dict[str, Any]
@@ -91,7 +92,9 @@ def test_a_file_of_the_true_keys_loads_with_and_without_those_of_the_decoder(
     with torch.device("meta"):
         encoder.build(path)
     torch.save({"model": {**state, "norm.weight": torch.ones(512)}}, path)
-    with pytest.raises(EchoLMError, match=r"readout\.norm\.weight \(512,\) for \(1024,\).*CC BY-NC"):
+    with pytest.raises(
+        EchoLMError, match=r"readout\.norm\.weight \(512,\) for \(1024,\).*CC BY-NC"
+    ):
         with torch.device("meta"):
             encoder.build(path)
 
