@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from echolm.encoders import ENCODERS, PublishedWeights
+from echolm.encoders import ENCODERS, PublishedWeights, SeenData
 from echolm.encoders.echofm import EchoFMEncoder
 
 
@@ -27,6 +27,13 @@ class EchoFML(EchoFMEncoder):
             file="echofm_vitl.pth",
             origin="https://huggingface.co/sekeun/EchoFM",
             licence="CC BY-NC-ND 4.0 (non-commercial, no derivatives)",
+            seen=(
+                SeenData(
+                    dataset="private",
+                    what="290,000 videos of 6,500 patients in 26 views, not published",
+                    source="Kim et al. 2025, Data; newer files of the authors may have seen more",
+                ),
+            ),
         ),
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from echolm.encoders import ENCODERS, Encoder, PublishedWeights
+from echolm.encoders import ENCODERS, KINETICS, Encoder, PublishedWeights
 
 if TYPE_CHECKING:
     from echolm.encoders.base import EncoderNetwork
@@ -30,6 +30,7 @@ class R3D18(Encoder):
             file="r3d_18-b3b3357e.pth",
             origin="https://download.pytorch.org/models/r3d_18-b3b3357e.pth",
             licence="BSD-3-Clause (torchvision)",
+            seen=(KINETICS,),
             sha256="b3b3357e",
         )
     }
