@@ -40,7 +40,8 @@ def list_weights(workspace: Workspace, as_json: bool) -> None:
             present += 1
         click.echo(f"{name:{name_width}}{checkpoint['file']:{file_width}}{presence}")
         click.echo(f"    {checkpoint['origin']}; licence: {checkpoint['licence']}")
-        click.echo(f"    has seen: {describe_seen(checkpoint['seen'])}")
+        for line in describe_seen(checkpoint["seen"]):
+            click.echo(f"    {line}")
     click.echo(
         f"{present} of {len(checkpoints)} in {workspace.weights} "
         "(ECHOLM_WEIGHTS names another folder)"
@@ -70,4 +71,5 @@ def check(name: str, path: Path, as_json: bool) -> None:
     click.echo(f"SHA-256 {facts['sha256']}: {agrees}")
     if facts["file"]:
         click.echo(f"published file {facts['file']}, licence: {facts['licence']}")
-        click.echo(f"has seen: {describe_seen(facts['seen'])}")
+        for line in describe_seen(facts["seen"]):
+            click.echo(line)

@@ -89,12 +89,15 @@ def _other_digest(encoder: Encoder, published: PublishedWeights, path: Path, dig
     )
 
 
-def describe_seen(seen: Sequence[Mapping[str, Any]]) -> str:
-    """Say what weights were trained on, as ``list_published`` and ``check_file`` give it."""
+def describe_seen(seen: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say what weights were trained on, a line for each data set.
+
+    Args:
+        seen: as ``list_published`` and ``check_file`` give it.
+    """
     if not seen:
-        return "not known"
-    texts = [f"{data['dataset']} ({data['what']}; {data['source']})" for data in seen]
-    return ", ".join(texts)
+        return ["what data it has seen is not known"]
+    return [f"has seen {data['dataset']}: {data['what']} ({data['source']})" for data in seen]
 
 
 def meant(encoder: Encoder) -> str:

@@ -129,7 +129,7 @@ def test_what_each_file_has_seen_is_told_with_its_source(tmp_path: Path) -> None
     assert datasets == ["kinetics-400", "mimic-iv-echo"]
     assert [data["dataset"] for data in listed["echo-vision-fm:videomae"]] == ["kinetics-400"]
     text = run("-w", tmp_path, "weights", "list")
-    assert "has seen: private (290,000 videos of 6,500 patients" in text
+    assert "has seen private: 290,000 videos of 6,500 patients" in text
 
 
 def test_list_looks_into_the_folder_of_the_environment(
