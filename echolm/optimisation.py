@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from echolm.identity import Neutral
 from echolm.registry import Component, Registry
@@ -131,12 +131,37 @@ class Adam(Optimizer):
         )
 
 
+ADAMW_RECIPES: dict[str, dict[str, Any]] = {
+    "echofm": {
+        "lr": 2.5e-4,
+        "betas": (0.9, 0.95),
+        "weight_decay": 0.05,
+        "clip": 0.02,
+        "decay": "weights",
+    },
+}
+"""``echofm`` is that of the released script, for 64 clips a step: the rate is 1e-3 x 64 / 256."""
+
+
 @OPTIMIZERS.register
 class AdamW(Optimizer):
-    """Adam with decoupled weight decay, torch's implementation."""
+    """Adam with decoupled weight decay, torch's implementation.
+
+    ``recipe`` stands for the fields that one of ``ADAMW_RECIPES`` gives. Fields that are written
+    beside it come first.
+    """
 
     name: Literal["adamw"] = "adamw"
+    recipe: Annotated[Literal["echofm"] | None, Neutral(None)] = None
     betas: tuple[Decay, Decay] = (0.9, 0.999)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_recipe(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("recipe") not in ADAMW_RECIPES:
+            return values
+        written = {name: value for name, value in values.items() if name != "recipe"}
+        return {**ADAMW_RECIPES[values["recipe"]], **written}
 
     def build(self, parameters: NamedParameters) -> torch.optim.Optimizer:
         """Build ``torch.optim.AdamW``."""

@@ -43,7 +43,7 @@ def provenance() -> dict[str, Any]:
     """
     import torch
 
-    device = f"cpu ({_cpu()})"
+    device = f"cpu ({cpu_name()})"
     if torch.cuda.is_available():
         device = torch.cuda.get_device_name()
     versions: dict[str, str | None] = {"python": platform.python_version()}
@@ -122,7 +122,8 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _cpu() -> str:
+def cpu_name() -> str:
+    """Name the processor, or its architecture where the system does not say."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

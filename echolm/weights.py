@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import model_serializer, model_validator
@@ -14,7 +15,7 @@ from echolm.registry import Frozen
 from echolm.text import suggest
 
 if TYPE_CHECKING:
-    from echolm.encoders import Encoder
+    from echolm.encoders import Encoder, SeenData
 
 Source = Literal["random", "published", "file", "run"]
 FORMS = "random, published:NAME, file:PATH, run:CELL"
@@ -89,6 +90,28 @@ def check_written(encoder: Encoder) -> None:
         f"written: write weights: {' or '.join(choices)} (the file {' or '.join(files)}, see "
         "echolm weights list), file:PATH or run:CELL, or weights: random for random ones"
     )
+
+
+def seen_data(encoder: str, weights: str) -> tuple[SeenData, ...]:
+    """Return what the first weights of a run were trained on, as far as it is known.
+
+    A file counts as a published one where its path ends as that one's does.
+
+    Args:
+        encoder: its name.
+        weights: as a run names them.
+    """
+    from echolm.encoders import ENCODERS
+
+    source, _, value = weights.partition(":")
+    if encoder not in ENCODERS.names():
+        return ()
+    for name, published in ENCODERS.get(encoder).published.items():
+        parts = Path(published.file).parts
+        is_its_file = source == "file" and Path(value).parts[-len(parts) :] == parts
+        if is_its_file or (source == "published" and value == name):
+            return published.seen
+    return ()
 
 
 def random_weights(encoder: str, weights: Any) -> str:

@@ -16,6 +16,7 @@ from echolm.cli.compare import compare, seeds_needed
 from echolm.cli.completion import completion
 from echolm.cli.components import components
 from echolm.cli.data import data
+from echolm.cli.encoder import encoder
 from echolm.cli.grid import grid
 from echolm.cli.launch import launch
 from echolm.cli.logs import logs
@@ -86,6 +87,7 @@ def main(ctx: click.Context, workspace: Path | None) -> None:
 GROUPS = (
     data,
     weights,
+    encoder,
     grid,
     train,
     launch,

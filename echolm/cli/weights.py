@@ -20,8 +20,11 @@ def weights() -> None:
 @as_json
 @click.pass_obj
 def list_weights(workspace: Workspace, as_json: bool) -> None:
-    """List published checkpoints: where to get each, its licence, and whether it is there."""
-    from echolm.encoders.published import list_published
+    """List published checkpoints: where to get each, its licence, and whether it is there.
+
+    Also what data each has seen in training. Tables mark values whose test data are among them.
+    """
+    from echolm.encoders.published import describe_seen, list_published
 
     checkpoints = list_published(workspace.weights)
     if as_json:
@@ -37,6 +40,8 @@ def list_weights(workspace: Workspace, as_json: bool) -> None:
             present += 1
         click.echo(f"{name:{name_width}}{checkpoint['file']:{file_width}}{presence}")
         click.echo(f"    {checkpoint['origin']}; licence: {checkpoint['licence']}")
+        for line in describe_seen(checkpoint["seen"]):
+            click.echo(f"    {line}")
     click.echo(
         f"{present} of {len(checkpoints)} in {workspace.weights} "
         "(ECHOLM_WEIGHTS names another folder)"
@@ -52,7 +57,7 @@ def check(name: str, path: Path, as_json: bool) -> None:
 
     What is checked: keys, shapes, SHA-256.
     """
-    from echolm.encoders.published import check_file
+    from echolm.encoders.published import check_file, describe_seen
 
     facts = check_file(name, path)
     if as_json:
@@ -66,3 +71,5 @@ def check(name: str, path: Path, as_json: bool) -> None:
     click.echo(f"SHA-256 {facts['sha256']}: {agrees}")
     if facts["file"]:
         click.echo(f"published file {facts['file']}, licence: {facts['licence']}")
+        for line in describe_seen(facts["seen"]):
+            click.echo(line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -12,6 +12,7 @@ from pydantic import Field
 from echolm.clips import CLIPS, Clip
 from echolm.clips.spread import spread
 from echolm.errors import EchoLMError
+from echolm.identity import Neutral
 
 
 @CLIPS.register
@@ -22,8 +23,7 @@ class Window(Clip):
     window lies in the middle. The final evaluation sees ``windows`` of them, from the first that
     fits to the last, and averages a sample's outputs. One window lies in the middle there too.
 
-    Where a video is too short, its every ``period``-th frame is repeated, as evenly as the clip
-    allows.
+    What is seen of a video that is too short, ``short`` says.
     """
 
     name: Literal["window"] = "window"
@@ -31,6 +31,13 @@ class Window(Clip):
     """Frames from one frame of the clip to the next."""
     windows: int = Field(default=1, ge=1)
     """Windows of a sample in the final evaluation."""
+    short: Annotated[Literal["repeat", "loop"], Neutral("repeat")] = "repeat"
+    """What a video that is too short gives.
+
+    ``repeat``: its every ``period``-th frame is repeated, as evenly as the clip allows. ``loop``:
+    it begins again at its end, so that beats of the heart follow each other. It may then start
+    anywhere in training, and starts at its first frame in evaluation.
+    """
 
     draws: ClassVar[bool] = True
 
@@ -64,6 +71,9 @@ class Window(Clip):
     ) -> np.ndarray:
         """Return ``count`` frames, each ``period`` after the one before."""
         step = self._step(held)
+        if self.short == "loop" and len(held) < (count - 1) * step + 1:
+            start = 0 if key is None else key * len(held) >> 64
+            return held[(start + step * np.arange(count)) % len(held)]
         fitting = min(count, (len(held) - 1) // step + 1)
         slack = len(held) - 1 - (fitting - 1) * step
         start = self._start(slack, key, window)

@@ -18,6 +18,27 @@ if TYPE_CHECKING:
     from echolm.encoders.base import EncoderNetwork
 
 
+class SeenData(Frozen):
+    """Data that weights were trained on."""
+
+    dataset: str
+    """Its name in ``echolm.datasets`` where it is one of these, else what it is called."""
+    what: str
+    """How much of it, and whether test data are in it."""
+    source: str
+    """Who says so."""
+
+
+KINETICS = SeenData(
+    dataset="kinetics-400",
+    what="videos of human actions, its training split",
+    source="torchvision; Tong et al. 2022",
+)
+IMAGENET = SeenData(
+    dataset="imagenet-1k", what="photographs, its training split", source="torchvision"
+)
+
+
 class PublishedWeights(Frozen):
     """A published checkpoint. EchoLM never fetches it."""
 
@@ -31,6 +52,8 @@ class PublishedWeights(Frozen):
 
     torchvision's file names carry the first 8.
     """
+    seen: tuple[SeenData, ...] = ()
+    """What they were trained on, as far as it is known."""
 
 
 class Encoder(Component):
@@ -100,5 +123,7 @@ ENCODERS: Registry[Encoder] = Registry(
         "echolm.encoders.videomae_l",
         "echolm.encoders.echo_vision_fm",
         "echolm.encoders.vivit_b",
+        "echolm.encoders.echofm_l",
+        "echolm.encoders.tiny_echofm",
     ],
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from echolm.encoders import ENCODERS, PublishedWeights
+from echolm.encoders import ENCODERS, KINETICS, PublishedWeights, SeenData
 from echolm.encoders.video_transformer import VideoTransformer
 
 
@@ -35,11 +35,20 @@ class EchoVisionFM(VideoTransformer):
             file="echo-vision-fm/pytorch_model.bin",
             origin="https://github.com/ZiyangZhang0511/Echo-Vison-FM/releases/tag/v1",
             licence="none stated",
+            seen=(
+                KINETICS,
+                SeenData(
+                    dataset="mimic-iv-echo",
+                    what="all 525,328 videos of 4,579 patients, so every split of it",
+                    source="Zhang et al. 2025, Methods; the released code begins with VideoMAE",
+                ),
+            ),
         ),
         "videomae": PublishedWeights(
             file="videomae-base/pytorch_model.bin",
             origin="https://huggingface.co/MCG-NJU/videomae-base",
             licence="CC BY-NC 4.0 (non-commercial)",
+            seen=(KINETICS,),
         ),
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from echolm.encoders import ENCODERS, Encoder, PublishedWeights
+from echolm.encoders import ENCODERS, Encoder, PublishedWeights, SeenData
 
 if TYPE_CHECKING:
     from echolm.encoders.base import EncoderNetwork
@@ -44,6 +44,13 @@ class EchoPrime(Encoder):
             licence="Cedars-Sinai Academic Software License "
             "(academic use, no redistribution; the README says MIT)",
             sha256="7ca32e8bfde248bd6d8c7e46fdb7440385169af4dc2f416b5de840bdc2e64f3b",
+            seen=(
+                SeenData(
+                    dataset="private",
+                    what="over 12 million videos with reports of 108,913 patients, not published",
+                    source="EchoPrime, Nature 2026",
+                ),
+            ),
         )
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from echolm.encoders import ENCODERS, Encoder, PublishedWeights
+from echolm.encoders import ENCODERS, KINETICS, Encoder, PublishedWeights
 
 if TYPE_CHECKING:
     from echolm.encoders.base import EncoderNetwork
@@ -30,6 +30,7 @@ class MViTV2S(Encoder):
             file="mvit_v2_s-ae3be167.pth",
             origin="https://download.pytorch.org/models/mvit_v2_s-ae3be167.pth",
             licence="BSD-3-Clause (torchvision)",
+            seen=(KINETICS,),
             sha256="ae3be167",
         )
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from echolm.encoders import ENCODERS, Encoder, PublishedWeights
+from echolm.encoders import ENCODERS, Encoder, PublishedWeights, SeenData
 
 if TYPE_CHECKING:
     from echolm.encoders.base import EncoderNetwork
@@ -35,6 +35,13 @@ class PanEcho(Encoder):
             file="panecho.pt",
             origin="https://github.com/CarDS-Yale/PanEcho/releases/tag/v1.0",
             licence="CC BY-NC-SA 4.0 (non-commercial, share alike)",
+            seen=(
+                SeenData(
+                    dataset="private",
+                    what="1.2 million videos of 24,405 patients, not published",
+                    source="PanEcho, JAMA 2025",
+                ),
+            ),
         )
     }
 

@@ -6,6 +6,7 @@ EchoLM never fetches or ships any.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ def check_file(name: str, path: Path) -> dict[str, Any]:
         "path": str(path),
         "file": published.file if published else None,
         "licence": published.licence if published else None,
+        "seen": [seen.model_dump() for seen in published.seen] if published else [],
         "sha256": digest,
         "published_sha256": published.sha256 if published else "",
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
@@ -85,6 +87,17 @@ def _other_digest(encoder: Encoder, published: PublishedWeights, path: Path, dig
         f"{published.file}: its SHA-256 is {digest}, the published one {known}. {meant(encoder)} "
         f"Weights that are meant to differ: weights: file:{path}"
     )
+
+
+def describe_seen(seen: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say what weights were trained on, a line for each data set.
+
+    Args:
+        seen: as ``list_published`` and ``check_file`` give it.
+    """
+    if not seen:
+        return ["what data it has seen is not known"]
+    return [f"has seen {data['dataset']}: {data['what']} ({data['source']})" for data in seen]
 
 
 def meant(encoder: Encoder) -> str:

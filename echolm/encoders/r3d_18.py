@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from echolm.encoders import ENCODERS, Encoder, PublishedWeights
+from echolm.encoders import ENCODERS, KINETICS, Encoder, PublishedWeights
 from echolm.identity import Neutral
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class R3D18(Encoder):
             file="r3d_18-b3b3357e.pth",
             origin="https://download.pytorch.org/models/r3d_18-b3b3357e.pth",
             licence="BSD-3-Clause (torchvision)",
+            seen=(KINETICS,),
             sha256="b3b3357e",
         )
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from echolm.encoders import ENCODERS, Encoder, PublishedWeights
+from echolm.encoders import ENCODERS, IMAGENET, Encoder, PublishedWeights
 
 if TYPE_CHECKING:
     from echolm.encoders.base import EncoderNetwork
@@ -33,6 +33,7 @@ class ResNet182D(Encoder):
             file="resnet18-f37072fd.pth",
             origin="https://download.pytorch.org/models/resnet18-f37072fd.pth",
             licence="BSD-3-Clause (torchvision)",
+            seen=(IMAGENET,),
             sha256="f37072fd",
         )
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from echolm.encoders import ENCODERS, PublishedWeights
+from echolm.encoders import ENCODERS, KINETICS, PublishedWeights
 from echolm.encoders.video_transformer import VideoTransformer
 
 
@@ -32,11 +32,13 @@ class VideoMAEB(VideoTransformer):
             file="videomae-base/pytorch_model.bin",
             origin="https://huggingface.co/MCG-NJU/videomae-base",
             licence="CC BY-NC 4.0 (non-commercial)",
+            seen=(KINETICS,),
         ),
         "kinetics400-finetuned": PublishedWeights(
             file="videomae-base-finetuned-kinetics/pytorch_model.bin",
             origin="https://huggingface.co/MCG-NJU/videomae-base-finetuned-kinetics",
             licence="CC BY-NC 4.0 (non-commercial)",
+            seen=(KINETICS,),
         ),
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from echolm.encoders import ENCODERS, PublishedWeights
+from echolm.encoders import ENCODERS, KINETICS, PublishedWeights
 from echolm.encoders.video_transformer import VideoTransformer
 
 
@@ -31,11 +31,13 @@ class VideoMAEL(VideoTransformer):
             file="videomae-large/pytorch_model.bin",
             origin="https://huggingface.co/MCG-NJU/videomae-large",
             licence="CC BY-NC 4.0 (non-commercial)",
+            seen=(KINETICS,),
         ),
         "kinetics400-finetuned": PublishedWeights(
             file="videomae-large-finetuned-kinetics/pytorch_model.bin",
             origin="https://huggingface.co/MCG-NJU/videomae-large-finetuned-kinetics",
             licence="CC BY-NC 4.0 (non-commercial)",
+            seen=(KINETICS,),
         ),
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from echolm.encoders import ENCODERS, Encoder, PublishedWeights
+from echolm.encoders import ENCODERS, IMAGENET, Encoder, PublishedWeights
 
 if TYPE_CHECKING:
     from echolm.encoders.base import EncoderNetwork
@@ -36,6 +36,7 @@ class ViTB16(Encoder):
             file="vit_b_16-c867db91.pth",
             origin="https://download.pytorch.org/models/vit_b_16-c867db91.pth",
             licence="BSD-3-Clause (torchvision)",
+            seen=(IMAGENET,),
             sha256="c867db91",
         )
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from echolm.encoders import ENCODERS, PublishedWeights
+from echolm.encoders import ENCODERS, KINETICS, PublishedWeights
 from echolm.encoders.video_vit import VideoViT
 
 
@@ -31,6 +31,7 @@ class ViViTB(VideoViT):
             file="vivit-b-16x2-kinetics400/pytorch_model.bin",
             origin="https://huggingface.co/google/vivit-b-16x2-kinetics400",
             licence="MIT",
+            seen=(KINETICS,),
         )
     }
 

@@ -61,5 +61,5 @@ class Objective(Goal):
 
 OBJECTIVES: Registry[Objective] = Registry(
     "objective",
-    ["echolm.objectives.masked_autoencoder"],
+    ["echolm.objectives.masked_autoencoder", "echolm.objectives.echofm"],
 )

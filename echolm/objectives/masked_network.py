@@ -15,7 +15,7 @@ from echolm.encoders import Encoder
 from echolm.encoders.base import EncoderNetwork, Features, State, TokenStem, keep_tokens
 from echolm.encoders.families.positions import sinusoids
 from echolm.encoders.families.video_transformer import VideoTransformerBlock
-from echolm.objectives.cubes import normalised, pick, to_cubes
+from echolm.objectives.cubes import normalised, pick, statistics, to_cubes
 from echolm.objectives.masks import Masks
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ class MaskedNetwork(nn.Module):
         frames, height, width = stem.cube
         self.encoder = encoder
         self.cube = stem.cube
+        self.frames = tuple(range(declared.frames))
+        """Places in the clip of the frames that are predicted."""
         self.masks = Masks(objective.mask, objective.ratio, stem.grid, keys)
         self.decoder = Decoder(
             count=stem.grid[0] * stem.grid[1] * stem.grid[2],
@@ -101,6 +103,11 @@ class MaskedNetwork(nn.Module):
     def pixels(self, clip: Tensor) -> Tensor:
         """Return all cubes of normalised clips in [0, 1]: B x N x pixels x channels."""
         return to_cubes(clip * self.std + self.mean, self.cube)
+
+    @staticmethod
+    def statistics(cubes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation that normalised cubes lack, B x N x 1 x channels."""
+        return statistics(cubes)
 
 
 class Decoder(nn.Module):

@@ -1,4 +1,7 @@
-"""What a pretrained masked autoencoder makes of a clip: original, masked and reconstructed."""
+"""What a pretrained masked autoencoder makes of a clip: original, masked and reconstructed.
+
+The objective ``echofm`` is one too. Shown are the frames that it predicts.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from torch import Tensor
 
 from echolm.config import PretrainConfig, parse_config
 from echolm.errors import EchoLMError
-from echolm.objectives.cubes import statistics, to_clips
+from echolm.objectives.cubes import to_clips
+from echolm.objectives.echofm import EchoFM
+from echolm.objectives.echofm_network import EchoFMOutputs, EchoFMPretraining
 from echolm.objectives.masked_autoencoder import MaskedAutoencoder
 from echolm.objectives.masked_network import MaskedNetwork, Reconstruction
 from echolm.predict.picture import GAP, write
@@ -26,12 +31,14 @@ SHOWN = 8
 """Frames of a picture at most, spread over the clip."""
 SIDE = 160
 """Side of a drawn frame in pixels."""
+Network = MaskedNetwork | EchoFMPretraining
+Outputs = Reconstruction | EchoFMOutputs
 ROWS = ("original", "masked", "reconstructed")
 
 
 @dataclass(frozen=True, eq=False)
 class ReconstructedClip:
-    """A clip, T x size x size in [0, 1] each, from a run's masked autoencoder."""
+    """The predicted frames of a clip, T x size x size in [0, 1] each."""
 
     original: np.ndarray
     masked: np.ndarray
@@ -41,7 +48,7 @@ class ReconstructedClip:
     numbers: tuple[int, ...]
     """Numbers of the frames in the file, T of them."""
     loss: float
-    """That of the objective."""
+    """The mean squared error of what is predicted."""
     share: float
     """The share of cubes that is masked."""
     undone: bool
@@ -67,10 +74,12 @@ class Reconstructor:
     def __init__(self, record: RunRecord, workspace: Workspace, device: str = "cpu") -> None:
         config = parse_config(record.identity()["config"], str(record.path / "config.json"))
         goal = config.goal
-        if not isinstance(config, PretrainConfig) or not isinstance(goal, MaskedAutoencoder):
+        if not isinstance(config, PretrainConfig) or not isinstance(
+            goal, MaskedAutoencoder | EchoFM
+        ):
             raise EchoLMError(
                 f"{record.path}: a run of {goal.name}; pictures of reconstructions are those of "
-                "the objective masked-autoencoder"
+                "the objectives masked-autoencoder and echofm"
             )
         self._goal = goal
         self.network = LoadedRun(record, config, workspace, device)
@@ -106,11 +115,11 @@ class Reconstructor:
         state = self.network.state(cine, cine.rows(numbers))
         with torch.inference_mode():
             outputs = self.network.member.predict(state, sample_keys([path.stem]))
-        network = cast(MaskedNetwork, self.network.member.model.objective)
+        network = cast(Network, self.network.member.model.objective)
         return self._clip(network, state.tensors["clip"], outputs, numbers[0])
 
     def _clip(
-        self, network: MaskedNetwork, clip: Tensor, outputs: Reconstruction, numbers: np.ndarray
+        self, network: Network, clip: Tensor, outputs: Outputs, numbers: np.ndarray
     ) -> ReconstructedClip:
         """Put cubes together.
 
@@ -118,14 +127,14 @@ class Reconstructor:
             network: the masked autoencoder.
             clip: 1 x 3 x T x H x W, normalised.
             outputs: of the network.
-            numbers: (T,) of the frames in the file.
+            numbers: of the clip's frames in the file.
         """
         cubes = network.pixels(clip)
         masked = outputs.masked[0]
         predicted = outputs.predicted.reshape(len(masked), *cubes.shape[2:])
         is_undone = self._goal.target == "normalised"
         if is_undone:
-            mean, deviation = statistics(cubes)
+            mean, deviation = network.statistics(cubes)
             predicted = predicted * deviation[0, masked] + mean[0, masked]
         hidden, filled = cubes.clone(), cubes.clone()
         hidden[0, masked] = 0
@@ -140,7 +149,7 @@ class Reconstructor:
             original=gray(cubes),
             masked=gray(hidden),
             reconstructed=gray(filled),
-            numbers=tuple(numbers.tolist()),
+            numbers=tuple(numbers[list(network.frames)].tolist()),
             loss=float(error.square().mean()),
             share=len(masked) / cubes.shape[1],
             undone=is_undone,

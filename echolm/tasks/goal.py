@@ -37,6 +37,19 @@ class Sample:
     targets: dict[str, np.ndarray] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class WholeBatch:
+    """What is known of the whole batch of a step, whatever its micro-batches and ranks.
+
+    Attributes:
+        samples: its size.
+        count: what the network's ``count`` gives for it, see ``Goal.counts_whole_batch``.
+    """
+
+    samples: int
+    count: float
+
+
 @dataclass
 class Batch:
     """What ``loss`` and ``rows`` get beside the outputs.
@@ -48,6 +61,8 @@ class Batch:
             (pixel + 0.5) / size.
         targets: the stacked targets of ``prepare``.
         frames: B x T int64, the original numbers of the clips' frames. None where no clip was read.
+        whole: the batch that this is a part of, in a step of a goal that ``counts_whole_batch``.
+            None in evaluation, and for all other goals.
     """
 
     items: list[Item]
@@ -55,6 +70,7 @@ class Batch:
     points: Tensor
     targets: dict[str, Tensor]
     frames: Tensor | None = None
+    whole: WholeBatch | None = None
 
 
 class Goal(Component):
@@ -77,6 +93,16 @@ class Goal(Component):
     """
     clips: ClassVar[tuple[str, ...]] = ()
     """The clips of a run that it can be learned from, by name. Empty: any."""
+
+    @property
+    def counts_whole_batch(self) -> bool:
+        """Whether ``loss`` reads ``Batch.whole``, for terms with another mean than over samples.
+
+        The objective's network has then a method ``count``: clips B x 3 x T x H x W -> a number
+        that does not depend on its weights. It is summed over the whole batch before any of it is
+        learned from. ``loss`` scales such a term so that the mean over samples is right.
+        """
+        return False
 
     def needed_values(self) -> tuple[str, ...]:
         """Return the values that an item must have to be of use. Items without them are left out.

@@ -46,6 +46,7 @@ from echolm.training.run_handle import Outcome, RunHandle
 from echolm.training.selection import select_rows
 from echolm.training.signals import StopRequest
 from echolm.training.trunk import first_network
+from echolm.training.whole_batch import StepReader
 
 Verdict = callbacks.Verdict
 
@@ -187,6 +188,7 @@ class Cohort:
         network = first_network(prepared, self.ranks.device)
         self.cut = min(cut_of(run.config) for run in self.runs)
         self.feed = open_feed(prepared, network, self.cut, self.ranks.device)
+        self.reader = StepReader(self.feed, self.ranks)
         selection = select_rows(self.feed.store, self.config, ("train", *self.result_splits))
         self.rows = selection.rows
         self.left_out = selection.left_out
@@ -236,7 +238,9 @@ class Cohort:
             run.member.train(True)
             run.step_loss = 0.0
             run.step_denominator = 0.0
-        for rows in self._micro_batches(self.ranks.shard(step.rows)):
+        parts = list(self._micro_batches(self.ranks.shard(step.rows)))
+        self.reader.count(self.active, parts, step.epoch, len(step.rows))
+        for rows in parts:
             self._accumulate(rows, step)
         self.consensus.reduce_step_facts(self.active)
         self._fail_diverged(step)
@@ -255,7 +259,7 @@ class Cohort:
     def _accumulate(self, rows: np.ndarray, step: OptimiserStep) -> None:
         """Add the gradients of a micro-batch to every active member."""
         try:
-            batch, state = self.feed(rows, step.epoch)
+            batch, state = self.reader.read(rows, step.epoch)
         except Exception as error:
             # Data are shared: every member has the error. It is raised on no rank alone.
             for run in self.active:

@@ -132,6 +132,11 @@ class Member:
         self._set_keys(samples, epoch, step)
         return self.config.goal.loss(self.model(state), batch)
 
+    def count(self, state: State) -> float:
+        """Count what the loss divides by in a part of a batch, see ``Goal.counts_whole_batch``."""
+        network = self.model.get_submodule("objective")
+        return float(network.count(state.tensors["clip"]))  # type: ignore[operator]
+
     def predict(self, state: State, samples: np.ndarray) -> Any:
         """Compute the outputs for evaluation.
 

@@ -306,6 +306,7 @@ def _value_without_number(place: TablePlace) -> Value:
         missing=pending.missing,
         synthetic=pending.synthetic,
         random_weights=pending.random_weights,
+        seen=pending.seen,
         notes=tuple(notes),
         published=pending.published,
         diverged=place.diverged,

@@ -45,6 +45,7 @@ class PendingValue:
         synthetic: whether a run is on phantom data.
         random_weights: whether a run began with random weights though its encoder has published
             ones.
+        seen: whether an encoder has seen the test data in pretraining. A note says which.
         data: the names of the data that its runs are of.
         notes: what is unusual about it.
         published: the paper's number for this place.
@@ -63,6 +64,7 @@ class PendingValue:
     published: PublishedNumber | None
     baseline: float | None = None
     random_weights: bool = False
+    seen: bool = False
     constant: str = MEAN_CONTOUR
     test_set: str = ""
 

@@ -40,6 +40,7 @@ from grid.tables.origins import NONE_COUNTS, TodaysOrigins, same_data
 from grid.tables.predictions import Predictions, data_names
 from grid.tables.published import PublishedNumber, find, paper_rows, published_numbers
 from grid.tables.runs import CollectedRuns, target_words
+from grid.tables.seen_data import seen_notes
 from grid.tables.table import LOCAL, Missing, Table, TableRow, Value, ValueSource
 
 State = Callable[[str], str]
@@ -297,10 +298,12 @@ class _ValueReader:
             held_against = self._held_against(column, cells, rows, runs)
         if held_against.note:
             notes.append(held_against.note)
+        datasets_of = {seed: self._dataset(run) for seed, run in runs.items()}
+        seen = seen_notes(runs, datasets_of, self.collected)
+        notes += seen
         datasets = {self._stores.dataset(run["data"] or "") for run in runs.values()}
         targets = {target_words(run) for run in runs.values()}
         test_set = (*sorted(datasets), *sorted(targets), subgroup)
-        data = {self._dataset(run) for run in runs.values()}
         return PendingValue(
             runs=rows,
             refused=refused,
@@ -308,7 +311,8 @@ class _ValueReader:
             missing=self._missing(labels, column, cells, runs),
             synthetic=any(run["synthetic"] for run in runs.values()),
             random_weights=any(_has_random_weights(run) for run in runs.values()),
-            data=frozenset(data),
+            seen=bool(seen),
+            data=frozenset(datasets_of.values()),
             notes=tuple(notes),
             published=self._find_published(column, cells),
             baseline=held_against.baseline,

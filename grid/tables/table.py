@@ -85,6 +85,7 @@ class Value:
         synthetic: whether a run is on phantom data.
         random_weights: whether a run began with random weights though its encoder has published
             ones.
+        seen: whether an encoder has seen the test data in pretraining. A note says which.
         notes: what is unusual about it.
         published: the paper's number for this place.
         standing: how it stands in its column (bold or not).
@@ -109,6 +110,7 @@ class Value:
     missing: tuple[Missing, ...] = ()
     synthetic: bool = False
     random_weights: bool = False
+    seen: bool = False
     notes: tuple[str, ...] = ()
     published: PublishedNumber | None = None
     standing: Significance | None = None

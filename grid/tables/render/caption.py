@@ -30,6 +30,7 @@ FAR_BEHIND_SENTENCE = (
     " standard deviations over patients): it counts in the number, which is never bold; see the"
     " notes."
 )
+SEEN_SENTENCE = "an encoder has seen the test data in pretraining; see the notes."
 LONGEST = 330
 """Characters of title and caption together: three lines of a page."""
 ALL_ROWS = "All rows"
@@ -116,6 +117,8 @@ def mark_sentences(table: Table) -> list[str]:
         words = f"{NOT_BETTER} {wording.constants_of(not_better)}"
         source = "of the training data" if MEAN_CONTOUR in words else "from the training data"
         lines.append(f"{wording.NOT_BETTER_MARK} {words} {source}, which looks at no image.")
+    if any(value.seen for value in table.values):
+        lines.append(f"{wording.SEEN_MARK} {SEEN_SENTENCE}")
     if wording.labels_differ(table):
         lines.append(f"{wording.PATIENTS_MARK} interval over patients only.")
     return lines

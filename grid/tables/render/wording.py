@@ -16,6 +16,7 @@ from grid.statistics.far_behind import FAR_BEHIND
 from grid.tables.assess import NOT_BETTER
 from grid.tables.missing import baseline_command, gaps, grid_command
 from grid.tables.published import PublishedNumber
+from grid.tables.seen_data import SEEN
 from grid.tables.table import ABSENT, Table, TableRow, Value
 from grid.tables.undecided_verdicts import undecided
 
@@ -38,10 +39,12 @@ DIVERGED_MARK = "†"
 NOT_BETTER_MARK = "¶"
 PATIENTS_MARK = "‡"
 FAR_BEHIND_MARK = "‖"
+SEEN_MARK = "◇"
 
 MARKED_TOPICS = (
     ("far behind", FAR_BEHIND, FAR_BEHIND_MARK),
     ("diverged", "diverged", DIVERGED_MARK),
+    (SEEN, f"{SEEN} the test data in pretraining", SEEN_MARK),
 )
 """Words of notes on marked values, what these are about, and the mark. They are grouped by it."""
 
@@ -141,7 +144,8 @@ def marks(value: Value, labels_differ: bool) -> str:
     """Return the marks behind a value.
 
     ``§`` is incomplete, ``†`` has a diverged run, ``‖`` has one far behind its best seed, ``¶`` is
-    not better than a constant prediction, and ``‡`` is an interval over patients only among others.
+    not better than a constant prediction, ``◇`` is of an encoder that has seen the test data in
+    pretraining, and ``‡`` is an interval over patients only among others.
 
     Args:
         value: the value.
@@ -156,6 +160,8 @@ def marks(value: Value, labels_differ: bool) -> str:
         text += FAR_BEHIND_MARK
     if value.not_better:
         text += NOT_BETTER_MARK
+    if value.seen:
+        text += SEEN_MARK
     if labels_differ and value.number and value.number.label:
         text += PATIENTS_MARK
     return text

@@ -48,7 +48,7 @@ def test_what_can_be_masked_or_explained_is_declared(name: str) -> None:
     assert explained == [encoder.attention_maps] * encoder.blocks
 
 
-@pytest.mark.parametrize("name", ["tiny-mvit", "tiny-videomae"])
+@pytest.mark.parametrize("name", ["tiny-mvit", "tiny-videomae", "tiny-echofm"])
 def test_operations_are_counted_alike_where_attention_is_fused(name: str) -> None:
     """On a CPU, where torch's own counter does not know it."""
     encoder = ENCODERS.parse(name)
