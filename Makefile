@@ -40,6 +40,7 @@ bench: $(VENV)/installed
 	$(BIN)/python -m tests.benchmarks.collection
 	$(BIN)/python -m tests.benchmarks.start_up
 	$(BIN)/python -m tests.benchmarks.gpu
+	$(BIN)/python -m tests.benchmarks.checkpoints
 	$(BIN)/python -m tests.benchmarks.phases
 	@if [ "$$(id -u)" = 0 ]; then $(BIN)/python -m tests.benchmarks.slurm; \
 	else echo "not measured: SLURM (it installs and starts one); as root: $(BIN)/python -m tests.benchmarks.slurm"; fi

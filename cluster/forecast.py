@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from cluster.measured_rates import PRIOR, CellShape, Finished, Rate, Rates, cell_shape, shared_part
+from cluster.device_rate import ASSUMED, UNSTATED, DeviceRate
+from cluster.measured_rates import CellShape, Finished, Rate, Rates, cell_shape, shared_part
 from echolm.config import FinetuneConfig, PretrainConfig
 from echolm.errors import EchoLMError
 from echolm.text import counted
@@ -84,8 +85,8 @@ class Forecast:
 
     @property
     def assumed(self) -> int:
-        """How many cells have the published figure as their rate, for want of complete runs."""
-        counts = [count for words, count in self.sources.items() if words == PRIOR]
+        """How many cells have a rate that nobody has measured or stated."""
+        counts = [count for words, count in self.sources.items() if ASSUMED in words]
         return sum(counts)
 
     @property
@@ -112,7 +113,7 @@ class Forecast:
         if self.unknown:
             lines.append(
                 f"not known for {counted(self.unknown, 'cell')}: no complete run of the encoder"
-                " on CPUs, and no published figure"
+                " on CPUs, and it declares no FLOPs"
             )
         for words, count in self.sources.items():
             lines.append(f"from {words} ({counted(count, 'cell')})")
@@ -184,6 +185,7 @@ def forecast(
     gpus: int = 0,
     ranks: int = 1,
     job_minutes: int | None = None,
+    device: DeviceRate = UNSTATED,
 ) -> Forecast:
     """Forecast the cost of running ``units``.
 
@@ -194,9 +196,10 @@ def forecast(
         gpus: GPUs of each job. With 0 it runs on CPU ranks.
         ranks: how many, without GPUs.
         job_minutes: the time limit of a job. None: no limit.
+        device: what a GPU or rank computes, for cells that no complete run tells of.
     """
     devices = gpus or ranks
-    rates = Rates(known() if units else [])
+    rates = Rates(known() if units else [], device)
     priced = [_price(unit, rates, gpus > 0, devices) for unit in units]
     gpu_hours, wall_hours = [], []
     for bound in ("low", "mid", "high"):

@@ -10,15 +10,17 @@ import ctypes
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from cluster.disk import DiskForecast, cells_at_once, forecast_disk
 from cluster.failures import failures, given_up
 from cluster.place import PLACES, LaunchNews, LaunchOptions, LaunchResult, Place, may_write
-from cluster.stages import following, next_pool, running_cells
+from cluster.stages import following, next_pool, refuse_unkept, running_cells
 from cluster.status import blocked_cells
 from cluster.tracebacks import stop_reason
 from echolm.errors import EchoLMError
+from echolm.kept_weights import Keep
 from echolm.outages import lost_workspace, mark_workspace, wait_for
 from echolm.states import RunState
 from echolm.workspace import Workspace
@@ -81,6 +83,7 @@ class LaunchPlan:
         blocked: lines that say why others cannot run.
         given_up: cell -> why it is not started any more.
         stop_reason: why nothing is started, or ''.
+        disk: what it would write.
     """
 
     statuses: list[CellStatus]
@@ -91,6 +94,7 @@ class LaunchPlan:
     blocked: list[str]
     given_up: dict[str, str]
     stop_reason: str
+    disk: DiskForecast
 
 
 class _PoolPlace(Place):
@@ -99,6 +103,7 @@ class _PoolPlace(Place):
     def plan(self, grid: Grid, cells: Sequence[Cell]) -> LaunchPlan:
         """Say what a launch would run if no data and weights were missing. Only looks."""
         statuses = cell_statuses(cells, self.workspace)
+        refuse_unkept(grid.cells, statuses, self.options)
         stop = stop_reason(self.workspace, grid.name)
         lost = given_up_cells(self.workspace, grid.name, statuses, self.name)
         waiting = [status for status in statuses if needs_run(status)]
@@ -107,16 +112,23 @@ class _PoolPlace(Place):
         if not stop:
             to_run = [status for status in waiting if status.cell.id not in lost]
             later = self._later(statuses, to_run)
+        planned = units(to_run)
+        at_once = cells_at_once(planned, self.most_units(planned))
         return LaunchPlan(
             statuses=statuses,
             cells=to_run,
-            planned=units(to_run),
+            planned=planned,
             following=later,
             planned_later=units(later),
             blocked=blocked_cells(waiting),
             given_up=lost,
             stop_reason=stop,
+            disk=forecast_disk(self.workspace, statuses, self.options, at_once),
         )
+
+    def most_units(self, planned: Sequence[Unit]) -> int:
+        """Return how many of these units may run at once, as far as that is known before."""
+        return self.options.slots or len(planned)
 
     def _later(
         self, statuses: Sequence[CellStatus], to_run: Sequence[CellStatus]
@@ -131,6 +143,7 @@ class _PoolPlace(Place):
         if not may_write(self.workspace, before):
             news.began(grid, before, [])
             return LaunchResult(before, done=False)
+        refuse_unkept(grid.cells, before, self.options)
         mark_workspace(self.workspace.root)
         lost = given_up_cells(self.workspace, grid.name, before, self.name)
         to_run = []
@@ -200,6 +213,8 @@ class _PoolPlace(Place):
             threads=asked.threads or 1,
             memory_gb=asked.memory_gb,
             micro_batch=self.options.micro_batch,
+            checkpoint_minutes=asked.checkpoint_minutes,
+            keep=asked.keep or Keep.BEST,
         )
 
 
@@ -221,15 +236,17 @@ class LocalPlace(_PoolPlace):
         from cluster.local import LocalExecutor
 
         devices = cuda_devices() or ["cpu"]
-        slots = len(devices)
-        if devices == ["cpu"]:
-            cpus = len(os.sched_getaffinity(0))
-            slots = max(1, cpus // job.resources.threads)
+        slots = _slots_of_machine(devices, job.resources.threads)
         return LocalExecutor(devices), self.options.slots or min(slots, job.slots or slots)
+
+    def most_units(self, planned: Sequence[Unit]) -> int:
+        """Return how many units this machine trains at once."""
+        devices = cuda_devices() or ["cpu"]
+        return self.options.slots or _slots_of_machine(devices, self.options.threads or 1)
 
     def resources(self, asked: BlockResources) -> Resources:
         """Return what a unit needs. A worker has its slot's device without asking for it."""
-        return Resources(threads=asked.threads or 1, micro_batch=self.options.micro_batch)
+        return replace(super().resources(asked), gpus=0, ranks=1, memory_gb=None)
 
 
 class RayPlace(_PoolPlace):
@@ -242,6 +259,13 @@ class RayPlace(_PoolPlace):
         from cluster.ray.executor import RayExecutor
 
         return RayExecutor(self.options.ray_address), job.slots or 0
+
+
+def _slots_of_machine(devices: Sequence[str], threads: int) -> int:
+    """Return how many workers this machine has room for: one a GPU, else by its CPUs."""
+    if list(devices) != ["cpu"]:
+        return len(devices)
+    return max(1, len(os.sched_getaffinity(0)) // threads)
 
 
 def cuda_devices() -> list[str]:

@@ -221,7 +221,7 @@ class _Pool:
             "grid": self._job.grid,
             "threads": resources.threads,
             "micro_batch": resources.micro_batch,
-            "times": self._times,
+            "times": {**self._times, **resources.saving},
             "torchvision": _have_networks(self._job.units),
         }
         self._server = WorkerServer(settings, self._logs / "server.log")

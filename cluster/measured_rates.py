@@ -1,4 +1,4 @@
-"""How long training takes: from complete runs of a similar shape, else from a published figure.
+"""How long training takes: from complete runs of a similar shape, else from FLOPs and a rate.
 
 The measure is *device-seconds a clip and epoch*: GPU-seconds (or, on CPUs, seconds of one rank) for
 one training clip in one epoch, with the validation that belongs to it. What is not known is
@@ -7,6 +7,10 @@ estimated from these assumptions:
 - a backward pass costs two forward passes, and the stages of an encoder cost the same (so freezing
   the first half of an encoder leaves 1 + 2 x 0.5 of 3 parts),
 - twice the GPUs take half the time.
+
+An encoder declares its FLOPs (``Encoder.forward_flops``), and ``cluster.device_rate`` says what a
+device computes a second. Heads and fusions are not in it. Of a masked autoencoder all tokens are.
+For an encoder that declares none (a plugin) the published hours are taken.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from cluster.device_rate import ASSUMED_FACTOR, CLIP_S, UNSTATED, DeviceRate
 from echolm.config import FinetuneConfig, PretrainConfig, Trainable
 from echolm.encoders import ENCODERS
 from echolm.errors import EchoLMError
@@ -33,14 +38,9 @@ PAPER_HOURS = {7394: 13.0, 1848: 3.5, 739: 1.5, 147: 0.25}
 
 Bhoodoo et al., NLDL 2026 §4.1: 100, 25, 10 and 2 % of EchoNet-Dynamic.
 """
-PRIOR_FACTOR = 3.0
-"""How far the published figure may be off.
-
-It is for one GPU, and mostly for MViTv2-S: another may take a third of it, or three times as long.
-"""
 PRIOR = (
-    "the paper's hours on an A100 (13 h for 7,394 clips x 100 epochs, all trained), for want of"
-    f" complete runs: taken for any encoder, within a factor of {PRIOR_FACTOR:g}"
+    "the paper's hours on an A100 (assumed: 13 h for 7,394 clips x 100 epochs, all trained), for an"
+    f" encoder that declares no FLOPs, within a factor of {ASSUMED_FACTOR:g}"
 )
 """Where such a rate is from, in words."""
 ALONE_FACTOR = 1.25
@@ -56,7 +56,8 @@ class CellShape:
 
     ``task``, ``encoder``, ``trainable`` and ``augmentation`` are texts that are equal for equal
     parts of a configuration. ``devices`` are GPUs, or ranks on CPUs. ``cut`` of the encoder's
-    ``stages`` are frozen before the first one that trains.
+    ``stages`` are frozen before the first one that trains. ``flops`` are those of one clip in one
+    pass forward, None where the encoder declares none.
     """
 
     task: str
@@ -71,6 +72,7 @@ class CellShape:
     devices: int
     cut: int
     stages: int
+    flops: int | None = None
 
     @property
     def passes(self) -> float:
@@ -110,7 +112,7 @@ def cell_shape(
     values = config if isinstance(config, Mapping) else config.model_dump(mode="json")
     encoder = canonical_json(values["encoder"])
     regime = canonical_json(values.get("trainable", "all"))
-    trainable, cut, stages = _frozen(encoder, regime)
+    trainable, cut, stages, flops = _frozen(encoder, regime)
     return CellShape(
         task=canonical_json(values.get("task") or values["objective"]),
         encoder=encoder,
@@ -124,18 +126,19 @@ def cell_shape(
         devices=devices,
         cut=cut,
         stages=stages,
+        flops=flops,
     )
 
 
 @lru_cache(maxsize=1024)
-def _frozen(encoder: str, trainable: str) -> tuple[str, int, int]:
-    """Return a freezing regime in words, its cut, and the encoder's stages.
+def _frozen(encoder: str, trainable: str) -> tuple[str, int, int, int | None]:
+    """Return a freezing regime in words, its cut, the encoder's stages, and its FLOPs.
 
     The stages are stem, blocks and readout.
     """
-    blocks = ENCODERS.parse(json.loads(encoder)).blocks
+    parsed = ENCODERS.parse(json.loads(encoder))
     regime = Trainable.model_validate(json.loads(trainable))
-    return str(regime), regime.cut(blocks), blocks + 2
+    return str(regime), regime.cut(parsed.blocks), parsed.blocks + 2, parsed.forward_flops
 
 
 def shared_part(shape: CellShape, cut: int) -> float:
@@ -215,23 +218,26 @@ _LIKENESSES = (
 
 
 class Rates:
-    """What complete runs and the published figure say about cells."""
+    """What complete runs say about cells, or else FLOPs and the rate of a device."""
 
-    def __init__(self, known: Iterable[Finished]) -> None:
+    def __init__(self, known: Iterable[Finished], device: DeviceRate = UNSTATED) -> None:
+        self._device = device
         self._by_key: dict[tuple[Any, ...], list[Finished]] = {}
         for run in known:
             for likeness in _LIKENESSES:
                 self._by_key.setdefault(_key(run.shape, likeness), []).append(run)
 
     def __call__(self, shape: CellShape) -> Rate | None:
-        """Return the rate of a shape, by the nearest runs that are known.
+        """Return the rate of a shape, by the nearest runs that are known, else by its FLOPs.
 
-        None on CPUs without any: no figure is published for them.
+        None on CPUs where the encoder declares no FLOPs: no figure is published for them.
         """
         for likeness in _LIKENESSES:
             runs = self._by_key.get(_key(shape, likeness))
             if runs:
                 return _rate(shape, runs, likeness)
+        if shape.flops is not None:
+            return by_flops(shape, shape.flops, self._device)
         return prior(shape) if shape.on_gpu else None
 
 
@@ -249,11 +255,18 @@ def _rate(shape: CellShape, runs: list[Finished], likeness: _Likeness) -> Rate:
     )
 
 
+def by_flops(shape: CellShape, flops: int, device: DeviceRate) -> Rate:
+    """Return the rate of a shape by the FLOPs of its encoder and what a device computes."""
+    mid = max(CLIP_S, flops * shape.passes / device.flops(shape.on_gpu))
+    factor = device.factor
+    return Rate(mid / factor, mid, mid * factor, device.words(shape.on_gpu))
+
+
 def prior(shape: CellShape) -> Rate:
     """Return the published figure for full fine-tuning, times the passes of this freezing."""
     rates = [3600 * hours / (clips * PAPER_EPOCHS) for clips, hours in PAPER_HOURS.items()]
     mid = math.prod(rates) ** (1 / len(rates)) * shape.passes / 3
-    return Rate(mid / PRIOR_FACTOR, mid, mid * PRIOR_FACTOR, PRIOR)
+    return Rate(mid / ASSUMED_FACTOR, mid, mid * ASSUMED_FACTOR, PRIOR)
 
 
 def _key(shape: CellShape, likeness: _Likeness) -> tuple[Any, ...]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.failures import JobFailure
+from echolm.kept_weights import KeepName
 from echolm.outages import is_empty_place
 from echolm.workspace import Workspace
 from grid.definition.grid import Cell, Grid
@@ -42,8 +43,13 @@ class LaunchOptions:
         memory_gb: memory of a node (SLURM) or a unit (Ray). None for what the block says.
         minutes: time limit of a SLURM job. None for what the block says, else the profile's.
         profile: the SLURM site profile's file.
+        checkpoint_minutes: the longest time without a checkpoint within an epoch. None for what
+            the block says, else the default of ``Compute``.
+        keep: what becomes of the weights of ended runs. None for what the block says, else all.
         watch_every: seconds between two looks at SLURM. None submits and returns.
         budget_gpu_hours: refuse to submit what is forecast to cost more.
+        tflops: what a GPU, or a rank without one, computes, TFLOP/s. For forecasts where no
+            complete run tells. None for what the profile says.
         ray_address: a Ray cluster. None for RAY_ADDRESS, else a cluster of this machine.
         last: GPUs and ranks of the grid's last submission, which count where nothing else says it.
     """
@@ -56,9 +62,12 @@ class LaunchOptions:
     ranks: int | None = None
     memory_gb: float | None = None
     minutes: int | None = None
+    checkpoint_minutes: float | None = None
+    keep: KeepName | None = None
     profile: Path | None = None
     watch_every: float | None = None
     budget_gpu_hours: float | None = None
+    tflops: float | None = None
     ray_address: str | None = None
     last: BlockResources = BlockResources()
 
@@ -71,6 +80,8 @@ class LaunchOptions:
             memory_gb=self.memory_gb,
             minutes=self.minutes,
             slots=self.slots,
+            checkpoint_minutes=self.checkpoint_minutes,
+            keep=self.keep,
         )
         stated = block.stated
         if typed.gpus is not None:

@@ -168,6 +168,11 @@ class Profile(Frozen):
     """The sbatch option that asks for GPUs. ``gres`` (``gpu:N``) is understood by every site."""
     gpu_type: Word | None = None
     """Type of the GPUs as the site names it (``sinfo -o %G``), e.g. ``a100``. None: any."""
+    tflops: float | None = Field(default=None, gt=0)
+    """TFLOP/s that one GPU reaches in training, for forecasts before there are complete runs.
+
+    None: that of an A100 by the paper's hours, 6.2, within a factor of 3.
+    """
     jobs_at_once: int = Field(default=8, ge=1)
     """At most this many jobs run at once, over all arrays."""
     submit_limit: int | None = Field(default=None, ge=1)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
+from cluster.place import LaunchOptions
 from echolm.errors import EchoLMError
+from echolm.kept_weights import Keep
 from echolm.record import find_records
 from echolm.states import RunState
 from echolm.training.prepare import Inputs
 from echolm.workspace import Workspace
+from grid.definition.grid import Cell
+from grid.definition.tables import coordinates_text
 from grid.plan import CellStatus, Job, Unit
 
 
@@ -88,6 +92,34 @@ def next_pool(jobs: Sequence[Job]) -> tuple[Job, list[Job]]:
             rest.append(replace(job, units=others))
         return replace(job, units=tuple(chosen)), rest
     return jobs[0], list(jobs[1:])  # cannot be: cells do not wait for each other in a circle
+
+
+def refuse_unkept(
+    cells: Iterable[Cell], statuses: Iterable[CellStatus], options: LaunchOptions
+) -> None:
+    """Refuse to train cells without keeping their weights when others begin with these.
+
+    Args:
+        cells: all cells of the grid.
+        statuses: where the cells stand that are launched.
+        options: of the launch.
+
+    Raises:
+        EchoLMError: it names one of each.
+    """
+    states = {status.cell.id: status.state.name for status in statuses}
+    for cell in cells:
+        upstream = cell.upstream
+        if upstream is None or upstream.id not in states:
+            continue
+        if RunState.COMPLETE in (states[upstream.id], states.get(cell.id)):
+            continue
+        if options.of_block(upstream.resources).keep == Keep.NONE:
+            raise EchoLMError(
+                f"--keep none: cell {upstream.id} ({coordinates_text(upstream)}) would keep no "
+                f"weights, and cell {cell.id} ({coordinates_text(cell)}) begins with them; leave "
+                "--keep out and write resources: {keep: none} in blocks that no other begins from"
+            )
 
 
 def cells_of(units: Iterable[Unit]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cluster.failures import failures, given_up, never_began
@@ -14,7 +15,7 @@ from echolm.errors import EchoLMError
 from echolm.states import RunState, Standing
 from echolm.text import counted
 from echolm.training.live import read_live
-from echolm.training.prepare import left_out_line
+from echolm.training.prepare import begins_with_half, left_out_line
 from echolm.workspace import Workspace
 from grid.definition.grid import Cell
 from grid.plan import TO_RUN, CellStatus, cell_statuses, needs_run
@@ -245,6 +246,26 @@ def left_out_items(statuses: Sequence[CellStatus]) -> list[str]:
     """Say how many items of each store cells leave out, and why, a line for each reason."""
     lines = [left_out_line(status.run) for status in statuses if status.run is not None]
     return [line for line in dict.fromkeys(lines) if line]
+
+
+def half_weights(statuses: Sequence[CellStatus]) -> list[str]:
+    """Say how many cells to run begin with weights of which a run kept half of the bits."""
+    answers: dict[Path, bool] = {}
+    ids = []
+    for status in statuses:
+        run = status.run
+        if run is None or run.weights is None or status.state.name == RunState.COMPLETE:
+            continue
+        if run.weights not in answers:
+            answers[run.weights] = begins_with_half(run)
+        if answers[run.weights]:
+            ids.append(status.cell.id)
+    if not ids:
+        return []
+    return [
+        f"{counted(len(ids), 'cell')} ({list_ids(ids)}) begin with weights that were kept with 16 "
+        "bits a number (keep: half), and their records say so"
+    ]
 
 
 def next_commands(

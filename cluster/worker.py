@@ -92,8 +92,8 @@ def run_worker(settings: dict[str, Any], device: str) -> None:
     """Train units from standard input until it ends or a signal comes.
 
     Args:
-        settings: ``workspace``, ``grid``, ``threads``, ``micro_batch``, and ``times`` of
-            ``Compute``.
+        settings: ``workspace``, ``grid``, ``threads``, ``micro_batch``, and ``times``: what else
+            ``Compute`` takes by name.
         device: ``cpu`` or ``cuda:N``. CUDA begins here, never in the process that forked this one.
     """
     torch.set_num_threads(settings["threads"])

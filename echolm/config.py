@@ -242,6 +242,7 @@ class FinetuneConfig(_Run):
                     f"which encoder {encoder.name} does not give; "
                     f"it gives {', '.join(encoder.gives)}"
                 )
+        self.fusion.check_encoder(encoder)
         self.task.check_head(self.head)
         self.task.check_clip(self.clip)
         if self.head.takes == "features":
@@ -349,7 +350,8 @@ def parse_config(
         values: a mapping, as a YAML file holds it.
         where: names the source in errors.
         typed: a person wrote it. Then the weights of an encoder that has published ones must be
-            written. Stored configurations may lack them: they were random.
+            written, and no fusion may be that no head reads. Stored configurations may lack such
+            weights, which were random, and have such a fusion, which did nothing.
 
     Raises:
         EchoLMError: a line for each mistake.
@@ -367,6 +369,8 @@ def parse_config(
         raise EchoLMError(explain_validation(error, where)) from None
     if typed and "weights" not in values:
         _check_weights_written(config, where)
+    if typed:
+        _check_fusion_used(config, where)
     return config
 
 
@@ -375,6 +379,19 @@ def _check_weights_written(config: FinetuneConfig | PretrainConfig, where: str) 
         check_written(config.encoder)
     except ValueError as error:
         raise EchoLMError(f"{where}: {error}") from None
+
+
+def _check_fusion_used(config: FinetuneConfig | PretrainConfig, where: str) -> None:
+    """Refuse a fusion behind which no head stands. Stored runs may have one, which did nothing."""
+    if not isinstance(config, FinetuneConfig) or config.head.takes == "vector":
+        return
+    unused = FinetuneConfig.model_fields["fusion"].default
+    if config.fusion.name != unused:
+        raise EchoLMError(
+            f"{where}: fusion {config.fusion.name}: head {config.head.name} reads "
+            f"{', '.join(config.head.needs) or 'features'} of the encoder itself, so no fusion is "
+            "used; leave fusion out"
+        )
 
 
 def load_config(path: Path) -> FinetuneConfig | PretrainConfig:

@@ -13,6 +13,7 @@
                      log.txt             the text log of the attempt
                      retried             a mark: this attempt's failure does not count any more
                      best.safetensors, predictions.parquet, summary.json
+                                         (what a run does not keep is not among its ``files``)
         summary.json                     made once, by hard link, from the winner's attempt: the
                                          run is complete
 
@@ -30,8 +31,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from echolm.commands import Command
 from echolm.errors import EchoLMError
 from echolm.files import list_names, read_json, read_lines, write_atomic, writing
+from echolm.kept_weights import Keep, kept
 from echolm.liveness import presence
 from echolm.states import FailureClass, RunState
 
@@ -39,6 +42,8 @@ STOPPED = (RunState.FAILED, RunState.PRUNED, RunState.CANCELLED)
 """States that wait for ``echolm retry``."""
 ENDINGS = (RunState.COMPLETE, *STOPPED, RunState.INTERRUPTED, "superseded")
 """Events after which an attempt has no holder."""
+WEIGHTS = "best.safetensors"
+"""The file of a complete run that holds its weights."""
 FINGERPRINT_DIGITS = 16
 KEY = re.compile(r"[0-9a-f]{16}")
 """The name of a cell's folder, and of a record's folder in it."""
@@ -142,12 +147,18 @@ class RunRecord:
         """Return where ``best.safetensors`` or ``predictions.parquet`` of a complete run is.
 
         Raises:
-            EchoLMError: when the run is not complete.
+            EchoLMError: when the run is not complete, or its weights were not kept.
         """
         summary = self.summary()
         if summary is None:
             raise EchoLMError(
                 f"{self.path}: the run is {self.state().name}, not complete; it has no {name}"
+            )
+        if name == WEIGHTS and kept(summary) == Keep.NONE:
+            raise EchoLMError(
+                f"{self.path}: its weights were not kept (keep: none); to have them, delete that "
+                "folder and train the cell again",
+                Command("train", str(summary["cell"]), options=("--keep", "best")),
             )
         return self.attempt_path(summary["attempt"]) / name
 

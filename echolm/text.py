@@ -138,6 +138,17 @@ def duration(seconds: float) -> str:
     return f"{seconds / HOUR:.1f} h"
 
 
+def file_size(bytes_: float) -> str:
+    """Write a size in the unit that suits it, by thousands: ``512 B``, ``3.7 MB``, ``1.1 GB``."""
+    size = float(bytes_)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.5:
+            digits = f"{size:.0f}" if unit == "B" or size >= 99.5 else f"{size:.2g}"
+            return f"{digits} {unit}"
+        size /= 1000
+    return f"{size:.2g} TB" if size < 99.5 else f"{size:,.0f} TB"
+
+
 def last_line(log: Path, otherwise: str = "its log is empty") -> str:
     """Return the last line of a log that says something, without the blanks around it.
 

@@ -18,6 +18,7 @@ from echolm.config import FinetuneConfig, PretrainConfig, parse_config
 from echolm.errors import EchoLMError
 from echolm.files import list_names, read_json, write_atomic
 from echolm.identity import canonical, canonical_json
+from echolm.kept_weights import Keep
 from echolm.record import RunRecord, RunStatus, find_records
 from echolm.states import RunState, Standing
 from echolm.training.prepare import Inputs, PreparedRun, prepare_run
@@ -46,6 +47,8 @@ class Resources:
         memory_gb: memory a node, GB. None: the site's.
         minutes: minutes until its time limit.
         micro_batch: samples that a rank pushes at once. None: its whole share of the batch.
+        checkpoint_minutes: of ``Compute``.
+        keep: of ``Compute``.
     """
 
     gpus: int = 0
@@ -54,6 +57,13 @@ class Resources:
     memory_gb: float | None = None
     minutes: int = 60
     micro_batch: int | None = None
+    checkpoint_minutes: float | None = None
+    keep: str = Keep.BEST
+
+    @property
+    def saving(self) -> dict[str, Any]:
+        """What ``Compute`` takes of it about what is written, by name."""
+        return {"checkpoint_minutes": self.checkpoint_minutes, "keep": str(self.keep)}
 
 
 @dataclass(frozen=True)

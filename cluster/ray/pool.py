@@ -137,7 +137,7 @@ class GangPool:
             grid=job.grid,
             device="cuda" if needs.gpus else "cpu",
             threads=needs.threads,
-            times=self._times,
+            times={**self._times, **needs.saving},
             log=job.workspace / "grids" / job.grid / "workers" / f"ray-{slot}.log",
         )
         return Gang(settings, needs, self._environment, avoided(self._ledger.bad_nodes(), needs))

@@ -34,7 +34,7 @@ class WorkerSettings:
         grid: the grid's name.
         device: ``cpu`` or ``cuda``.
         threads: CPU threads.
-        times: patience and heartbeat of the attempts.
+        times: patience and heartbeat of the attempts, and what else ``Compute`` takes by name.
         log: its output goes there.
     """
 
@@ -42,7 +42,7 @@ class WorkerSettings:
     grid: str
     device: str
     threads: int
-    times: dict[str, float]
+    times: dict[str, Any]
     log: Path
 
 

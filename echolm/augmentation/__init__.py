@@ -57,5 +57,6 @@ class Augmentation(Component):
 
 
 AUGMENTATIONS: Registry[Augmentation] = Registry(
-    "augmentation", ["echolm.augmentation.none", "echolm.augmentation.bhoodoo2026"]
+    "augmentation",
+    ["echolm.augmentation.none", "echolm.augmentation.bhoodoo2026", "echolm.augmentation.flips"],
 )

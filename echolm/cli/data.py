@@ -48,7 +48,7 @@ class DatasetName(click.ParamType):
         """Return the dataset of that name."""
         names = self._choice().choices
         if not isinstance(value, Dataset) and value not in names:
-            raise EchoLMError(f"unknown dataset {value!r}; {suggest(str(value), names)}")
+            raise click.UsageError(f"unknown dataset {value!r}; {suggest(str(value), names)}", ctx)
         return DATASETS.parse(value)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:

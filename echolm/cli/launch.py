@@ -199,7 +199,13 @@ def collect_complete(workspace: Workspace, grid: str, result: LaunchResult, quie
 
 def print_plan(grid_name: str, grid: Grid, plan: LaunchPlan, on: str, as_json: bool) -> None:
     """Print the plan of a dry run here or on Ray."""
-    from cluster.status import blocking_reasons, count_states, counts_line, waiting_cells
+    from cluster.status import (
+        blocking_reasons,
+        count_states,
+        counts_line,
+        half_weights,
+        waiting_cells,
+    )
 
     if as_json:
         document: dict[str, Any] = {
@@ -208,6 +214,7 @@ def print_plan(grid_name: str, grid: Grid, plan: LaunchPlan, on: str, as_json: b
             "units": [list(unit.cells) for unit in plan.planned],
             "units_later": [list(unit.cells) for unit in plan.planned_later],
             "blocked": plan.blocked,
+            "disk": plan.disk.plain(),
         }
         if on == "ray":
             document["given_up"] = plan.given_up
@@ -226,6 +233,10 @@ def print_plan(grid_name: str, grid: Grid, plan: LaunchPlan, on: str, as_json: b
     if plan.following:
         line += f", then {len(plan.following):,} in {counted(len(plan.planned_later), 'unit')}"
     click.echo(line)
+    for words in plan.disk.lines():
+        click.echo(words)
+    warn(plan.disk.warnings())
     warn(plan.blocked)
     warn(waiting_cells(plan.statuses))
+    warn(half_weights(plan.statuses))
     warn(blocking_reasons(grid_name, plan.stop_reason, plan.given_up, on=on))

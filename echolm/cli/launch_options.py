@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from echolm.cli.hints import warn
 from echolm.cli.options import grid_name as name_of
+from echolm.kept_weights import KEEP_NAMES
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ PLACES = {
     "watch": ("slurm",),
     "every": ("slurm",),
     "budget_gpu_hours": ("slurm",),
+    "tflops": ("slurm",),
     "gpus": ("slurm", "ray"),
     "memory_gb": ("slurm", "ray"),
     "ray_address": ("ray",),
@@ -176,6 +178,19 @@ def compute_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Samples pushed at once; the batch size stays.",
         ),
         click.option(
+            "--checkpoint-minutes",
+            type=click.FloatRange(min=0),
+            metavar="M",
+            help="The longest time without a checkpoint within an epoch. Each epoch ends with one"
+            " besides.  [default: 10]",
+        ),
+        click.option(
+            "--keep",
+            type=click.Choice(KEEP_NAMES),
+            help="Weights of complete runs: none of them, the best, or these with half the bits."
+            " Metrics and predictions always stay.  [default: best]",
+        ),
+        click.option(
             "--watch",
             is_flag=True,
             help="slurm: go on looking and submitting until every cell has ended.",
@@ -185,6 +200,14 @@ def compute_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.FloatRange(min=0),
             metavar="H",
             help="slurm: refuse to submit what is forecast to cost more.",
+        ),
+        click.option(
+            "--tflops",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="T",
+            help="slurm: TFLOP/s that a GPU (without GPUs, a rank) reaches in training, for"
+            " forecasts before there are complete runs.  [default: the profile's; else 6.2 a GPU,"
+            " 0.05 a CPU thread]",
         ),
         click.option(
             "--every",

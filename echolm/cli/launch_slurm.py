@@ -15,6 +15,7 @@ from cluster.status import (
     blocking_reasons,
     count_states,
     counts_line,
+    half_weights,
     next_commands,
     waiting_cells,
 )
@@ -177,6 +178,7 @@ def print_preview(
             "more_jobs": more_jobs,
             "forecast": preview.forecast.plain(),
             "forecast_with_gpu": preview.with_gpu.plain() if preview.with_gpu else None,
+            "disk": preview.disk.plain(),
             "assumed": preview.assumed,
             "arrays": [],
         }
@@ -201,6 +203,8 @@ def print_preview(
             click.echo(line)
         if preview.with_gpu:
             click.echo(f"with --gpus 1: {preview.with_gpu.short}")
+        for line in preview.disk.lines():
+            click.echo(line)
         for line in preview.assumed:
             click.echo(f"assumed: {line}")
         waiting = sum(count_cells(shape.waiting) for shape in planned)
@@ -211,8 +215,10 @@ def print_preview(
         if more_jobs:
             line += f"; {counted(more_jobs, 'job')} more for them, as room allows"
         click.echo(line)
+        warn(preview.disk.warnings())
         warn(blocked_cells(blocked))
         warn(waiting_cells(preview.statuses))
+        warn(half_weights(preview.statuses))
         warn(blocking_reasons(grid_name, plan.stop, plan.given_up, on="slurm"))
     if place.options.budget_gpu_hours is not None:
         preview.forecast.refuse(place.options.budget_gpu_hours)

@@ -14,6 +14,7 @@ import click
 
 from echolm.cli.complete import complete_cell
 from echolm.cli.options import as_json, check_device, device, print_json
+from echolm.cli.predict_attention import AttentionRequest
 from echolm.cli.predict_reconstruction import DEFAULT_OUT as RECONSTRUCTION
 from echolm.cli.predict_reconstruction import check_reconstruction_usage, reconstruct_file
 from echolm.cli.predict_values import (
@@ -61,6 +62,11 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Contour video to write: .mp4, .avi or .gif.",
 )
+@click.option(
+    "--attention",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Picture to write: where the encoder looks, on the frames.",
+)
 @click.option("--overwrite", is_flag=True, help="In a folder: predict again what is there.")
 @device("cpu")
 @as_json
@@ -74,6 +80,7 @@ def predict(
     tracings: Path | None,
     out: Path | None,
     video: Path | None,
+    attention: Path | None,
     overwrite: bool,
     device: str,
     as_json: bool,
@@ -90,7 +97,15 @@ def predict(
     predictions.csv in the folder --out (default: predictions), with a row a file.
 
     A pretraining run draws original, masked and reconstructed frames of one file (default --out:
-    reconstruction.png). All that follows is about runs of landmarks, which draw contours.
+    reconstruction.png).
+
+    --attention draws the frames that the network sees, and over them how much its class token takes
+    of each place, by attention rollout through all blocks of the encoder. Encoders without a class
+    token have a token drawn by the file's name, whose place is framed. It takes most from itself
+    often, so the other places are drawn once more alone. It is of encoders whose blocks attend to
+    all tokens, with any fusion and head.
+
+    All that follows is about runs of landmarks, which draw contours.
 
     Without --ed and --es both frames are estimated, with one of them the other: the frames of
     largest (ED) and smallest (ES) predicted area, at most one second apart. The network reads every
@@ -112,7 +127,7 @@ def predict(
     or above 90 %, ED and ES closer together than in any heart, an agreement below 50 %, too few
     frames for a beat, and pictures without an ultrasound sector.
     """
-    _check_usage(clip, ed, es, tracings, out, video, overwrite)
+    _check_usage(clip, ed, es, tracings, out, video, attention, overwrite)
     from echolm.predict.contour_video import check_film
     from echolm.predict.contours import ContourPredictor
     from echolm.predict.folder import from_tracings
@@ -124,24 +139,29 @@ def predict(
 
     record = find_run(run, workspace)
     phases_given = tracings is not None or ed is not None or es is not None
+    looked_at = AttentionRequest(attention) if attention else None
     if is_pretraining(record):
         picture = Reconstructor(record, workspace, str(pick_device(check_device(device))))
         check_reconstruction_usage(picture, clip, phases_given, video)
+        if looked_at:
+            looked_at.check(picture.network)
         if tracings is not None:
             ed, es = _traced_ends(tracings, clip)
         target = out or RECONSTRUCTION
         check_picture(target)
-        reconstruct_file(picture, clip, ed, es, target, as_json)
+        reconstruct_file(picture, clip, ed, es, target, as_json, looked_at)
         return
     if predicts_values(record):
         values = ValuePredictor(record, workspace, str(pick_device(check_device(device))))
         check_value_usage(values, clip, phases_given, out, video)
+        if looked_at:
+            looked_at.check(values.network)
         if clip.is_dir():
             ends = from_tracings(tracings) if tracings else _no_ends
             sys.exit(predict_folder(values, clip, out or DEFAULT_OUT, ends, overwrite, as_json))
         if tracings is not None:
             ed, es = _traced_ends(tracings, clip)
-        predict_file(values, clip, ed, es, as_json)
+        predict_file(values, clip, ed, es, as_json, looked_at)
         return
     if out is None:
         out = Path("contours" if clip.is_dir() else "contours.png")
@@ -152,9 +172,11 @@ def predict(
     predictor = ContourPredictor(record, workspace, str(pick_device(check_device(device))))
     if clip.is_dir():
         sys.exit(_folder(predictor, clip, out, tracings, overwrite, as_json))
+    if looked_at:
+        looked_at.check(predictor.network)
     if tracings is not None:
         ed, es = _traced_ends(tracings, clip)
-    _file(predictor, clip, ed, es, out, video, as_json)
+    _file(predictor, clip, ed, es, out, video, as_json, looked_at)
 
 
 def _check_usage(
@@ -164,10 +186,13 @@ def _check_usage(
     tracings: Path | None,
     out: Path | None,
     video: Path | None,
+    attention: Path | None,
     overwrite: bool,
 ) -> None:
     """Refuse options that do not go together."""
     frames_given = ed is not None or es is not None
+    if clip.is_dir() and attention:
+        raise click.UsageError("--attention is for one clip")
     if clip.is_dir() and (frames_given or video):
         raise click.UsageError(
             "--ed, --es and --video are for one clip; "
@@ -204,6 +229,7 @@ def _file(
     out: Path,
     video: Path | None,
     as_json: bool,
+    attention: AttentionRequest | None,
 ) -> None:
     """Predict one clip, write what was asked for, and print what was found."""
     from echolm.predict.contour_video import save_film
@@ -217,8 +243,13 @@ def _file(
     save(draw(prediction, predictor.trained_on.note), out)
     if video:
         save_film(traced, video)
+    looked_at = None
+    if attention:
+        numbers = predictor.clip(*prediction.numbers).tolist()
+        looked_at = attention.draw(predictor.network, clip, numbers, as_json)
     if as_json:
         plain = _plain(clip, prediction, out)
+        plain["attention"] = looked_at
         plain["trained_on"] = plain_training(predictor.trained_on)
         plain["video"] = str(video) if video else None
         plain["video_frames"] = [frame.number for frame in traced]

@@ -12,6 +12,7 @@ from echolm.cli.predict_values import plain_training
 from echolm.text import printable
 
 if TYPE_CHECKING:
+    from echolm.cli.predict_attention import AttentionRequest
     from echolm.predict.reconstruction import Reconstructor
 
 DEFAULT_OUT = Path("reconstruction.png")
@@ -41,6 +42,7 @@ def reconstruct_file(
     es: int | None,
     out: Path,
     as_json: bool,
+    attention: AttentionRequest | None = None,
 ) -> None:
     """Draw original, masked and reconstructed frames of a file, and print the loss."""
     from echolm.predict.picture import save
@@ -48,6 +50,9 @@ def reconstruct_file(
 
     found = predictor(clip, ed, es)
     save(draw_reconstruction(found, predictor.trained_on.note), out)
+    looked_at = None
+    if attention:
+        looked_at = attention.draw(predictor.network, clip, found.numbers, as_json)
     if as_json:
         print_json(
             {
@@ -56,6 +61,7 @@ def reconstruct_file(
                 "loss": found.loss,
                 "masked": found.share,
                 "frames": list(found.numbers),
+                "attention": looked_at,
                 "run": predictor.run,
                 "trained_on": plain_training(predictor.trained_on),
             }

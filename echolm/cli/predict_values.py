@@ -15,6 +15,7 @@ from echolm.progress import ProgressBar
 from echolm.text import counted, printable
 
 if TYPE_CHECKING:
+    from echolm.cli.predict_attention import AttentionRequest
     from echolm.predict.folder import Ends
     from echolm.predict.trained_on import TrainedOn
     from echolm.predict.value_folder import ValueRow
@@ -52,14 +53,23 @@ def check_value_usage(
 
 
 def predict_file(
-    predictor: ValuePredictor, clip: Path, ed: int | None, es: int | None, as_json: bool
+    predictor: ValuePredictor,
+    clip: Path,
+    ed: int | None,
+    es: int | None,
+    as_json: bool,
+    attention: AttentionRequest | None = None,
 ) -> None:
-    """Predict one clip, and print what was found."""
+    """Predict one clip, and print what was found. Attention is that of its first pass."""
     with ProgressBar(clip.name, "passes") as bar:
         predictor.report_progress(bar.advance)
         prediction = predictor(clip, ed, es)
+    looked_at = None
+    if attention:
+        looked_at = attention.draw(predictor.network, clip, prediction.frames[0], as_json)
     if as_json:
         plain = _plain(clip, prediction)
+        plain["attention"] = looked_at
         plain["run"] = predictor.run
         plain["trained_on"] = plain_training(predictor.trained_on)
         print_json(plain)

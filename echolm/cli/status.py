@@ -16,6 +16,7 @@ from echolm.text import duration
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
+    from cluster.disk import DiskForecast
     from cluster.status import GridStatus
     from echolm.cli.terminal import LiveTable
     from grid.definition.grid import Grid
@@ -56,6 +57,7 @@ def status(
     with the command that gets it. --json lists every cell. With --watch, it prints a document a
     look.
     """
+    from cluster.disk import forecast_disk
     from cluster.status import (
         blocked_cells,
         blocking_reasons,
@@ -63,10 +65,17 @@ def status(
         next_commands,
         waiting_cells,
     )
+    from echolm.states import RunState
     from grid.definition.files import load_in
 
     grid = load_in(workspace, grid_name)
     cells = grid.where(where)
+    launched = (workspace.grids / grid.name).is_dir()
+
+    def forecast(look: GridStatus) -> DiskForecast:
+        running = sum(status.state.name == RunState.RUNNING for status in look.cells)
+        return forecast_disk(workspace, look.cells, None, max(1, running), remembers=launched)
+
     live = watch and not as_json and sys.stdout.isatty()
     with live_table() if live else nullcontext() as screen:
         while True:
@@ -74,7 +83,7 @@ def status(
             if look.unasked:
                 warn([look.unasked])
             if as_json:
-                print_json(status_document(grid.name, look))
+                print_json(status_document(grid.name, look, forecast(look)))
             else:
                 show_status(grid, look, show_all, screen)
             if look.over or not watch:
@@ -82,6 +91,11 @@ def status(
             time.sleep(every)
     if as_json:
         return
+    if not watch:
+        disk = forecast(look)
+        for line in disk.lines():
+            say(line)
+        warn(disk.warnings())
     reasons = blocking_reasons(grid_name, look.stop_reason, look.given_up, on=look.on)
     warn(blocked_cells(look.cells))
     warn(waiting_cells(look.cells))
@@ -97,7 +111,7 @@ def status(
     )
 
 
-def status_document(grid: str, look: GridStatus) -> dict[str, Any]:
+def status_document(grid: str, look: GridStatus, disk: DiskForecast) -> dict[str, Any]:
     """Return a look as one JSON document."""
     from cluster.status import cell_facts, count_states, seconds_left
 
@@ -107,6 +121,7 @@ def status_document(grid: str, look: GridStatus) -> dict[str, Any]:
         "seconds_left": seconds_left(look.cells),
         "given_up": look.given_up,
         "stopped": look.stop_reason or None,
+        "disk": disk.plain(),
         "cells": [cell_facts(cell, look.jobs) for cell in look.cells],
     }
 

@@ -12,6 +12,7 @@ import click
 from echolm.cli.complete import complete_cell_or_file
 from echolm.cli.options import as_json, check_device, device, print_json, print_table
 from echolm.cli.terminal import say
+from echolm.kept_weights import KEEP_NAMES
 from echolm.states import RunState
 from echolm.workspace import Workspace
 
@@ -30,6 +31,20 @@ _EXIT_STATUS = {RunState.COMPLETE: 0, RunState.INTERRUPTED: 3}
     type=click.IntRange(1),
     help="Samples a rank pushes at once; the batch size stays.",
 )
+@click.option(
+    "--checkpoint-minutes",
+    type=click.FloatRange(min=0),
+    metavar="M",
+    help="The longest time without a checkpoint within an epoch. Each epoch ends with one besides."
+    "  [default: 10]",
+)
+@click.option(
+    "--keep",
+    type=click.Choice(KEEP_NAMES),
+    default="best",
+    show_default=True,
+    help="The weights of the complete run: none of them, the best, or these with half the bits.",
+)
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of each rank.")
 @click.option("--quiet", is_flag=True, help="No progress, and no line per epoch.")
 @as_json
@@ -40,6 +55,8 @@ def train(
     settings: tuple[str, ...],
     device: str,
     micro_batch: int | None,
+    checkpoint_minutes: float | None,
+    keep: str,
     threads: int | None,
     quiet: bool,
     as_json: bool,
@@ -84,7 +101,7 @@ def train(
             mark_workspace(workspace.root)
             if not as_json:
                 say(f"cell {run.cell} in {run.record.path}")
-        compute = Compute(micro_batch=micro_batch)
+        compute = Compute(micro_batch=micro_batch, checkpoint_minutes=checkpoint_minutes, keep=keep)
         shown = TrainProgress(run.config.epochs, hidden=quiet or as_json or not ranks.first)
         with shown.bar, StopRequest(_tell_stopping if ranks.first else None):
             [outcome] = fit(

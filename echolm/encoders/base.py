@@ -140,7 +140,7 @@ class EncoderNetwork(nn.Module):
             if not hasattr(block, "explain"):
                 raise EchoLMError(
                     f"{type(block).__name__}: its attention maps cannot be asked for; valid: an "
-                    "encoder of the family of VideoMAE"
+                    "encoder of the family of VideoMAE or ViViT"
                 )
             state, maps = block.explain(state)
             yield maps

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from echolm.encoders import ENCODERS, KINETICS, Encoder, PublishedWeights
+from echolm.identity import Neutral
 
 if TYPE_CHECKING:
     from echolm.encoders.base import EncoderNetwork
+
+FEATURES = 512
+CLASSES = 400
+"""Of Kinetics."""
 
 
 @ENCODERS.register
@@ -21,10 +26,9 @@ class R3D18(Encoder):
     mean = (0.43216, 0.394666, 0.37645)
     std = (0.22803, 0.22145, 0.216989)
     blocks = 8
-    width = 512
+    token_width = 512
     token_grid = (2, 14, 14)
     gives = ("pooled", "frames", "tokens")
-    forward_flops = 325_570_789_376
     published = {
         "kinetics400": PublishedWeights(
             file="r3d_18-b3b3357e.pth",
@@ -42,9 +46,27 @@ class R3D18(Encoder):
     ``frozen``: always the stored ones, also where the affine parameters train. ``batch``: those of
     the batch in stages that train.
     """
+    vector: Annotated[Literal["pooled", "logits"], Neutral("pooled")] = "pooled"
+    """What the pooled vector of a clip is.
+
+    ``pooled``: the 512 features, averaged over time and space. ``logits``: the 400 outputs of the
+    classifier of Kinetics, which Echo-Vision-FM's released code takes for features. The classifier
+    is a part of the readout then.
+    """
+
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        """Return D of the pooled vector."""
+        return CLASSES if self.vector == "logits" else FEATURES
+
+    @property
+    def forward_flops(self) -> int:  # type: ignore[override]
+        """Return the operations of one clip in one pass forward."""
+        classifier = 2 * FEATURES * CLASSES if self.vector == "logits" else 0
+        return 325_570_789_376 + classifier
 
     def build(self, checkpoint: Path | None) -> EncoderNetwork:
-        """Build the network without its classifier.
+        """Build the network, without its classifier where ``vector`` is ``pooled``.
 
         A checkpoint has torchvision's keys, the classifier's among them.
         """
@@ -55,4 +77,4 @@ class R3D18(Encoder):
         network = import_torchvision().models.video.r3d_18(weights=None)
         if checkpoint is not None:
             load_state(checkpoint, network, self)
-        return from_torchvision(network, self.batch_norm)
+        return from_torchvision(network, self.batch_norm, self.vector == "logits")

@@ -17,6 +17,9 @@ class Fusion(Component):
     needs: ClassVar[tuple[str, ...]] = ("pooled",)
     """Fields of Features it reads."""
 
+    def check_encoder(self, encoder: Encoder) -> None:
+        """Raise ValueError when it cannot stand behind this encoder, which gives what it needs."""
+
     def width(self, encoder: Encoder) -> int:
         """Return D' of the vector."""
         raise TypeError(f"fusion {self.name} does not implement width")
@@ -26,4 +29,13 @@ class Fusion(Component):
         raise TypeError(f"fusion {self.name} does not implement build")
 
 
-FUSIONS: Registry[Fusion] = Registry("fusion", ["echolm.fusion.pooled", "echolm.fusion.mean_std"])
+FUSIONS: Registry[Fusion] = Registry(
+    "fusion",
+    [
+        "echolm.fusion.pooled",
+        "echolm.fusion.mean_std",
+        "echolm.fusion.token_pooling",
+        "echolm.fusion.gated_attention",
+        "echolm.fusion.stf_net",
+    ],
+)

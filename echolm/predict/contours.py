@@ -83,12 +83,16 @@ class ContourPredictor:
         read_video(
             path, [ed, es], any_codec=True
         )  # first: an error names a frame that was asked for
-        clip = ed_to_es(ed, es, self._length)
+        clip = self.clip(ed, es)
         return self.predict_at(self.read(path, [ed, es, *clip.tolist()]), ed, es)
 
     def read(self, path: Path, frames: Sequence[int] | None = None) -> Cine:
         """Read the frames of a file, or those with these numbers, as the encoder does."""
         return self.network.read(path, frames)
+
+    def clip(self, ed: int, es: int) -> np.ndarray:
+        """Return the numbers of the frames of the clip from ``ed`` to ``es``, (T,)."""
+        return ed_to_es(ed, es, self._length)
 
     def predict_at(
         self, cine: Cine, ed: int, es: int, estimate: PhaseEstimate | None = None
@@ -139,7 +143,7 @@ class ContourPredictor:
             N x 2 x 40 x 2: the contours at the first frame (as ED) and at the last (as ES), in
             pixels of the square-cropped frame.
         """
-        clips = np.stack([ed_to_es(first, last, self._length) for first, last in pairs])
+        clips = np.stack([self.clip(first, last) for first, last in pairs])
         outputs = self.network.outputs(cine, cine.rows(clips))
         side = cine.frames.shape[1]
         return outputs * side - 0.5

@@ -25,12 +25,12 @@ DOT = 2.5
 """Radius of a point in pixels."""
 
 
-def check_picture(path: Path) -> None:
-    """Raise EchoLMError unless pictures can be written under this name."""
+def check_picture(path: Path, option: str = "--out") -> None:
+    """Raise EchoLMError unless pictures can be written under the name that an option gives."""
     Image.init()
     if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
         raise EchoLMError(
-            f"--out {path}: {path.suffix or 'no extension'} is no kind of picture; "
+            f"{option} {path}: {path.suffix or 'no extension'} is no kind of picture; "
             "valid: .png, .jpg, .pdf, ..."
         )
 

@@ -82,9 +82,9 @@ class Reconstructor:
                 "the objectives masked-autoencoder and echofm"
             )
         self._goal = goal
-        self._loaded = LoadedRun(record, config, workspace, device)
-        self.run = self._loaded.name
-        self.trained_on = self._loaded.trained_on
+        self.network = LoadedRun(record, config, workspace, device)
+        self.run = self.network.name
+        self.trained_on = self.network.trained_on
         self.needs_phases = bool(config.clip.needs)
 
     def __call__(
@@ -110,12 +110,12 @@ class Reconstructor:
                     "ED to ES; type --ed and --es, or --tracings"
                 )
             values = {"ed": ed, "es": es}
-        cine = self._loaded.read(path)
-        numbers = self._loaded.choose(cine, values)
-        state = self._loaded.state(cine, cine.rows(numbers))
+        cine = self.network.read(path)
+        numbers = self.network.choose(cine, values)
+        state = self.network.state(cine, cine.rows(numbers))
         with torch.inference_mode():
-            outputs = self._loaded.member.predict(state, sample_keys([path.stem]))
-        network = cast(Network, self._loaded.member.model.objective)
+            outputs = self.network.member.predict(state, sample_keys([path.stem]))
+        network = cast(Network, self.network.member.model.objective)
         return self._clip(network, state.tensors["clip"], outputs, numbers[0])
 
     def _clip(

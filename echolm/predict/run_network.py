@@ -18,7 +18,7 @@ from echolm.errors import EchoLMError
 from echolm.media.read import read_video
 from echolm.media.video import square_crop
 from echolm.predict.trained_on import describe_training
-from echolm.record import FINGERPRINT_DIGITS, RunRecord
+from echolm.record import FINGERPRINT_DIGITS, WEIGHTS, RunRecord
 from echolm.stores.sampling import SAMPLING_RULES, frames_to_store
 from echolm.tasks import Task
 from echolm.training.member import Member
@@ -83,7 +83,7 @@ class LoadedRun:
 
         self.config = config
         self._device = torch.device(device)
-        best = _undamaged(record, "best.safetensors")
+        best = _undamaged(record, WEIGHTS)
         run = _prepare(record, config, workspace)
         self.name = f"{run.cell}/{run.keys['fingerprint'][:FINGERPRINT_DIGITS]}"
         self.trained_on = describe_training(record, config, workspace)

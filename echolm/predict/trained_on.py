@@ -12,6 +12,7 @@ from typing import Any
 from echolm.config import FinetuneConfig, PretrainConfig
 from echolm.datasets.scan import SPLITS
 from echolm.errors import EchoLMError
+from echolm.kept_weights import HALF_NOTE, Keep, kept
 from echolm.record import RunRecord
 from echolm.stores.clips import peek
 from echolm.workspace import Workspace
@@ -37,6 +38,10 @@ class TrainedOn:
     """Published weights of the encoder, where it began with random ones."""
     clips: str | None = None
     """The clip rule of the store. None where it is gone or has changed."""
+    half: bool = False
+    """Whether the weights were kept with 16 bits a number."""
+    began_half: bool = False
+    """Whether its first weights were."""
 
     @property
     def note(self) -> str:
@@ -60,7 +65,10 @@ class TrainedOn:
         if self.unused:
             names = ", ".join(f"published:{name}" for name in self.unused)
             network += f" although published ones exist ({names})"
-        return f"trained on {place}; {network}"
+        if self.began_half:
+            network += ", which had been kept with 16 bits a number"
+        sentence = f"trained on {place}; {network}"
+        return f"{sentence}; {HALF_NOTE}" if self.half else sentence
 
 
 def describe_training(
@@ -90,6 +98,8 @@ def describe_training(
         weights=str(config.weights),
         unused=unused,
         clips=store.get("clips"),
+        half=kept(summary) == Keep.HALF,
+        began_half=summary.get("first_weights") == Keep.HALF,
     )
 
 

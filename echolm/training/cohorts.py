@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from echolm.config import splits_read, whole_batch_reason
+from echolm.kept_weights import Keep
 from echolm.liveness import HEARTBEAT_S, PATIENCE_S
 from echolm.training.distributed import Ranks
 from echolm.training.prepare import PreparedRun
 from echolm.training.run_handle import Outcome, RunHandle
+
+CHECKPOINT_MINUTES = 10.0
+"""A kill without a warning costs at most so much of an epoch that lasts for hours."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +25,23 @@ class Compute:
         heartbeat_s: seconds between two heartbeats.
         outage_s: seconds to wait for what went away. None: ``echolm.outages.limit_s``. With 0,
             a run that meets an outage ends as interrupted at once.
+        checkpoint_minutes: the longest time without a checkpoint within an epoch. Each epoch ends
+            with one besides. None: ``CHECKPOINT_MINUTES``.
+        keep: a ``Keep``: what becomes of a run's weights when it is complete.
     """
 
     micro_batch: int | None = None
     patience_s: float = PATIENCE_S
     heartbeat_s: float = HEARTBEAT_S
     outage_s: float | None = None
+    checkpoint_minutes: float | None = None
+    keep: str = Keep.BEST
+
+    @property
+    def checkpoint_s(self) -> float:
+        """The longest time without a checkpoint, in seconds."""
+        minutes = self.checkpoint_minutes
+        return 60 * (CHECKPOINT_MINUTES if minutes is None else minutes)
 
 
 def acquire(
@@ -40,7 +55,7 @@ def acquire(
         ranks: this process among others.
         excuses: whether an outage lets the run be continued. Else it fails of it.
     """
-    run = RunHandle(prepared, excuses)
+    run = RunHandle(prepared, excuses, compute.keep)
     outcome = refusal(prepared, compute, ranks)
     if outcome is None and ranks.first:
         outcome = run.acquire(compute.patience_s, compute.heartbeat_s)

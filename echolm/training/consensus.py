@@ -49,6 +49,7 @@ class Consensus:
         has_signal = bool(self.stop.received)
         facts = []
         for run in runs:
+            run.notice_failed_write()
             has_error = run.error is not None
             sums = [run.step_loss, run.step_denominator]
             facts.append([*sums, has_error, self._is_cancelled(run), has_signal])

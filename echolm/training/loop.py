@@ -20,15 +20,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from torch import Tensor
 
-from echolm.config import FinetuneConfig, PretrainConfig, splits_read
+from echolm.config import PretrainConfig, splits_read
 from echolm.encoders.base import EncoderNetwork, State
 from echolm.provenance import code_facts
 from echolm.randomness import order
 from echolm.states import RunState
 from echolm.tasks import DENOMINATOR, Batch
 from echolm.training import callbacks
+from echolm.training.checkpoint_times import CheckpointTimes
 from echolm.training.closed_form import fit_closed_form, is_closed_form
 from echolm.training.cohorts import Compute, acquire, cohorts
 from echolm.training.consensus import Consensus, Interrupted
@@ -37,6 +37,7 @@ from echolm.training.distributed import Ranks
 from echolm.training.evaluate import Evaluation, evaluate
 from echolm.training.failures import Diverged, RankLost
 from echolm.training.feed import open_feed
+from echolm.training.head_start import set_start
 from echolm.training.live import EVERY_S, LiveProgress
 from echolm.training.member import Member, cut_of
 from echolm.training.patience import AfterWait, Patience, interrupted_by_outage
@@ -136,6 +137,7 @@ class Cohort:
         self.compute = compute
         self.ranks = ranks
         self.consensus = Consensus(ranks, stop)
+        self.checkpoints = CheckpointTimes(ranks, compute.checkpoint_s)
         self.on_epoch = on_epoch
         self.on_live = on_live
         self.config = runs[0].config
@@ -197,7 +199,7 @@ class Cohort:
         """Build a run's member: at its beginning, or where its checkpoint says."""
         run.member = Member(run.config, network, self.cut, self.ranks.device)
         if state is None:
-            self._set_start(run)
+            set_start(run, self.feed, self.rows["train"])
         else:
             run.load_state(state)
         run.event(
@@ -208,29 +210,6 @@ class Cohort:
             step=run.progress.step,
             **code_facts(run.config),
         )
-
-    def _set_start(self, run: RunHandle) -> None:
-        """Let a head start from what fits the training targets best without a look at clips."""
-        config = run.config
-        if not isinstance(config, FinetuneConfig):
-            return
-        items = self.feed.store.items
-        start = config.task.start([items[int(row)] for row in self.rows["train"]])
-        if start is None and config.head.starts_from_mean:
-            start = self._mean_target(config)
-        if start is not None:
-            config.head.begin(run.member.model.head, start)  # type: ignore[union-attr,arg-type]
-
-    def _mean_target(self, config: FinetuneConfig) -> Tensor:
-        """Return the mean training target, *outputs."""
-        rows = self.rows["train"]
-        total = None
-        for start in range(0, len(rows), config.batch_size):
-            batch = self.feed.targets(rows[start : start + config.batch_size])
-            batch_sum = config.task.truth(batch).sum(0)
-            total = batch_sum if total is None else total + batch_sum
-        assert total is not None
-        return total / len(rows)
 
     # Training
 
@@ -249,6 +228,7 @@ class Cohort:
         runs = self.active
         evaluations = self._evaluate(runs, "val")
         self._add_elapsed_time()
+        self.checkpoints.end_epoch(runs)
         for run, evaluation in zip(runs, evaluations, strict=True):
             self._finish_epoch(run, evaluation)
 
@@ -267,6 +247,7 @@ class Cohort:
         for run in self.active:
             self._update(run, step)
         self._add_elapsed_time()
+        self.checkpoints.save_if_due(self.active)
         self._show("training", step.number + 1, self.steps)
         self.consensus.stop_if_requested(self.active)
 
@@ -417,7 +398,9 @@ class Cohort:
         if run.config.select == "last" and run.progress.done:
             self.consensus.on_all_ranks(run, run.keep_best, run.selecting_value)
         run.progress.next_epoch()
-        self.consensus.on_all_ranks(run, run.save_checkpoint)
+        is_over = run.progress.done or verdict == "pruned"
+        if self.checkpoints.wants(is_over):
+            self.consensus.on_all_ranks(run, run.save_checkpoint, is_over)
         if verdict == "pruned" and run.active:
             run.end(RunState.PRUNED, f"after epoch {run.progress.epoch}")
 

@@ -190,10 +190,10 @@ class Member:
         """
         blocks = len(self.model.encoder.blocks)
         kept = {}
-        for name, tensor in self.model.state_dict().items():
+        for name, tensor in self.model.state_dict(keep_vars=True).items():
             position = _stage_position(name, blocks)
             if position is None or position in self._positions:
-                kept[name] = tensor.detach()
+                kept[name] = tensor
         return _without_aliases(kept)
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
@@ -242,13 +242,14 @@ def _stage_position(name: str, blocks: int) -> int | None:
 
 
 def _without_aliases(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Keep one name for each storage: an objective that holds the encoder lists it twice."""
-    seen: set[tuple[int, int, tuple[int, ...]]] = set()
+    """Keep one name for each tensor: an objective that holds the encoder lists it twice.
+
+    They are told apart as objects. Those without memory (meta) have no addresses.
+    """
+    seen: set[int] = set()
     kept = {}
     for name, tensor in tensors.items():
-        key = (tensor.data_ptr(), tensor.storage_offset(), tuple(tensor.shape))
-        if tensor.numel() and key in seen:
-            continue
-        seen.add(key)
-        kept[name] = tensor
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            kept[name] = tensor.detach()
     return kept

@@ -20,8 +20,9 @@ from echolm.datasets.scan import SPLITS, why_no_run
 from echolm.encoders import Encoder
 from echolm.errors import EchoLMError
 from echolm.files import file_state, write_atomic
+from echolm.kept_weights import Keep, kept
 from echolm.outages import remember_workspace
-from echolm.record import RunRecord, find_records
+from echolm.record import WEIGHTS, RunRecord, find_records
 from echolm.stores.clips import peek, prepare_command
 from echolm.stores.sampling import why_unsuitable
 from echolm.text import counted
@@ -38,8 +39,6 @@ from echolm.weights import Weights
 from echolm.workspace import Workspace
 
 T = TypeVar("T")
-BEST = "best.safetensors"
-"""The file of a complete run that holds its weights."""
 
 
 @dataclass(frozen=True)
@@ -227,11 +226,11 @@ class Inputs:
                 raise EchoLMError(
                     f"weights run:{cell}: that cell cannot run either: {error}"
                 ) from error.__cause__
-            return FirstWeights(record.file(BEST), str(record.identity()["fingerprint"]))
+            return FirstWeights(record.file(WEIGHTS), str(record.identity()["fingerprint"]))
         fingerprint = str(run.keys["fingerprint"])
         if run.record.summary() is None:
             return FirstWeights(None, fingerprint, waits_for=cell)
-        return FirstWeights(run.record.file(BEST), fingerprint)
+        return FirstWeights(run.record.file(WEIGHTS), fingerprint)
 
     def _once(self, key: Any, look: Callable[[], T]) -> T:
         """Return the result of ``look``, or raise its error. A ``key`` is looked at once."""
@@ -376,7 +375,7 @@ def weights_path(weights: Weights, encoder: Encoder, workspace: Workspace) -> Pa
     if weights.source == "random":
         return None
     if weights.source == "run":
-        return _upstream(weights.value, workspace).file(BEST)
+        return _upstream(weights.value, workspace).file(WEIGHTS)
     if weights.source == "file":
         path = Path(weights.value)
         hint = "check the path"
@@ -420,6 +419,13 @@ def check_weights(run: PreparedRun) -> None:
             f"{run.weights}: its SHA-256 is not the one that the run was prepared with: it was "
             "replaced or damaged; put the file back, or type the same again"
         )
+
+
+def begins_with_half(run: PreparedRun) -> bool:
+    """Tell whether the first weights are those of a run that kept half of their bits."""
+    if run.weights is None or run.config.weights.source != "run":
+        return False
+    return kept(RunRecord(run.weights.parents[2]).summary() or {}) == Keep.HALF
 
 
 _digests: dict[str, str] = {}

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import secrets
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,21 +15,27 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from echolm.attempt import Attempt, Busy, Complete
+from echolm.files import writing
+from echolm.kept_weights import Keep, halved
 from echolm.outages import OutageError, lost_workspace
 from echolm.provenance import code_facts, provenance
-from echolm.record import PREDICTIONS_KEY, PREDICTIONS_SCHEMA
+from echolm.record import PREDICTIONS_KEY, PREDICTIONS_SCHEMA, WEIGHTS
 from echolm.states import FailureClass, RunState
 from echolm.training import checkpoint
 from echolm.training.failures import describe_error, failure_class, traceback_text
 from echolm.training.live import LiveProgress, write_live
 from echolm.training.member import Member
-from echolm.training.prepare import PreparedRun
+from echolm.training.prepare import PreparedRun, begins_with_half
+from echolm.training.writes import PendingWrites
 
-_BEST_KEPT = 3
-"""Best weights of an attempt that stay: the kept checkpoints refer to them."""
+_REFERRING = 2
+"""Checkpoints of an attempt that stay, and with them the best weights that they refer to."""
+_OS_ERROR = re.compile(r"os error ([0-9]+)")
+"""The system's number in an error of safetensors."""
 
 
 @dataclass
@@ -126,15 +135,20 @@ class RunHandle:
         cancelled: whether it is marked as cancelled, as all ranks know since the last step.
     """
 
-    def __init__(self, prepared: PreparedRun, excuses: bool = True) -> None:
+    def __init__(self, prepared: PreparedRun, excuses: bool = True, keep: str = Keep.BEST) -> None:
         """Take a run.
 
         Args:
             prepared: the run.
             excuses: whether an outage lets the run be continued. Else it fails of it.
+            keep: a ``Keep``: what becomes of its weights when it is complete.
         """
         self.prepared = prepared
         self._excuses = excuses
+        self._keep = Keep(keep)
+        self._writes = PendingWrites()
+        self._best_epochs: dict[tuple[int, int], int] = {}
+        """Place of each checkpoint that stays -> the best epoch that it refers to, oldest first."""
         self._owed: tuple[Path, dict[str, Any]] | None = None
         """The file of events that could not take the attempt's ending, and that ending."""
         self.config = prepared.config
@@ -223,10 +237,24 @@ class RunHandle:
         self.member.load_state(state)
         self.progress = TrainingProgress(**state["progress"])
 
-    def save_checkpoint(self) -> None:
-        """Write member and progress.
+    @property
+    def is_writing(self) -> bool:
+        """Whether a file is still on its way to the disk."""
+        return self._writes.busy
 
-        Best weights that none of the kept checkpoints refers to are dropped.
+    def notice_failed_write(self) -> None:
+        """Take the error of a file that could not be written since the last look as the run's."""
+        self.error = self.error or self._writes.error()
+
+    def save_checkpoint(self, wait: bool = True) -> None:
+        """Write member and progress, as they are now.
+
+        Args:
+            wait: whether it is on the disk when this returns. Else a thread brings it there, and
+                its error comes later, by ``notice_failed_write`` or from the next file.
+
+        Raises:
+            StorageError: it, or a file before it, could not be written.
         """
         if not self.attempt:
             return
@@ -237,9 +265,33 @@ class RunHandle:
             "step": self.progress.step,
         }
         self.attempt.flush_events()  # who goes on from here has the epochs before it
-        checkpoint.save(self.attempt, state)
-        for path in sorted(self.attempt.path.glob("best-*.safetensors"))[:-_BEST_KEPT]:
-            path.unlink(missing_ok=True)
+        written = checkpoint.write(self.attempt, state)
+        place = self.progress.epoch, self.progress.step
+        best_epoch = self.progress.best_epoch
+
+        def finish() -> None:
+            written.finish()
+            self._drop_unneeded_best(place, best_epoch)
+
+        self._writes.add(finish, written.size)
+        if wait:
+            self._writes.wait()
+
+    def _drop_unneeded_best(self, place: tuple[int, int], best_epoch: int) -> None:
+        """Delete best weights that no checkpoint refers to which stays.
+
+        Args:
+            place: (epoch, step) of the newest checkpoint. A run may be saved twice at one.
+            best_epoch: what the newest checkpoint refers to. Later ones are not on the disk yet.
+        """
+        assert self.attempt
+        self._best_epochs[place] = best_epoch
+        for old in list(self._best_epochs)[:-_REFERRING]:
+            del self._best_epochs[old]
+        needed = {best_name(epoch) for epoch in self._best_epochs.values()}
+        for path in self.attempt.path.glob("best-*.safetensors"):
+            if path.name not in needed and path.name < best_name(best_epoch):
+                path.unlink(missing_ok=True)
 
     def keep_best(self, value: float) -> None:
         """Save the member's tensors as those that the run is to keep, after the current epoch."""
@@ -250,14 +302,48 @@ class RunHandle:
         tensors = {}
         for name, tensor in self.member.tensors().items():
             tensors[name] = tensor.cpu().contiguous()
-        # One entry of metadata: safetensors writes several in any order.
-        content = save(tensors, {"cell": self.prepared.cell})
-        self.attempt.write(best_name(self.progress.best_epoch), content)
+        path = self.attempt.path / best_name(self.progress.best_epoch)
+        size = sum(tensor.nbytes for tensor in tensors.values())
+        self._writes.add(self._write_tensors(path, tensors), size)
+
+    def _write_tensors(self, path: Path, tensors: dict[str, Any]) -> Callable[[], None]:
+        """Hand tensors to the operating system.
+
+        Returns:
+            What brings them to the disk under the name ``path``.
+        """
+        assert self.attempt
+        self.attempt.fence()
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+
+        def finish() -> None:
+            with writing(path):
+                try:
+                    with open(temporary, "rb") as file:
+                        os.fsync(file.fileno())
+                    os.replace(temporary, path)
+                except BaseException:
+                    temporary.unlink(missing_ok=True)
+                    raise
+
+        with writing(path):
+            try:
+                # One entry of metadata: safetensors writes several in any order.
+                save_file(tensors, temporary, {"cell": self.prepared.cell})
+            except SafetensorError as error:
+                temporary.unlink(missing_ok=True)
+                raise _as_os_error(error) from error
+        return finish
 
     def best_tensors(self) -> dict[str, Any]:
-        """Return the best weights, on rank 0."""
+        """Return the best weights, on rank 0.
+
+        Raises:
+            StorageError: a file of the run could not be written.
+        """
         if not self.attempt:
             return {}
+        self._writes.wait()
         return load_file(self.attempt.path / best_name(self.progress.best_epoch))
 
     def publish(
@@ -265,7 +351,8 @@ class RunHandle:
     ) -> None:
         """Complete the run on rank 0.
 
-        Predictions, best weights and summary are written, then the checkpoints are dropped.
+        Predictions, the weights that are kept and summary are written, then the checkpoints are
+        dropped.
 
         Args:
             metrics: the results.
@@ -273,12 +360,18 @@ class RunHandle:
             facts: what else the summary says.
         """
         assert self.attempt
-        folder = self.attempt.path
-        files = ["best.safetensors"]
+        self._writes.wait()
+        files = []
         if rows is not None:
             self.attempt.write("predictions.parquet", _parquet(rows))
             files.append("predictions.parquet")
-        os.link(folder / best_name(self.progress.best_epoch), folder / "best.safetensors")
+        if self._keep != Keep.NONE:
+            self._write_kept()
+            files.append(WEIGHTS)
+        if self._keep != Keep.BEST:
+            facts = {**facts, "keep": str(self._keep)}
+        if begins_with_half(self.prepared):
+            facts = {**facts, "first_weights": str(Keep.HALF)}
         summary = {
             "cell": self.prepared.cell,
             "fingerprint": self.prepared.identity["fingerprint"],
@@ -291,6 +384,16 @@ class RunHandle:
         }
         self.attempt.publish(summary, files)
         checkpoint.discard(self.prepared.record)
+
+    def _write_kept(self) -> None:
+        """Give the weights that are kept their name."""
+        assert self.attempt
+        best = self.attempt.path / best_name(self.progress.best_epoch)
+        path = self.attempt.path / WEIGHTS
+        if self._keep == Keep.BEST:
+            os.link(best, path)
+        else:
+            self._write_tensors(path, halved(load_file(best)))()
 
     def fail(self, error: Exception, **evidence: Any) -> None:
         """End as failed, with class, traceback and where it happened.
@@ -333,6 +436,7 @@ class RunHandle:
 
         ``complete`` has been written by then.
         """
+        self._writes.close()
         outage = state == RunState.INTERRUPTED and fields.get("class") == FailureClass.OUTAGE
         self.outcome = Outcome(self.prepared.cell, state, detail, metrics or {}, outage)
         if not self.attempt:
@@ -366,6 +470,15 @@ class RunHandle:
 def best_name(epoch: int) -> str:
     """Name the file of the weights that were the best so far after ``epoch``."""
     return f"best-{epoch:05d}.safetensors"
+
+
+def _as_os_error(error: SafetensorError) -> Exception:
+    """Return the system's error in the words of safetensors, or this error where there is none."""
+    match = _OS_ERROR.search(str(error))
+    if match is None:
+        return error
+    number = int(match[1])
+    return OSError(number, os.strerror(number))
 
 
 def _parquet(rows: pa.Table) -> bytes:

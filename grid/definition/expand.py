@@ -11,9 +11,16 @@ from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from echolm.config import COMPONENTS, FinetuneConfig, PretrainConfig, parse_config
+from echolm.config import (
+    COMPONENTS,
+    FinetuneConfig,
+    PretrainConfig,
+    parse_config,
+    whole_batch_reason,
+)
 from echolm.errors import EchoLMError
 from echolm.identity import cell_id
+from echolm.kept_weights import Keep
 from echolm.text import suggest
 from grid.definition.labels import label_text
 from grid.definition.schema import (
@@ -153,8 +160,21 @@ class _Blocks:
                     f"{coordinates_text(cell)}; give one {{label: ..., set: {{...}}}}"
                 )
             _refuse_one_cell_twice(seen.setdefault(cell.id, cell), cell, where)
+            _refuse_split_batch(cell, resources, where)
             cells.append(replace(cell, resources=resources))
         return cells
+
+
+def _refuse_split_batch(cell: Cell, resources: BlockResources, where: str) -> None:
+    """Refuse several ranks for a cell that trains on statistics over its whole batch."""
+    ranks = resources.gpus or resources.ranks or 1
+    reason = whole_batch_reason(cell.config)
+    if ranks > 1 and reason:
+        raise EchoLMError(
+            f"{where}: cell {coordinates_text(cell) or cell.id}: {reason} needs its whole batch on "
+            f"one device, and its resources are {ranks} ranks; valid: gpus: 1, in a subgrid of its "
+            "own where others want more"
+        )
 
 
 def _with_upstreams(cells: Mapping[str, Cell], path: Path) -> list[Cell]:
@@ -171,11 +191,23 @@ def _with_upstreams(cells: Mapping[str, Cell], path: Path) -> list[Cell]:
             upstream = cells.get(weights.value) if weights.source == "run" else None
             if upstream is not None:
                 check_begins_from(cell.config, upstream.config, f"{path}: cell {cell.id}")
+                _check_is_kept(cell, upstream, path)
                 upstream = finish(upstream)
             finished[cell.id] = replace(cell, upstream=upstream)
         return finished[cell.id]
 
     return [finish(cell) for cell in cells.values()]
+
+
+def _check_is_kept(cell: Cell, upstream: Cell, path: Path) -> None:
+    """Refuse weights that a block of this file says are not kept."""
+    if upstream.resources.keep != Keep.NONE:
+        return
+    raise EchoLMError(
+        f"{path}: cell {cell.id} ({coordinates_text(cell)}) begins with the weights of cell "
+        f"{upstream.id} ({coordinates_text(upstream)}), whose block says keep: none; write "
+        "resources: {keep: best} in that block"
+    )
 
 
 def _refuse_one_cell_twice(first: Cell, second: Cell, where: str) -> None:
@@ -316,7 +348,7 @@ def _merge(first: Cell, second: Cell) -> Cell:
         config=first.config,
         tables=tuple(dict.fromkeys(first.tables + second.tables)),
         subgrids=tuple(dict.fromkeys(first.subgrids + second.subgrids)),
-        resources=first.resources.over(second.resources),
+        resources=first.resources.joined(second.resources),
     )
 
 

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 
 from echolm.config import FinetuneConfig, PretrainConfig
 from echolm.errors import EchoLMError
+from echolm.kept_weights import Keep, KeepName
 from echolm.registry import Frozen
 from echolm.text import suggest
 from echolm.yaml_files import explain_validation
@@ -66,6 +67,10 @@ class BlockResources(Frozen):
     minutes: Annotated[int, Field(ge=1)] | None = None
     slots: Annotated[int, Field(ge=1)] | None = None
     """How many of the block's units run at once."""
+    checkpoint_minutes: Annotated[float, Field(ge=0)] | None = None
+    """The longest time without a checkpoint within an epoch."""
+    keep: KeepName | None = None
+    """What becomes of the weights of ended runs: all, half of the bits, or nothing."""
 
     @model_validator(mode="after")
     def _a_rank_has_a_gpu(self) -> BlockResources:
@@ -76,6 +81,17 @@ class BlockResources(Frozen):
     def over(self, others: BlockResources) -> BlockResources:
         """Return these, with those of others where these say nothing."""
         return BlockResources.model_validate({**others.stated, **self.stated})
+
+    def joined(self, others: BlockResources) -> BlockResources:
+        """Return those of a cell of two blocks. These count more, but for weights.
+
+        A cell keeps as much of its weights as either block asks for.
+        """
+        joined = self.over(others)
+        if joined.keep is None:
+            return joined
+        keep = Keep(self.keep or Keep.BEST).most(Keep(others.keep or Keep.BEST))
+        return joined.model_copy(update={"keep": str(keep)})
 
     @property
     def stated(self) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 ``PAPER.words.csv`` maps its words to our labels. A row of the words file says: in ``column``,
 ``word`` means ``label`` on ``axis`` (``*``: any word is its own label). ``metric`` and ``slot``
 count as axes. A field may hold several words, separated by ``", "``. An empty one says nothing, so
-it fits any label. Columns that the words file does not name tell no numbers apart.
+it fits any label, unless the words file has the empty word of its column. Columns that the words
+file does not name tell no numbers apart.
 
 ``PAPER.notes.yaml`` says what to know about them. ``patients`` is how many the test set has where
 the row does not say so itself. ``patients_sha256`` is there where their ids are known. Both may be
@@ -160,7 +161,8 @@ def find(
         EchoLMError: several fit.
     """
     labels = {axis: source.label(axis, label) for axis, label in coordinates.items()}
-    labels |= {"metric": column.quantity, "slot": column.slot, **column.subgroup}
+    labels["metric"] = source.label("metric", column.quantity)
+    labels |= {"slot": column.slot, **column.subgroup}
     fitting = []
     for number in numbers:
         # A number that names no subgroup is of everybody.
@@ -194,17 +196,18 @@ def paper_rows(
                 f"published.alone: table {source.table} of {source.paper} has no number at "
                 f"{_labels_text(labels)}; {_suggest_label(labels, numbers)}"
             )
-        numbers_of_row = tuple(_number_of_column(of_row, column) for column in columns)
+        numbers_of_row = tuple(_number_of_column(of_row, source, column) for column in columns)
         row_labels = tuple(of_row[0].labels.get(axis, "") for axis in axes)
         rows.append(PaperRow(row_labels, numbers_of_row))
     return rows
 
 
 def _number_of_column(
-    numbers: Sequence[PublishedNumber], column: ColumnDefinition
+    numbers: Sequence[PublishedNumber], source: PublishedSource, column: ColumnDefinition
 ) -> PublishedNumber | None:
     """Return the first number of a column, whatever its labels on other axes."""
-    of_column = {"metric": column.quantity, "slot": column.slot, **column.where}
+    of_column = {axis: source.label(axis, label) for axis, label in column.where.items()}
+    of_column |= {"metric": source.label("metric", column.quantity), "slot": column.slot}
     for number in numbers:
         if number.fits({**number.labels, **of_column}):
             return number
@@ -269,7 +272,7 @@ def _number(
     labels = {}
     for column, known in words.items():
         for word in row[column].split(", "):
-            if not word:
+            if not word and word not in known:
                 continue
             meaning = known.get(word) or known.get(ANY)
             if meaning is None:

@@ -1,9 +1,9 @@
 """Heads in which something goes wrong, as a plugin: ``ECHOLM_PLUGINS=faulty_heads``.
 
 Each is the MLP behind one module. The file ``TEST_DELAY`` holds the seconds that ``slow`` takes for
-a training step, and may change at any time. So does ``traced``, whose ranks also note where they
-are and with which weights a step begins. While the file ``TEST_HEALED`` is there, nothing goes
-wrong.
+a training step, and the first step that takes them. It may change at any time. So does ``traced``,
+whose ranks also note where they are and with which weights a step begins. While the file
+``TEST_HEALED`` is there, nothing goes wrong.
 ``greedy`` and ``hungry`` have memory for two samples at once, on the GPU and on the host.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Faulty(Head):
     """The MLP of width 16 after ``act``."""
 
-    act: ClassVar[Callable[[int], Any]]
+    act: ClassVar[Callable[[int, int], Any]]
 
     def build(self, width: int, outputs: tuple[int, ...]) -> nn.Module:
         """B x width -> B x *outputs."""
@@ -36,26 +36,26 @@ class Faulty(Head):
         return nn.Sequential(Before(type(self).act), MLP(width=16).build(width, outputs))
 
 
-def sleep(samples: int) -> None:
-    """Take a while."""
+def sleep(samples: int, step: int) -> None:
+    """Take a while, and end at once when the delay is taken away."""
     began = time.monotonic()
-    while time.monotonic() - began < _delay():
+    while time.monotonic() - began < _delay(step):
         time.sleep(0.02)
 
 
-def fail(samples: int) -> None:
+def fail(samples: int, step: int) -> None:
     """Raise, until it is healed."""
     if not _healed():
         raise RuntimeError("this head is broken")
 
 
-def die(samples: int) -> None:
+def die(samples: int, step: int) -> None:
     """End the process without a word, until it is healed."""
     if not _healed():
         os.abort()
 
 
-def exhaust(samples: int) -> None:
+def exhaust(samples: int, step: int) -> None:
     """Raise what torch raises when a GPU's memory is used up, until it is healed."""
     if samples > 2 and not _healed():
         import torch
@@ -63,13 +63,13 @@ def exhaust(samples: int) -> None:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 
-def gorge(samples: int) -> None:
+def gorge(samples: int, step: int) -> None:
     """Raise what Python raises when memory is used up, until it is healed."""
     if samples > 2 and not _healed():
         bytearray(1 << 62)
 
 
-def devour(samples: int) -> None:
+def devour(samples: int, step: int) -> None:
     """Take 3 GB of memory with more than two samples, until it is healed.
 
     That is more than SLURM gave, or Ray's node has.
@@ -79,11 +79,13 @@ def devour(samples: int) -> None:
         time.sleep(2)  # SLURM kills at once, Ray looks now and then
 
 
-def _delay() -> float:
+def _delay(step: int) -> float:
+    """Return how many seconds a step takes now: a step, of an attempt, from 1."""
     try:
-        return float(Path(os.environ["TEST_DELAY"]).read_text() or 0)
+        seconds, from_step = Path(os.environ["TEST_DELAY"]).read_text().split()
     except (KeyError, FileNotFoundError):
         return 0.0
+    return float(seconds) if step >= int(from_step) else 0.0
 
 
 def _healed() -> bool:

@@ -13,16 +13,18 @@ from torch import Tensor, distributed, nn
 
 
 class Before(nn.Module):
-    """Calls ``act`` with the number of samples in each training step."""
+    """Calls ``act`` in each training step, with how many samples and which step of it this is."""
 
-    def __init__(self, act: Callable[[int], Any]) -> None:
+    def __init__(self, act: Callable[[int, int], Any]) -> None:
         super().__init__()
         self.act = act
+        self.steps = 0
 
     def forward(self, x: Tensor) -> Tensor:
         """x, after the call."""
         if self.training:
-            self.act(len(x))
+            self.steps += 1
+            self.act(len(x), self.steps)
         return x
 
 

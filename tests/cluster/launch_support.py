@@ -81,9 +81,13 @@ class Shell:
             self.workspace.store("tiny").symlink_to(store)
         self.healed = root / "healed"
 
-    def slow(self, seconds: float) -> None:
-        """Set how long a step of the head ``slow`` takes, in workers that run already too."""
-        (self.root / "new delay").write_text(str(seconds))
+    def slow(self, seconds: float, from_step: int = 1) -> None:
+        """Set how long a step of the head ``slow`` takes, in workers that run already too.
+
+        A test that waits until several cells have come to a step lets them pass it at once and then
+        makes them slow (``from_step``). Else the first could be complete before the last begins.
+        """
+        (self.root / "new delay").write_text(f"{seconds} {from_step}")
         (self.root / "new delay").rename(self.root / "delay")
 
     def environment(self) -> dict[str, str]:

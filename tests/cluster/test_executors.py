@@ -89,7 +89,7 @@ def test_a_killed_process_costs_an_attempt_and_a_cancelled_cell_stops(
 ) -> None:
     grid = shell.grid({"head": ["slow"], "seed": [0, 1, 2]}, epochs=4, **BLANK)
     killed, cancelled, waiting = shell.cells(grid)
-    shell.slow(0.3)
+    shell.slow(5, from_step=4)
 
     def disturb() -> None:
         until(lambda: shell.saved(killed) >= 1 and shell.saved(cancelled) >= 1, "an epoch of both")
@@ -143,7 +143,7 @@ def test_what_goes_away_is_waited_for_and_fails_no_cell(
     """
     grid = shell.grid({"head": ["slow"], "seed": [0, 1, 2, 3]}, epochs=4, **BLANK)
     cells = shell.cells(grid)
-    shell.slow(0.2)
+    shell.slow(5, from_step=4)
     root, store = shell.workspace.root, shell.workspace.store("tiny")
     mark_workspace(root)
     left: list[list[str]] = []
@@ -151,16 +151,17 @@ def test_what_goes_away_is_waited_for_and_fails_no_cell(
     def disturb() -> None:
         until(lambda: shell.saved(cells[0]) >= 1 and shell.saved(cells[1]) >= 1, "two train")
         store.rename(store.with_name("away"))
+        shell.slow(5, from_step=7)  # the next steps find that it is not there
         time.sleep(1.5)
         store.with_name("away").rename(store)
         until(lambda: shell.saved(cells[0]) >= 2, "it goes on")
         root.rename(root.with_name("away"))
         root.mkdir()
+        shell.slow(0)
         time.sleep(2)
         left.append([path.name for path in root.iterdir()])
         root.rmdir()
         root.with_name("away").rename(root)
-        shell.slow(0)
 
     engine.launch(grid, meanwhile=disturb)
     assert left == [[]]
@@ -185,7 +186,7 @@ def test_two_ranks_of_which_one_is_killed_go_on_together_from_one_checkpoint(
     grid = shell.grid({"head": ["traced"]}, epochs=3, **BLANK)
     [cell] = shell.cells(grid)
     first: set[int] = set()
-    shell.slow(0.3)
+    shell.slow(5, from_step=4)
 
     def lose_a_rank() -> None:
         until(lambda: shell.saved(cell) >= 1, "an epoch")

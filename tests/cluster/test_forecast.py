@@ -1,4 +1,4 @@
-"""Forecasts: from complete runs of a similar shape, else from the paper's hours.
+"""Forecasts: from complete runs of a similar shape, else from FLOPs and a rate.
 
 Units, slots and budgets.
 """
@@ -6,6 +6,8 @@ Units, slots and budgets.
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cluster.device_rate import ASSUMED_FACTOR, CPU_TFLOPS, GPU_TFLOPS, DeviceRate
 from cluster.forecast import Forecast, PlannedCell, forecast
 from cluster.measured_rates import (
     ALONE_FACTOR,
     PAPER_HOURS,
-    PRIOR_FACTOR,
+    PRIOR,
     Finished,
+    _frozen,
     cell_shape,
     finished_runs,
 )
@@ -58,6 +62,21 @@ def hours(cost: Forecast) -> float:
     return cost.gpu_hours.mid
 
 
+def flops_of(encoder: str) -> int:
+    flops = config(encoder=encoder, weights="random").encoder.forward_flops
+    assert flops
+    return flops
+
+
+@pytest.fixture
+def undeclared(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """R3D-18 declares no FLOPs, as an encoder of a plugin."""
+    _frozen.cache_clear()
+    monkeypatch.setattr(type(config(encoder="r3d-18").encoder), "forward_flops", None)
+    yield
+    _frozen.cache_clear()
+
+
 class TestPrior:
     """Without complete runs."""
 
@@ -66,8 +85,9 @@ class TestPrior:
         cost = one(clips=clips)
         assert cost.gpu_hours and cost.gpu_hours == cost.wall_hours
         assert hours(cost) == pytest.approx(PAPER_HOURS[clips], rel=0.15)
-        assert cost.gpu_hours.low == pytest.approx(hours(cost) / PRIOR_FACTOR)
-        assert cost.gpu_hours.high == pytest.approx(hours(cost) * PRIOR_FACTOR)
+        assert cost.gpu_hours.low == pytest.approx(hours(cost) / ASSUMED_FACTOR)
+        assert cost.gpu_hours.high == pytest.approx(hours(cost) * ASSUMED_FACTOR)
+        assert cost.assumed == 1
         assert any("paper's hours on an A100" in line for line in cost.lines())
 
     def test_what_is_frozen_costs_less_down_to_a_third(self) -> None:
@@ -75,12 +95,47 @@ class TestPrior:
         assert costs == sorted(costs, reverse=True) and len(set(costs)) == 5
         assert costs[-1] == pytest.approx(costs[0] / 3)
 
-    def test_there_is_none_for_cpus(self) -> None:
-        cost = one(gpus=0)
+    def test_the_assumed_rate_is_that_of_the_papers_hours(self) -> None:
+        """The geometric mean of the four, at three passes of MViTv2-S."""
+        flops = 3 * flops_of("mvit-v2-s")
+        rates = [flops * clips * 100 / (3600 * hours) for clips, hours in PAPER_HOURS.items()]
+        assert pytest.approx(math.prod(rates) ** 0.25 / 1e12, rel=0.02) == GPU_TFLOPS
+
+    @pytest.mark.parametrize("encoder", ["r3d-18", "vit-b-16", "videomae-b", "tiny-mvit"])
+    def test_encoders_cost_what_they_compute(self, encoder: str) -> None:
+        """At least a millisecond a clip: reading is not free."""
+        cost = one(encoder=encoder, weights="random")
+        seconds = max(1e-3, 3 * flops_of(encoder) / (GPU_TFLOPS * 1e12))
+        assert hours(cost) == pytest.approx(seconds * 1000 * 100 / 3600)
+
+    def test_a_stated_rate_counts_and_is_said(self) -> None:
+        unit = [[PlannedCell(config(), 1000)]]
+        cost = forecast(unit, list, 1, gpus=1, device=DeviceRate(62.0))
+        assert hours(cost) == pytest.approx(hours(one()) * GPU_TFLOPS / 62)
+        [source] = cost.sources
+        assert "the encoder's FLOPs at 62 TFLOP/s as stated, within a factor of 2" in source
+        assert cost.assumed == 0
+
+    def test_on_cpus_a_rank_has_the_rate_of_its_threads(self) -> None:
+        unit = [[PlannedCell(config(), 1000)]]
+        alone = forecast(unit, list, 1)
+        four = forecast(unit, list, 1, device=DeviceRate(threads=4))
+        assert alone.wall_hours and four.wall_hours
+        seconds = 3 * flops_of("mvit-v2-s") / (CPU_TFLOPS * 1e12) * 1000 * 100
+        assert alone.wall_hours.mid == pytest.approx(seconds / 3600)
+        assert four.wall_hours.mid == pytest.approx(seconds / 3600 / 4)
+        assert hours(alone) == 0 and alone.assumed == 1
+        assert any("0.05 TFLOP/s (assumed of a CPU rank" in line for line in alone.lines())
+
+    def test_an_encoder_without_flops_is_not_known_on_cpus(self, undeclared: None) -> None:
+        """On a GPU the paper's hours are taken for it, whatever it is."""
+        cost = one(gpus=0, encoder="r3d-18")
         assert (cost.gpu_hours, cost.wall_hours, cost.jobs) == (None, None, None)
         assert cost.unknown == 1
         assert any("not known for 1 cell" in line for line in cost.lines())
         cost.refuse(0)
+        on_gpu = one(encoder="r3d-18")
+        assert list(on_gpu.sources) == [PRIOR] and on_gpu.assumed == 1
 
 
 class TestKnownRuns:
@@ -160,7 +215,7 @@ class TestKnownRuns:
         assert hours(cost) == 0
         assert not any("GPU-hours" in line for line in cost.lines())
 
-    def test_what_is_not_known_is_left_out_and_told(self) -> None:
+    def test_what_is_not_known_is_left_out_and_told(self, undeclared: None) -> None:
         cells = [[PlannedCell(config(), 1000)], [PlannedCell(config(encoder="r3d-18"), 1000)]]
         cost = forecast(cells, lambda: [run(1.0, gpus=0)], 1)
         assert cost.unknown == 1

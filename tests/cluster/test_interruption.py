@@ -49,7 +49,7 @@ def test_a_launch_that_is_stopped_again_and_again_ends_as_if_undisturbed(
         {"head": ["slow"], "seed": [0, 1, 2]}, epochs=6, encoder="none", trainable="k0"
     )
     first, second, third = shell.cells(grid)
-    shell.slow(0.7)
+    shell.slow(3)
     for number, (name, stop, status) in enumerate(STOPS):
         process = shell.start(
             "launch", grid, "--slots", 2, "--no-collect", preexec_fn=hangups_count
@@ -94,7 +94,7 @@ def test_a_launcher_that_ends_while_its_workers_start(shell: Shell, number: sign
 
 def test_a_second_ctrl_c_does_not_wait(shell: Shell) -> None:
     """For a worker that does not come to its next step."""
-    shell.slow(0.1)
+    shell.slow(3, from_step=4)
     grid = shell.grid({"head": ["slow"]}, epochs=20, encoder="none", trainable="k0")
     [cell] = shell.cells(grid)
     process = shell.start("launch", grid, "--slots", 1, "--no-collect")
@@ -111,7 +111,7 @@ def test_a_second_ctrl_c_does_not_wait(shell: Shell) -> None:
 
 
 def test_a_stopped_launch_says_so_in_json(shell: Shell) -> None:
-    shell.slow(0.2)
+    shell.slow(3, from_step=4)
     grid = shell.grid({"head": ["slow"]}, epochs=20, encoder="none", trainable="k0")
     process = shell.start("launch", grid, "--slots", 1, "--json")
     until(lambda: shell.epochs(shell.cells(grid)[0]) >= 1, "an epoch")

@@ -149,7 +149,7 @@ class TestDeaths:
         self, shell: Shell, reference: Reference
     ) -> None:
         grid = shell.grid({"head": ["slow"], "seed": [0, 1, 2]}, epochs=4)
-        shell.slow(0.4)
+        shell.slow(3, from_step=7)
         process = shell.start("launch", grid, "--slots", 2, "--no-collect")
         victim, *others = shell.cells(grid)
         until(lambda: shell.epochs(victim) >= 2, "two epochs")
@@ -185,7 +185,7 @@ class TestDeaths:
         monkeypatch.setenv("TEST_DELAY", shell.environment()["TEST_DELAY"])
         grid = shell.grid({"head": ["slow"]}, epochs=3, **BLANK)
         [cell] = shell.cells(grid)
-        shell.slow(0.4)
+        shell.slow(3, from_step=4)
 
         def kill_twice() -> None:
             for epochs in (1, 2):
@@ -217,7 +217,7 @@ class TestDeaths:
     def test_only_the_cells_of_a_cohort_that_have_not_ended_run_again(self, shell: Shell) -> None:
         """A member that has failed stays failed when its company dies later."""
         grid = shell.grid({"head": ["fails", "slow"]}, epochs=4, **BLANK)
-        shell.slow(0.4)
+        shell.slow(3, from_step=4)
         process = shell.start("launch", grid, "--slots", 1, "--no-collect")
         failing, slow = shell.cells(grid)
         until(lambda: shell.epochs(slow) >= 1, "an epoch")
@@ -233,7 +233,7 @@ class TestDeaths:
     ) -> None:
         """SIGTERM, from whoever cleans up a machine: the cell goes on in a new worker."""
         grid = shell.grid({"head": ["slow"], "seed": [0, 1]}, epochs=3, **BLANK)
-        shell.slow(0.4)
+        shell.slow(3, from_step=4)
         process = shell.start("launch", grid, "--slots", 1, "--no-collect")
         first, second = shell.cells(grid)
         until(lambda: shell.epochs(first) >= 1, "an epoch")
@@ -319,7 +319,7 @@ class TestOutage:
     def test_a_store_that_stays_away_ends_the_launch_and_no_cell(self, shell: Shell) -> None:
         """One wait for all cells, and the next launch goes on."""
         grid = shell.grid({"head": ["slow"], "seed": [0, 1, 2]}, epochs=2, **BLANK)
-        shell.slow(0.3)
+        shell.slow(3, from_step=4)
         store = shell.workspace.store("tiny")
         environment = shell.environment() | {"ECHOLM_OUTAGE_S": "1"}
         process = shell.start("launch", grid, "--slots", 1, "--no-collect", env=environment)
@@ -342,7 +342,7 @@ class TestCancel:
 
     def test_cancel_and_retry(self, shell: Shell, reference: Reference) -> None:
         grid = shell.grid({"head": ["slow"], "seed": [0, 1, 2]}, epochs=4, **BLANK)
-        shell.slow(0.4)
+        shell.slow(3, from_step=4)
         process = shell.start("launch", grid, "--slots", 1, "--no-collect")
         first, *others = shell.cells(grid)
         until(lambda: shell.epochs(first) >= 1, "an epoch")

@@ -17,6 +17,7 @@ from cluster.launch import choose_place
 from cluster.place import LaunchNews, LaunchOptions, LaunchResult
 from cluster.stages import following, next_pool
 from echolm.attempt import mark_cancelled
+from echolm.errors import EchoLMError
 from echolm.record import find_records
 from grid.definition.grid import load_grid
 from grid.plan import Job, Resources, Unit, save_cells
@@ -241,8 +242,10 @@ def test_one_pool_has_all_stages_of_its_shape() -> None:
 
 
 def test_resources_of_a_block_give_way_to_what_was_typed(shell: Shell) -> None:
-    grid = shell.stages(first={"resources": {"gpus": 8, "minutes": 90, "slots": 1}})
-    [cell] = load_grid(str(grid)).where(["subgrid=first"])
+    base = {"data": "tiny", "task": "landmarks", "encoder": "tiny-r3d", "trainable": "k0"}
+    wide = {"base": {**base, "head": "mlp"}, "axes": {"seed": [0]}}
+    grid = shell.stages(wide={**wide, "resources": {"gpus": 8, "minutes": 90, "slots": 1}})
+    [cell] = load_grid(str(grid)).where(["subgrid=wide"])
     asked = LaunchOptions().of_block(cell.resources)
     assert asked.stated == {"gpus": 8, "minutes": 90, "slots": 1}
     typed = LaunchOptions(gpus=0, minutes=5, slots=3).of_block(cell.resources)
@@ -256,3 +259,28 @@ def test_only_what_is_started_is_followed(shell: Shell) -> None:
     first = statuses[2].cell.id
     assert following(statuses, ()) == []
     assert [status.waits_for for status in following(statuses, {first})] == [first] * 2
+
+
+def test_keep_none_is_refused_where_a_stage_begins_with_the_weights(shell: Shell) -> None:
+    """Typed at a launch or a dry run, and before anything is written."""
+    grid = shell.stages()
+    for words in (["--dry-run"], []):
+        done = shell.inside("launch", grid, "--keep", "none", *words)
+        assert done.status == 1 and "--keep none: cell" in done.err
+        assert "begins with them; leave --keep out and write resources: {keep: none}" in done.err
+    assert not shell.workspace.runs.exists()
+
+
+def test_a_block_that_no_other_begins_from_keeps_no_weights(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stage before it does, and half of the bits are enough to begin with."""
+    blocks = {"then": {"resources": {"keep": "none"}}, "first": {"resources": {"keep": "half"}}}
+    grid = shell.stages(**blocks)
+    assert launch(shell, grid, monkeypatch).done
+    mean, mlp, first = (shell.record(cell).summary() or {} for cell in shell.cells(grid))
+    assert (mean["keep"], mlp["keep"], first["keep"]) == ("none", "none", "half")
+    assert mean["first_weights"] == "half" and "best.safetensors" not in mean["files"]
+    cell = shell.cells(grid)[0].id
+    with pytest.raises(EchoLMError, match=f"train the cell again: echolm train {cell}"):
+        shell.record(shell.cells(grid)[0]).file("best.safetensors")

@@ -92,7 +92,7 @@ def test_workers_outlive_their_server(server: WorkerServer, tmp_path: Path) -> N
 def test_a_launch_goes_on_when_its_server_is_killed(shell: Shell, reference: Reference) -> None:
     grid = shell.grid({"head": ["slow"], "seed": [0, 1]}, epochs=3, **BLANK)
     first, second = shell.cells(grid)
-    shell.slow(0.4)
+    shell.slow(3, from_step=4)
     process = shell.start("launch", grid, "--slots", 1, "--no-collect")
     until(lambda: shell.epochs(first) >= 1, "an epoch")
     worker = shell.worker_of(first)

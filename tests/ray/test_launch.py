@@ -96,7 +96,7 @@ class TestStopping:
     ) -> None:
         grid = shell.grid({"head": ["slow"], "seed": [0, 1, 2]}, epochs=6, **BLANK)
         first, second, third = shell.cells(grid)
-        shell.slow(0.7)
+        shell.slow(3)
         for number, (name, stop, status) in enumerate(STOPS):
             process = start(shell, grid, ray_cluster)
             until(
@@ -126,7 +126,7 @@ class TestStopping:
             assert result(shell.record(cell)) == reference(cell)
 
     def test_a_second_ctrl_c_does_not_wait(self, ray_cluster: str, shell: Shell) -> None:
-        shell.slow(0.1)
+        shell.slow(3, from_step=4)
         grid = shell.grid({"head": ["slow"]}, epochs=20, **BLANK)
         [cell] = shell.cells(grid)
         process = start(shell, grid, ray_cluster)

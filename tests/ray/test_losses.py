@@ -235,7 +235,7 @@ class TestNodes:
         """
         grid = shell.grid({"head": ["slow"]}, epochs=4, **BLANK)
         [cell] = shell.cells(grid)
-        shell.slow(0.3)
+        shell.slow(5, from_step=4)
 
         def meanwhile() -> None:
             until(lambda: shell.saved(cell) >= 1, "an epoch")
@@ -287,7 +287,7 @@ class TestNodes:
     def fill(self, engine: Engine, shell: Shell, good: list[str], bad: str) -> None:
         """Three cells on three nodes of which one had failed: that one is taken last."""
         grid = shell.grid({"head": ["slow"], "seed": [1, 2, 3]}, epochs=60, **BLANK)
-        shell.slow(0.2)
+        shell.slow(1)
 
         def look() -> None:
             until(lambda: all(shell.trains(cell) for cell in shell.cells(grid)), "all three train")

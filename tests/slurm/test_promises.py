@@ -28,7 +28,7 @@ def test_a_job_needs_no_network_and_no_slurm_and_its_watchers_see_it_start_again
     site.profile(container=f"unshare --net env PATH={site.root / 'empty'}", python=sys.executable)
     grid = site.grid({"head": ["slow"]}, epochs=6, **BLANK)
     [cell] = site.cells(grid)
-    site.slow(0.5)
+    site.slow(5, from_step=4)
     launch = site.start(
         "launch",
         grid,

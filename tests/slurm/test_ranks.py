@@ -54,7 +54,7 @@ def test_a_job_of_two_nodes_with_two_ranks_each_is_struck_three_times_and_ends_a
     site.profile(partition="low")
     grid = site.grid({"head": ["traced"]}, epochs=EPOCHS, **BLANK)
     [cell] = site.cells(grid)
-    site.slow(0.3)
+    site.slow(5, from_step=4)
     assert site.submit(grid, "--gpus", str(WORLD)).status == 0
     [array] = [array for batch in batches(site.workspace, "toy") for array in batch.submitted()]
 

@@ -9,7 +9,7 @@ SLOW = {"name": "recall", "acts": "slow"}
 
 def test_one_launch_ends_with_both_stages_though_the_first_is_requeued(site: Site) -> None:
     """By an administrator, in the middle of its first stage: what depends on it goes on waiting."""
-    site.slow(0.5)
+    site.slow(5, from_step=4)
     grid = site.stages(objective=SLOW, epochs=2)
     mean, mlp, first = site.cells(grid)
     done = site.submit(grid)
@@ -26,7 +26,7 @@ def test_one_launch_ends_with_both_stages_though_the_first_is_requeued(site: Sit
 
 def test_a_first_stage_that_is_lost_is_submitted_again_with_what_waits_for_it(site: Site) -> None:
     """Its job is cancelled by nobody that EchoLM knows, so the second stage comes too early."""
-    site.slow(0.5)
+    site.slow(5, from_step=4)
     grid = site.stages(objective=SLOW, epochs=2)
     mean, mlp, first = site.cells(grid)
     site.submit(grid)

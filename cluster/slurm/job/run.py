@@ -94,7 +94,7 @@ class JobRun:
         self.ranks = ranks
         self.signals = signals
         self.workspace = Workspace(batch.workspace)
-        self.compute = Compute(batch.resources.micro_batch, **batch.times)
+        self.compute = Compute(batch.resources.micro_batch, **batch.times, **batch.resources.saving)
         self.interrupted = False
         self.moved = False
         """Whether this start has brought a run forward."""

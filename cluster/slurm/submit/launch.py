@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from cluster.batch import batches
+from cluster.disk import DiskForecast, cells_at_once, forecast_disk
 from cluster.failures import JobFailure
 from cluster.forecast import Forecast
 from cluster.place import LaunchNews, LaunchOptions, LaunchResult, Place, may_write
@@ -24,8 +25,10 @@ from cluster.slurm.submit.plan import Shape, Submission, plan
 from cluster.slurm.submit.preview import assume_inputs, forecast_plan
 from cluster.slurm.submit.queue import ask_squeue
 from cluster.slurm.submit.sbatch import refuse_percent
+from cluster.stages import refuse_unkept
 from echolm.commands import Command
 from echolm.errors import EchoLMError
+from echolm.kept_weights import Keep
 from echolm.outages import OutageError, limit_s, lost_workspace, mark_workspace
 from echolm.states import RunState, Standing
 from echolm.text import counted
@@ -88,12 +91,14 @@ class LaunchPreview:
         offline: whether there is no SLURM here to ask.
         with_gpu: the forecast with one GPU a unit, where none was asked for and the partition has
             some.
+        disk: what it would write.
     """
 
     statuses: list[CellStatus]
     views: list[BatchView]
     plan: Submission
     forecast: Forecast
+    disk: DiskForecast
     assumed: list[str] = field(default_factory=list)
     assumed_cells: frozenset[str] = frozenset()
     offline: bool = False
@@ -119,6 +124,7 @@ class SlurmPlace(Place):
         statuses = cell_statuses(cells, self.workspace)
         if not may_write(self.workspace, statuses):
             return LaunchResult(statuses, done=False)
+        refuse_unkept(grid.cells, statuses, self.options)
         mark_workspace(self.workspace.root)
         save_cells(grid, self.workspace)
         watching = self.options.watch_every
@@ -132,7 +138,9 @@ class SlurmPlace(Place):
 
     def preview(self, grid: Grid, cells: Sequence[Cell]) -> LaunchPreview:
         """Look, and say what ``launch`` would submit and what that will cost."""
-        return SlurmLaunch(self.workspace, grid.name, self.options).preview(cells)
+        preview = SlurmLaunch(self.workspace, grid.name, self.options).preview(cells)
+        refuse_unkept(grid.cells, preview.statuses, self.options)
+        return preview
 
 
 class SlurmLaunch:
@@ -207,11 +215,25 @@ class SlurmLaunch:
             assumed=assumed_cells,
             shape_of=self.shape_of,
         )
-        forecast = forecast_plan(self.workspace, statuses, planned, self.needs, self.at_once)
+        forecast = forecast_plan(
+            self.workspace,
+            statuses,
+            planned,
+            self.needs,
+            self.at_once,
+            tflops=self.options.tflops,
+            gpu_tflops=self.profile.tflops,
+        )
         with_gpu = None
         if not self.needs.gpus and self.needs.ranks == 1 and self.profile.has.gpus_per_node:
             with_gpu = forecast_plan(
-                self.workspace, statuses, planned, self.needs, self.at_once, with_gpu=True
+                self.workspace,
+                statuses,
+                planned,
+                self.needs,
+                self.at_once,
+                with_gpu=True,
+                gpu_tflops=self.profile.tflops,
             )
         if offline:
             assumed.append(
@@ -221,9 +243,19 @@ class SlurmLaunch:
         shown = with_gpu or forecast
         if shown.assumed:
             cells_of = counted(shown.assumed, "cell")
-            assumed.append(f"rates are assumed, not measured, for {cells_of}")
+            assumed.append(f"rates are assumed, not measured or stated, for {cells_of}")
+        units = [unit for job in planned.jobs for unit in job.units]
+        at_once = cells_at_once(units, self.at_once)
         return LaunchPreview(
-            statuses, views, planned, forecast, assumed, assumed_cells, offline, with_gpu
+            statuses,
+            views,
+            planned,
+            forecast,
+            forecast_disk(self.workspace, statuses, self.options, at_once),
+            assumed,
+            assumed_cells,
+            offline,
+            with_gpu,
         )
 
     def shape_of(self, cell: Cell) -> Shape:
@@ -343,6 +375,8 @@ def needs_of_block(options: LaunchOptions, profile: Profile, block: BlockResourc
         memory_gb=asked.memory_gb,
         minutes=asked.minutes or profile.time_minutes,
         micro_batch=options.micro_batch,
+        checkpoint_minutes=asked.checkpoint_minutes,
+        keep=asked.keep or Keep.BEST,
     )
     asking = profile.asking(asked.threads or 0, asked.memory_gb, asked.minutes)
     asking.shape(needs.gpus, needs.ranks)

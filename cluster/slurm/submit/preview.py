@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from cluster.device_rate import DeviceRate
 from cluster.forecast import Forecast, PlannedCell, forecast, one_after_another
 from cluster.measured_rates import PAPER_HOURS, finished_runs
 from cluster.profile import Profile
@@ -107,8 +108,10 @@ def forecast_plan(
     needs: Resources,
     at_once: int,
     with_gpu: bool = False,
+    tflops: float | None = None,
+    gpu_tflops: float | None = None,
 ) -> Forecast:
-    """Forecast the planned units, from the workspace's complete runs or the paper's hours.
+    """Forecast the planned units, from the workspace's complete runs, else from FLOPs.
 
     Args:
         workspace: where the runs are.
@@ -117,23 +120,28 @@ def forecast_plan(
         needs: what a job needs where nothing is to be submitted.
         at_once: how many jobs run at once.
         with_gpu: whether jobs without a GPU are taken with one.
+        tflops: what a GPU computes, or a rank where a job has none, as ``DeviceRate`` has it.
+        gpu_tflops: what a GPU computes where that is None.
     """
     by_id = {status.cell.id: status for status in statuses}
-    shapes: dict[tuple[int, int, int, int], list[list[PlannedCell]]] = {}
+    shapes: dict[tuple[int, int, int, int, int], list[list[PlannedCell]]] = {}
     for job in plan.jobs:
         asked = job.resources
         gpus = max(asked.gpus, 1) if with_gpu else asked.gpus
         slots = slots_of(job, Limits(at_once))
-        of_shape = shapes.setdefault((gpus, asked.ranks, asked.minutes, slots), [])
+        key = (gpus, asked.ranks, asked.minutes, slots, asked.threads)
+        of_shape = shapes.setdefault(key, [])
         for unit in job.units:
             of_shape.append([_planned_cell(workspace, by_id[cell]) for cell in unit.cells])
     if not shapes:
         gpus = max(needs.gpus, 1) if with_gpu else needs.gpus
-        shapes[gpus, needs.ranks, needs.minutes, at_once] = []
+        shapes[gpus, needs.ranks, needs.minutes, at_once, needs.threads] = []
     finished = lru_cache(maxsize=1)(lambda: list(finished_runs(workspace.runs)))
     parts = []
-    for (gpus, ranks, minutes, slots), units in shapes.items():
-        parts.append(forecast(units, finished, slots, gpus, ranks, minutes))
+    for (gpus, ranks, minutes, slots, threads), units in shapes.items():
+        stated = tflops or (gpu_tflops if gpus else None)
+        device = DeviceRate(stated, threads)
+        parts.append(forecast(units, finished, slots, gpus, ranks, minutes, device))
     return one_after_another(parts)
 
 

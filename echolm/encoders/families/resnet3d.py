@@ -39,36 +39,47 @@ class ResNet3DBlock(Stage):
 
 
 class ResNet3DReadout(nn.Module):
-    """The end of the network: maps -> Features. No parameters.
+    """The end of the network: maps -> Features.
 
     Pooled over time and space, per frame (mean over space), and as they are.
+
+    Args:
+        pool: maps over time and space.
+        classifier: of what is pooled. None: there is none, and no parameters.
     """
 
-    def __init__(self, pool: nn.Module) -> None:
+    def __init__(self, pool: nn.Module, classifier: nn.Module | None = None) -> None:
         super().__init__()
         self.pool = pool
+        self.classifier = classifier or nn.Identity()
 
     def forward(self, state: State) -> Features:
-        """Map ``maps`` to Features of width C."""
+        """Map ``maps`` to Features of width C, or of as many as there are classes if pooled."""
         maps: Tensor = state.tensors["maps"]
         return Features(
-            pooled=self.pool(maps).flatten(1),
+            pooled=self.classifier(self.pool(maps).flatten(1)),
             frames=maps.mean(dim=(3, 4)).transpose(1, 2),
             tokens=maps.permute(0, 2, 3, 4, 1),
         )
 
 
-def from_torchvision(network: nn.Module, batch_norm: BatchNorm) -> EncoderNetwork:
+def from_torchvision(
+    network: nn.Module, batch_norm: BatchNorm, has_classifier: bool = False
+) -> EncoderNetwork:
     """Arrange a torchvision ``VideoResNet`` as stages, which share its parameters.
 
-    The classifier ``fc`` is left out.
+    Args:
+        network: of torchvision.
+        batch_norm: which statistics BatchNorm uses.
+        has_classifier: whether the classifier ``fc`` is a part of the readout, or left out.
     """
     blocks: list[nn.Module] = []
     for number in (1, 2, 3, 4):
         blocks += network.get_submodule(f"layer{number}").children()
     stem = network.get_submodule("stem")
-    pool = network.get_submodule("avgpool")
-    return _stages(stem, blocks, pool, batch_norm)
+    classifier = network.get_submodule("fc") if has_classifier else None
+    readout = ResNet3DReadout(network.get_submodule("avgpool"), classifier)
+    return _stages(stem, blocks, readout, batch_norm)
 
 
 def small(planes: list[int], strides: list[int], batch_norm: BatchNorm) -> EncoderNetwork:
@@ -88,7 +99,7 @@ def small(planes: list[int], strides: list[int], batch_norm: BatchNorm) -> Encod
     )
     inputs = [planes[0], *planes[:-1]]
     blocks = [_block(*shape) for shape in zip(inputs, planes, strides, strict=True)]
-    network = _stages(stem, blocks, nn.AdaptiveAvgPool3d(1), batch_norm)
+    network = _stages(stem, blocks, ResNet3DReadout(nn.AdaptiveAvgPool3d(1)), batch_norm)
     for module in network.modules():
         if isinstance(module, nn.Conv3d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -96,12 +107,12 @@ def small(planes: list[int], strides: list[int], batch_norm: BatchNorm) -> Encod
 
 
 def _stages(
-    stem: nn.Module, blocks: list[nn.Module], pool: nn.Module, batch_norm: BatchNorm
+    stem: nn.Module, blocks: list[nn.Module], readout: nn.Module, batch_norm: BatchNorm
 ) -> EncoderNetwork:
     network = EncoderNetwork(
         ResNet3DStem(stem, batch_norm),
         [ResNet3DBlock(block, batch_norm) for block in blocks],
-        ResNet3DReadout(pool),
+        readout,
     )
     return network.train()
 

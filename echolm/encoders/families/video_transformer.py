@@ -125,15 +125,25 @@ class VideoTransformerBlock(nn.Module):
         heads: of the attention.
         hidden: width within the feed-forward part.
         biases: whether queries and values have biases.
+        epsilon: of each LayerNorm.
+        gelu: ``none``: the exact one. ``tanh``: its approximation.
     """
 
-    def __init__(self, width: int, heads: int, hidden: int, biases: bool = True) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        hidden: int,
+        biases: bool = True,
+        epsilon: float = EPSILON,
+        gelu: str = "none",
+    ) -> None:
         super().__init__()
-        self.attention_norm = nn.LayerNorm(width, eps=EPSILON)
+        self.attention_norm = nn.LayerNorm(width, eps=epsilon)
         self.attention = Attention(width, heads, biases)
-        self.feed_norm = nn.LayerNorm(width, eps=EPSILON)
+        self.feed_norm = nn.LayerNorm(width, eps=epsilon)
         self.feed_forward = nn.Sequential(
-            nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width)
+            nn.Linear(width, hidden), nn.GELU(approximate=gelu), nn.Linear(hidden, width)
         )
         for module in self.modules():
             if isinstance(module, nn.Linear):

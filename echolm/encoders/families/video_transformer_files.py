@@ -9,6 +9,7 @@ tensor ``qkv``, behind ``encoder.`` in files of the pretraining.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -72,22 +73,41 @@ def own_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
     A name that is in neither layout stays as it is.
     """
+    return join_weights(rename_all(state, _PREFIX, _RENAMES))
+
+
+def rename_all(
+    state: dict[str, Tensor], prefix: str, renames: Sequence[tuple[str, str]]
+) -> dict[str, Tensor]:
+    """Rename tensors by the first rule whose pattern matches the whole name behind its prefix.
+
+    Args:
+        state: the tensors.
+        prefix: a regular expression of what a name may begin with and no rule knows of.
+        renames: pattern and new name. A name that no pattern matches stays as it is.
+    """
     renamed = {}
     for key, value in state.items():
-        renamed[_own_name(key)] = value
-    for key in list(renamed):
-        if key.endswith(".attention.query.weight"):
-            _join(renamed, key.removesuffix("query.weight"))
+        renamed[_own_name(key, prefix, renames)] = value
     return renamed
 
 
-def _own_name(key: str) -> str:
-    bare = re.sub(rf"^(?:{_PREFIX})", "", key)
-    for pattern, own in _RENAMES:
+def _own_name(key: str, prefix: str, renames: Sequence[tuple[str, str]]) -> str:
+    bare = re.sub(rf"^(?:{prefix})", "", key)
+    for pattern, own in renames:
         match = re.fullmatch(pattern, bare)
         if match:
             return match.expand(own)
     return key
+
+
+def join_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Put the weights of each attention's queries, keys and values into one tensor ``qkv``."""
+    joined = dict(state)
+    for key in state:
+        if key.endswith(".attention.query.weight"):
+            _join(joined, key.removesuffix("query.weight"))
+    return joined
 
 
 def _join(state: dict[str, Tensor], attention: str) -> None:

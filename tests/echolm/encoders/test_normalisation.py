@@ -27,6 +27,7 @@ PUBLISHED = {
     "vit-b-16": (255, *IMAGENET),
     "videomae-b": (255, *IMAGENET),
     "videomae-l": (255, *IMAGENET),
+    "vivit-b": (255, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "echo-vision-fm": (255, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
 """What pixels of 0-255 are divided by, then mean and standard deviation of the channels."""

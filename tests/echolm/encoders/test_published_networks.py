@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from echolm.config import FinetuneConfig, parse_config
 from echolm.encoders import ENCODERS, Encoder
 from echolm.encoders.base import EncoderNetwork, Features, State
 from echolm.encoders.families.frame_transformer import sinusoids
 from echolm.encoders.torchvision_compat import import_torchvision
+from echolm.identity import cell_id
 from echolm.randomness import seeded
 
 models = import_torchvision().models
@@ -308,3 +311,28 @@ def check_grids(pair: Pair, features: Features) -> None:
 
 def test_positions_are_the_published_ones() -> None:
     torch.testing.assert_close(sinusoids(16, 768), positions(16, 768), rtol=0, atol=2e-6)
+
+
+def test_the_classifier_of_r3d_18_may_be_the_vector(tmp_path: Path) -> None:
+    """Echo-Vision-FM's VideoResNet. The 512 features stay where nothing is written."""
+    reference = models.video.r3d_18(weights=None).eval()
+    torch.save(reference.state_dict(), tmp_path / "r3d.pth")
+    logits = ENCODERS.parse({"name": "r3d-18", "vector": "logits"})
+    pooled = ENCODERS.parse("r3d-18")
+    assert (logits.width, logits.token_width, pooled.width) == (400, 512, 512)
+    network = logits.build(tmp_path / "r3d.pth").eval()
+    assert count(network) == count(pooled.build(None)) + 512 * 400 + 400
+    clip = torch.randn(1, 3, 8, 32, 32)
+    with torch.no_grad():
+        features = network(clip)
+        torch.testing.assert_close(features.pooled, reference(clip), rtol=0, atol=0)
+    assert features.tokens.shape == (1, 1, 2, 2, 512)
+    assert logits.forward_flops - pooled.forward_flops == 2 * 512 * 400
+    config = {"data": "d", "task": "landmarks", "trainable": "k0", "head": "linear"}
+    plain = parse_config({**config, "encoder": "r3d-18", "weights": "random"})
+    written = {**config, "encoder": {"name": "r3d-18", "vector": "pooled"}, "weights": "random"}
+    assert cell_id(parse_config(written)) == cell_id(plain)
+    assert isinstance(plain, FinetuneConfig) and plain.head_width == 512
+    other = parse_config({**config, "encoder": logits, "weights": "random"})
+    assert isinstance(other, FinetuneConfig) and other.head_width == 400
+    assert cell_id(other) != cell_id(plain)

@@ -142,12 +142,33 @@ def test_a_reference_outside_a_grid_says_what_to_write() -> None:
         parse_config({**values, "trainable": "k0", "weights": of({})})
 
 
+def test_a_batch_that_must_be_whole_is_refused_on_several_ranks(load: Any) -> None:
+    """By whichever component, when the grid is read."""
+    frozen = {"trainable": "k0", "encoder": {"name": "tiny-r3d", "batch_norm": "frozen"}}
+    blocks = {
+        "encoder tiny-r3d with batch_norm: batch": {"trainable": "all"},
+        "fusion stf-net with statistics": {**frozen, "fusion": "stf-net"},
+        "head linear-bn with statistics": {**frozen, "head": "linear-bn"},
+    }
+    for reason, base in blocks.items():
+        block = {"base": base, "axes": {"seed": [0]}}
+        for asked in ({"gpus": 2}, {"ranks": 4}):
+            ranks = next(iter(asked.values()))
+            with pytest.raises(EchoLMError, match=f"seed=0: {reason}.* are {ranks} ranks; valid"):
+                load({"axes": {}, "subgrids": {"a": {**block, "resources": asked}}})
+        load({"axes": {}, "subgrids": {"a": {**block, "resources": {"gpus": 1}}}})
+    plain = {"base": frozen, "axes": {"seed": [0]}, "resources": {"gpus": 2}}
+    load({"axes": {}, "subgrids": {"a": plain}})
+
+
 def test_resources_of_a_block_stand_over_those_of_the_grid(load: Any) -> None:
-    parts = {"first": {**FIRST, "resources": {"gpus": 8}}, "then": THEN}
+    encoder = {"name": "tiny-r3d", "batch_norm": "frozen"}
+    first = {**FIRST, "base": {**WHOLE, "encoder": encoder}}
+    parts = {"first": {**first, "resources": {"gpus": 8}}, "then": THEN}
     grid = load({"axes": {}, "subgrids": parts, "resources": {"gpus": 1, "minutes": 30}})
     assert part(grid, "first")[0].resources.stated == {"gpus": 8, "minutes": 30}
     assert part(grid, "then")[0].resources.stated == {"gpus": 1, "minutes": 30}
-    plain = load({"axes": {}, "subgrids": {"first": FIRST, "then": THEN}})
+    plain = load({"axes": {}, "subgrids": {"first": first, "then": THEN}})
     assert [cell.id for cell in plain.cells] == [cell.id for cell in grid.cells]
 
 
@@ -164,3 +185,41 @@ def test_resources_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(EchoLMError, match=words):
         load({"resources": resources})
+
+
+class TestKeep:
+    """What blocks say of weights, which others may begin with."""
+
+    def test_weights_that_are_not_kept_are_no_stage(self, load: Any) -> None:
+        first = {**FIRST, "resources": {"keep": "none"}}
+        definition = stages(of({"head": "gcn", "seed": 1}))
+        definition["subgrids"]["first"] = first
+        with pytest.raises(EchoLMError) as caught:
+            load(definition)
+        for words in (
+            "begins with the weights of cell",
+            "whose block says keep: none",
+            "keep: best",
+        ):
+            assert words in str(caught.value)
+
+    def test_a_cell_of_two_blocks_keeps_what_either_asks_for(self, load: Any) -> None:
+        for one, other, kept in (
+            ("none", "half", "half"),
+            ("half", "best", "best"),
+            ("none", None, "best"),
+            ("none", "none", "none"),
+            (None, None, None),
+        ):
+            blocks = {}
+            for name, keep in (("a", one), ("b", other)):
+                resources = {"keep": keep} if keep else {}
+                blocks[name] = {"axes": {"seed": [0]}, "resources": resources}
+            grid = load({"axes": {}, "subgrids": blocks})
+            assert [cell.resources.keep for cell in grid.cells] == [kept]
+
+    def test_it_moves_no_key(self, load: Any) -> None:
+        plain = stages(of({"head": "gcn", "seed": 1}))
+        keeping = stages(of({"head": "gcn", "seed": 1}))
+        keeping["subgrids"]["then"]["resources"] = {"keep": "none", "checkpoint_minutes": 5}
+        assert [cell.id for cell in load(plain).cells] == [cell.id for cell in load(keeping).cells]
