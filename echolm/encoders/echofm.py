@@ -24,6 +24,7 @@ class EchoFMEncoder(Encoder):
     std = (1.0, 1.0, 1.0)
     gives = ("pooled", "frames", "tokens")
     maskable = True
+    attention_maps = True
     heads: ClassVar[int]
     hidden: ClassVar[int]
     """Width within the feed-forward part of a block."""

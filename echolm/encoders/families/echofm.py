@@ -131,7 +131,14 @@ class EchoFMLayer(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map B x N x D to B x N x D."""
-        tokens = tokens + self.attention(self.attention_norm(tokens))
+        return self._feed(tokens + self.attention(self.attention_norm(tokens)))
+
+    def explain(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute what ``forward`` gives, and the attention maps B x heads x N x N."""
+        mixed, maps = self.attention.explain(self.attention_norm(tokens))
+        return self._feed(tokens + mixed), maps
+
+    def _feed(self, tokens: Tensor) -> Tensor:
         fed: Tensor = tokens + self.feed_forward(self.feed_norm(tokens))
         return fed
 
@@ -151,9 +158,22 @@ class EchoFMBlock(nn.Module):
 
     def forward(self, state: State) -> State:
         """Map ``tokens``, of which there may be any number, and ``class`` to the same."""
-        tensors = state.tensors
-        every = self.layer(torch.cat([tensors["class"], tensors["tokens"]], dim=1))
-        return State({**tensors, "tokens": every[:, 1:], "class": every[:, :1]}, state.meta)
+        return self._part(state, self.layer(self._join(state)))
+
+    def explain(self, state: State) -> tuple[State, Tensor]:
+        """Compute what ``forward`` gives, and the attention maps B x heads x (1 + N) x (1 + N).
+
+        The class token is the first.
+        """
+        every, maps = self.layer.explain(self._join(state))
+        return self._part(state, every), maps
+
+    def _join(self, state: State) -> Tensor:
+        return torch.cat([state.tensors["class"], state.tensors["tokens"]], dim=1)
+
+    def _part(self, state: State, every: Tensor) -> State:
+        tensors = {**state.tensors, "tokens": every[:, 1:], "class": every[:, :1]}
+        return State(tensors, state.meta)
 
 
 class EchoFMReadout(VideoTransformerReadout):

@@ -61,8 +61,8 @@ EXTRA = {
 """What panecho.pt holds beside the encoder."""
 
 
-VIDEO_TRANSFORMERS = ("videomae-b", "videomae-l", "echo-vision-fm", "echofm-l")
-"""Each has two published files, the last one. They are tested with the encoders."""
+VIDEO_TRANSFORMERS = ("videomae-b", "videomae-l", "echo-vision-fm", "echofm-l", "vivit-b")
+"""Each has one or two published files. They are tested with the encoders."""
 
 
 def state_of(name: str) -> dict[str, Tensor]:
@@ -115,9 +115,9 @@ def test_list_names_every_published_file_and_what_is_there(
             item["origin"] and item["licence"] and item["weights"] in ENCODERS.parse(name).published
         )
     text = run("-w", tmp_path, "weights", "list")
-    assert text.count("not there") == 12
+    assert text.count("not there") == 13
     assert all(item["file"] in text and item["licence"] in text for item in listed.values())
-    assert f"1 of 13 in {tmp_path / 'weights'}" in text
+    assert f"1 of 14 in {tmp_path / 'weights'}" in text
 
 
 def test_what_each_file_has_seen_is_told_with_its_source(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_list_looks_into_the_folder_of_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ECHOLM_WEIGHTS", str(tmp_path / "µ and space"))
-    assert f"0 of 13 in {tmp_path / 'µ and space'}" in run("weights", "list")
+    assert f"0 of 14 in {tmp_path / 'µ and space'}" in run("weights", "list")
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -194,6 +194,19 @@ def test_all_tokens_kept_in_another_order_give_the_same() -> None:
     assert kept.frames is None
 
 
+def test_attention_maps_lead_to_the_same_features_with_the_class_token_first() -> None:
+    network = ENCODERS.parse("tiny-echofm").build(None).eval()
+    maps = list(network.attentions(clip()))
+    assert [tuple(block.shape) for block in maps] == [(2, 4, 129, 129)] * 4
+    torch.testing.assert_close(maps[0].sum(dim=3), torch.ones(2, 4, 129))
+    state = network.stem(State({"clip": clip()}))
+    for block in network.blocks:
+        explained, _ = block.explain(state)
+        state = block(state)
+        for name, tensor in state.tensors.items():
+            torch.testing.assert_close(explained.tensors[name], tensor)
+
+
 def test_pixels_are_in_0_to_1() -> None:
     grays = torch.tensor([0.0, 255.0]).view(1, 2, 1, 1)
     assert normalise(grays, ENCODERS.parse("echofm-l")).unique().tolist() == [0, 1]

@@ -52,7 +52,9 @@ def test_gives_what_it_declares(encoder: Encoder) -> None:
     assert len(network.blocks) == encoder.blocks
 
 
-@pytest.mark.parametrize("name", ["tiny-r3d", "tiny-mvit", "tiny-videomae", "tiny-vivit", "tiny-echofm"])
+@pytest.mark.parametrize(
+    "name", ["tiny-r3d", "tiny-mvit", "tiny-videomae", "tiny-vivit", "tiny-echofm"]
+)
 def test_frames_are_the_spatial_mean_of_tokens(name: str) -> None:
     encoder = ENCODERS.parse(name)
     features = build(encoder)(clips(encoder))
@@ -128,7 +130,9 @@ def test_state_is_batch_first_and_metadata_is_of_the_batch(encoder: Encoder) -> 
             torch.testing.assert_close(tensor[:1], one.tensors[name])
 
 
-@pytest.mark.parametrize("name", ["tiny-r3d", "tiny-mvit", "tiny-videomae", "tiny-vivit", "tiny-echofm"])
+@pytest.mark.parametrize(
+    "name", ["tiny-r3d", "tiny-mvit", "tiny-videomae", "tiny-vivit", "tiny-echofm"]
+)
 def test_every_parameter_gets_a_gradient(name: str) -> None:
     encoder = ENCODERS.parse(name)
     network = build(encoder)
@@ -138,7 +142,9 @@ def test_every_parameter_gets_a_gradient(name: str) -> None:
         assert parameter.grad is not None and parameter.grad.any()
 
 
-@pytest.mark.parametrize("name", ["tiny-r3d", "tiny-mvit", "tiny-videomae", "tiny-vivit", "tiny-echofm"])
+@pytest.mark.parametrize(
+    "name", ["tiny-r3d", "tiny-mvit", "tiny-videomae", "tiny-vivit", "tiny-echofm"]
+)
 def test_random_weights_come_from_the_seed(name: str) -> None:
     first = build(ENCODERS.parse(name)).state_dict()
     second = build(ENCODERS.parse(name)).state_dict()

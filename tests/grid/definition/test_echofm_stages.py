@@ -1,4 +1,4 @@
-"""The grid that docs/components.md shows: an EchoFM pretraining, and a probe that begins from it."""
+"""The grid of docs/components.md: an EchoFM pretraining, and a probe that begins from it."""
 
 from __future__ import annotations
 
