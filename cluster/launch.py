@@ -200,6 +200,8 @@ class _PoolPlace(Place):
             threads=asked.threads or 1,
             memory_gb=asked.memory_gb,
             micro_batch=self.options.micro_batch,
+            precision=asked.precision or "fp32",
+            compile=bool(asked.compile),
         )
 
 
@@ -229,7 +231,12 @@ class LocalPlace(_PoolPlace):
 
     def resources(self, asked: BlockResources) -> Resources:
         """Return what a unit needs. A worker has its slot's device without asking for it."""
-        return Resources(threads=asked.threads or 1, micro_batch=self.options.micro_batch)
+        return Resources(
+            threads=asked.threads or 1,
+            micro_batch=self.options.micro_batch,
+            precision=asked.precision or "fp32",
+            compile=bool(asked.compile),
+        )
 
 
 class RayPlace(_PoolPlace):

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from echolm.arithmetic import Precision
 from echolm.commands import Command
 from echolm.errors import EchoLMError
 from echolm.registry import Frozen
@@ -168,6 +169,10 @@ class Profile(Frozen):
     """The sbatch option that asks for GPUs. ``gres`` (``gpu:N``) is understood by every site."""
     gpu_type: Word | None = None
     """Type of the GPUs as the site names it (``sinfo -o %G``), e.g. ``a100``. None: any."""
+    precision: Precision = "fp32"
+    """Of the arithmetic, where neither the command line nor the grid says it."""
+    compile: bool = False
+    """Whether torch.compile fuses the networks' operations, as for ``precision``."""
     jobs_at_once: int = Field(default=8, ge=1)
     """At most this many jobs run at once, over all arrays."""
     submit_limit: int | None = Field(default=None, ge=1)

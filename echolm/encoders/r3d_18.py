@@ -24,6 +24,7 @@ class R3D18(Encoder):
     width = 512
     token_grid = (2, 14, 14)
     gives = ("pooled", "frames", "tokens")
+    convolutional = True
     forward_flops = 325_570_789_376
     published = {
         "kinetics400": PublishedWeights(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from echolm.arithmetic import Arithmetic
 from echolm.config import splits_read, whole_batch_reason
 from echolm.liveness import HEARTBEAT_S, PATIENCE_S
 from echolm.training.distributed import Ranks
@@ -21,12 +22,14 @@ class Compute:
         heartbeat_s: seconds between two heartbeats.
         outage_s: seconds to wait for what went away. None: ``echolm.outages.limit_s``. With 0,
             a run that meets an outage ends as interrupted at once.
+        arithmetic: the precision, and whether a compiler is used.
     """
 
     micro_batch: int | None = None
     patience_s: float = PATIENCE_S
     heartbeat_s: float = HEARTBEAT_S
     outage_s: float | None = None
+    arithmetic: Arithmetic = Arithmetic()
 
 
 def acquire(

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.torch import load_file, save
 
+from echolm.arithmetic import PLAIN, describe_all
 from echolm.attempt import Attempt, Busy, Complete
 from echolm.outages import OutageError, lost_workspace
 from echolm.provenance import code_facts, provenance
@@ -121,8 +122,6 @@ class RunHandle:
         outcome: how it ended, once it has.
         error: an error on this rank that the ranks have not agreed on yet.
         selecting_value: that of the last validation, as ``TrainingProgress.best_value``.
-        step_loss: the sum of the current step's losses.
-        step_denominator: the sum of their denominators, of a goal that has some.
         cancelled: whether it is marked as cancelled, as all ranks know since the last step.
     """
 
@@ -146,8 +145,6 @@ class RunHandle:
         self.outcome: Outcome | None = None
         self.error: Exception | None = None
         self.selecting_value = 0.0
-        self.step_loss = 0.0
-        self.step_denominator = 0.0
         self.cancelled = False
 
     @property
@@ -259,6 +256,11 @@ class RunHandle:
         if not self.attempt:
             return {}
         return load_file(self.attempt.path / best_name(self.progress.best_epoch))
+
+    def arithmetic_facts(self) -> dict[str, str]:
+        """Return ``arithmetic``: how its attempts were computed, in words. Nothing if in fp32."""
+        words = describe_all(self.prepared.record.arithmetic())
+        return {} if words in ("", PLAIN) else {"arithmetic": words}
 
     def publish(
         self, metrics: dict[str, float], rows: pa.Table | None, facts: dict[str, Any]

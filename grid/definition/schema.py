@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from echolm.arithmetic import Precision
 from echolm.config import FinetuneConfig, PretrainConfig
 from echolm.errors import EchoLMError
 from echolm.registry import Frozen
@@ -66,6 +67,10 @@ class BlockResources(Frozen):
     minutes: Annotated[int, Field(ge=1)] | None = None
     slots: Annotated[int, Field(ge=1)] | None = None
     """How many of the block's units run at once."""
+    precision: Precision | None = None
+    """Of the arithmetic: fp32, tf32 or bf16."""
+    compile: bool | None = None
+    """Whether torch.compile fuses the networks' operations."""
 
     @model_validator(mode="after")
     def _a_rank_has_a_gpu(self) -> BlockResources:

@@ -94,7 +94,8 @@ class JobRun:
         self.ranks = ranks
         self.signals = signals
         self.workspace = Workspace(batch.workspace)
-        self.compute = Compute(batch.resources.micro_batch, **batch.times)
+        needs = batch.resources
+        self.compute = Compute(needs.micro_batch, arithmetic=needs.arithmetic, **batch.times)
         self.interrupted = False
         self.moved = False
         """Whether this start has brought a run forward."""
