@@ -39,6 +39,7 @@ bench: $(VENV)/installed
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.collection
 	$(BIN)/python -m tests.benchmarks.start_up
+	$(BIN)/python -m tests.benchmarks.steps
 	$(BIN)/python -m tests.benchmarks.gpu
 	$(BIN)/python -m tests.benchmarks.phases
 	@if [ "$$(id -u)" = 0 ]; then $(BIN)/python -m tests.benchmarks.slurm; \
