@@ -88,4 +88,4 @@ def _block(size: int, device: torch.device) -> Tensor:
 def _tensor(array: np.ndarray) -> Tensor:
     if array.dtype == np.uint64:
         array = array.view(np.int64)
-    return torch.from_numpy(np.ascontiguousarray(array))
+    return torch.from_numpy(np.asarray(array, order="C"))

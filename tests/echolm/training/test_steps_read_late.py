@@ -114,7 +114,8 @@ def note_batches(monkeypatch: pytest.MonkeyPatch, batches: list[list[str]]) -> N
 
 def test_an_error_on_one_rank_ends_the_run_on_all(workspace: Workspace, tmp_path: Path) -> None:
     """The other member completes, with the collectives in step."""
-    runs = [config(trainable="k2", batch_size=13), config(trainable="k3", batch_size=13)]
+    encoder = {"name": "tiny-r3d", "batch_norm": "frozen"}
+    runs = [config(encoder=encoder, trainable=cut, batch_size=13) for cut in ("k2", "k3")]
     fault = Fault("echolm.training.steps:OptimiserSteps._backward", 2, "raise", rank=1)
     join(*start_ranks(2, workspace, runs, tmp_path / "out", faults=[fault], before=read_late))
     for rank in "01":
