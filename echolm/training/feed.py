@@ -109,9 +109,13 @@ class ClipFeed:
         """Return the batch of store rows (B,), and its clips' state at the cut."""
         view = self._view(rows, epoch)
         batch = self.batches.batch(rows, view, window)
+        return batch, self.state(batch)
+
+    def state(self, batch: Batch) -> State:
+        """Return a batch's state at the cut."""
         context = {} if batch.frames is None else {"frames": batch.frames}
         with self._arithmetic.autocast(self.batches.device):
-            return batch, self._pass(batch.clips, context)
+            return self._pass(batch.clips, context)
 
     def announce(self, requests: Iterable[FeedRequest]) -> None:
         """Read the clips of these requests ahead."""
