@@ -215,6 +215,8 @@ class _PoolPlace(Place):
             micro_batch=self.options.micro_batch,
             checkpoint_minutes=asked.checkpoint_minutes,
             keep=asked.keep or Keep.BEST,
+            precision=asked.precision or "fp32",
+            compile=bool(asked.compile),
         )
 
 

@@ -221,6 +221,8 @@ class _Pool:
             "grid": self._job.grid,
             "threads": resources.threads,
             "micro_batch": resources.micro_batch,
+            "precision": resources.precision,
+            "compile": resources.compile,
             "times": {**self._times, **resources.saving},
             "torchvision": _have_networks(self._job.units),
         }

@@ -106,7 +106,10 @@ class _Pool:
         """Start a worker's process."""
         workers = self._workers
         device = workers.devices[slot.number % len(workers.devices)]
-        words = [str(workers.folder), str(workers.trials), device]
+        arithmetic = workers.arithmetic
+        words = [str(workers.folder), str(workers.trials), device, arithmetic.precision]
+        if arithmetic.compile:
+            words.append("compile")
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": str(workers.threads),

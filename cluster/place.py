@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.failures import JobFailure
+from echolm.arithmetic import Precision
 from echolm.kept_weights import KeepName
 from echolm.outages import is_empty_place
 from echolm.workspace import Workspace
@@ -50,8 +51,12 @@ class LaunchOptions:
         budget_gpu_hours: refuse to submit what is forecast to cost more.
         tflops: what a GPU, or a rank without one, computes, TFLOP/s. For forecasts where no
             complete run tells. None for what the profile says.
+        precision: of the arithmetic. None for what the block says, else the profile on SLURM, else
+            fp32.
+        compile: whether torch.compile is used. None as for ``precision``.
         ray_address: a Ray cluster. None for RAY_ADDRESS, else a cluster of this machine.
-        last: GPUs and ranks of the grid's last submission, which count where nothing else says it.
+        last: GPUs, ranks and arithmetic of the grid's last submission, which count where neither
+            the command line nor the block says it.
     """
 
     on: str = "local"
@@ -68,6 +73,8 @@ class LaunchOptions:
     watch_every: float | None = None
     budget_gpu_hours: float | None = None
     tflops: float | None = None
+    precision: Precision | None = None
+    compile: bool | None = None
     ray_address: str | None = None
     last: BlockResources = BlockResources()
 
@@ -82,6 +89,8 @@ class LaunchOptions:
             slots=self.slots,
             checkpoint_minutes=self.checkpoint_minutes,
             keep=self.keep,
+            precision=self.precision,
+            compile=self.compile,
         )
         stated = block.stated
         if typed.gpus is not None:
@@ -89,9 +98,11 @@ class LaunchOptions:
         if typed.ranks is not None:
             stated.pop("gpus", None)
         asked = typed.over(BlockResources.model_validate(stated))
-        if asked.gpus is None and asked.ranks is None:
-            asked = asked.over(self.last)
-        return asked
+        last = self.last.stated
+        if asked.gpus is not None or asked.ranks is not None:
+            last.pop("gpus", None)
+            last.pop("ranks", None)
+        return asked.over(BlockResources.model_validate(last))
 
 
 @dataclass(frozen=True)

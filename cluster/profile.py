@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from echolm.arithmetic import Precision
 from echolm.commands import Command
 from echolm.errors import EchoLMError
 from echolm.registry import Frozen
@@ -173,6 +174,10 @@ class Profile(Frozen):
 
     None: that of an A100 by the paper's hours, 6.2, within a factor of 3.
     """
+    precision: Precision = "fp32"
+    """Of the arithmetic, where neither the command line nor the grid says it."""
+    compile: bool = False
+    """Whether torch.compile fuses the networks' operations, as for ``precision``."""
     jobs_at_once: int = Field(default=8, ge=1)
     """At most this many jobs run at once, over all arrays."""
     submit_limit: int | None = Field(default=None, ge=1)

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from cluster.ray.stop_flag import StopSender, stopped_by
 from cluster.search_request import Workers
+from echolm.arithmetic import Arithmetic
+from echolm.training.cohorts import Compute
 from echolm.training.signals import request_stop
 from grid.plan import Resources
 from grid.search.folder import read_search
@@ -86,7 +88,7 @@ def _continue_trials(workers: Workers, stop: StopSender) -> None:
     task = remote(_work)
     tasks = []
     for _ in range(min(left, workers.count)):
-        tasks.append(task.remote(workers.folder, _device(), stop.flag))
+        tasks.append(task.remote(workers.folder, _device(), workers.arithmetic, stop.flag))
     waits = tasks
     while waits:
         waits = ray.wait(waits, timeout=LOOK_S)[1]
@@ -95,11 +97,11 @@ def _continue_trials(workers: Workers, stop: StopSender) -> None:
     ray.get(tasks)
 
 
-def _work(folder: Path, device: str, flag: Any) -> None:
+def _work(folder: Path, device: str, arithmetic: Arithmetic, flag: Any) -> None:
     """Run, as a task, an ordinary worker that adds no trial."""
     with stopped_by(flag) as signal:
         if not signal:
-            run_worker(folder, 0, device)
+            run_worker(folder, 0, device, Compute(arithmetic=arithmetic))
 
 
 def _tune(workers: Workers, stop: StopSender) -> None:
@@ -144,14 +146,14 @@ def _tune(workers: Workers, stop: StopSender) -> None:
         failure_config=tune.FailureConfig(max_failures=RETRIES),
     )
     trainable = tune.with_resources(
-        _trainable(str(workers.folder), _device(), workers.threads, stop.flag),
+        _trainable(str(workers.folder), _device(), workers.threads, workers.arithmetic, stop.flag),
         {"cpu": float(workers.threads), "gpu": float(_gpus())},
     )
     tune.Tuner(trainable, tune_config=config, run_config=run).fit()
     _tell_ended(study, workers.folder)
 
 
-def _trainable(folder: str, device: str, threads: int, flag: Any) -> Any:
+def _trainable(folder: str, device: str, threads: int, arithmetic: Arithmetic, flag: Any) -> Any:
     """Return the function that Ray Tune runs in its actors.
 
     What starts after a signal makes no trial.
@@ -162,12 +164,18 @@ def _trainable(folder: str, device: str, threads: int, flag: Any) -> Any:
             if signal:
                 _report(float("nan"))
             else:
-                run_one(Path(folder), parameters, device, threads)
+                run_one(Path(folder), parameters, device, threads, arithmetic)
 
     return trial
 
 
-def run_one(folder: Path, parameters: dict[str, Any], device: str, threads: int) -> None:
+def run_one(
+    folder: Path,
+    parameters: dict[str, Any],
+    device: str,
+    threads: int,
+    arithmetic: Arithmetic = Arithmetic(),  # noqa: B008 - it is frozen
+) -> None:
     """Run one trial inside an actor of Ray Tune.
 
     Each epoch is reported to Tune, for its sampler, and the study's pruner decides.
@@ -175,7 +183,6 @@ def run_one(folder: Path, parameters: dict[str, Any], device: str, threads: int)
     import torch
 
     from echolm.training.distributed import Ranks, pick_device
-    from echolm.training.loop import Compute
 
     torch.set_num_threads(threads)
     study = Study(read_search(folder), folder)
@@ -195,7 +202,8 @@ def run_one(folder: Path, parameters: dict[str, Any], device: str, threads: int)
         if result:
             finish(study, trial, run, result)
         else:
-            run_trial(study, trial, run, Ranks(device=pick_device(device)), Compute(), prunes)
+            ranks = Ranks(device=pick_device(device))
+            run_trial(study, trial, run, ranks, Compute(arithmetic=arithmetic), prunes)
     value = study.trials()[trial.number].value  # of a pruned trial, its last one
     _report(float("nan") if value is None else value)
 

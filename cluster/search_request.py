@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from echolm.arithmetic import Arithmetic
+
 
 @dataclass(frozen=True)
 class Workers:
@@ -26,6 +28,7 @@ class Workers:
         again: workers are submitted although those before them failed.
         ray_address: the address of a Ray cluster. None: RAY_ADDRESS, else a cluster of this
             machine.
+        arithmetic: the precision of the trials' networks, and whether a compiler is used.
     """
 
     folder: Path
@@ -38,3 +41,4 @@ class Workers:
     gpus: int = 0
     again: bool = False
     ray_address: str | None = None
+    arithmetic: Arithmetic = Arithmetic()

@@ -20,6 +20,7 @@ from typing import Any, TextIO
 import torch
 
 from cluster.unit import is_outage_end, train_unit
+from echolm.arithmetic import Arithmetic
 from echolm.training.cohorts import Compute
 from echolm.training.distributed import Ranks, pick_device
 from echolm.workspace import Workspace
@@ -92,8 +93,8 @@ def run_worker(settings: dict[str, Any], device: str) -> None:
     """Train units from standard input until it ends or a signal comes.
 
     Args:
-        settings: ``workspace``, ``grid``, ``threads``, ``micro_batch``, and ``times``: what else
-            ``Compute`` takes by name.
+        settings: ``workspace``, ``grid``, ``threads``, ``micro_batch``, ``precision``, ``compile``,
+            and ``times``: what else ``Compute`` takes by name.
         device: ``cpu`` or ``cuda:N``. CUDA begins here, never in the process that forked this one.
     """
     torch.set_num_threads(settings["threads"])
@@ -102,7 +103,8 @@ def run_worker(settings: dict[str, Any], device: str) -> None:
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # prints of libraries go to the log
     inbox = Inbox(sys.stdin)
-    compute = Compute(settings["micro_batch"], **settings["times"])
+    arithmetic = Arithmetic(settings["precision"], settings["compile"])
+    compute = Compute(settings["micro_batch"], arithmetic=arithmetic, **settings["times"])
     workspace = Workspace(Path(settings["workspace"]))
     worker = Worker(workspace, settings["grid"], compute, device, out)
     while unit := inbox.next():

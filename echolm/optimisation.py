@@ -123,11 +123,13 @@ class Adam(Optimizer):
         """Build ``torch.optim.Adam``."""
         import torch
 
+        parameters = list(parameters)
         return torch.optim.Adam(
             self.groups(parameters),
             lr=self.lr,
             betas=self.betas,
             weight_decay=self.weight_decay,
+            fused=_on_gpu(parameters),
         )
 
 
@@ -167,11 +169,13 @@ class AdamW(Optimizer):
         """Build ``torch.optim.AdamW``."""
         import torch
 
+        parameters = list(parameters)
         return torch.optim.AdamW(
             self.groups(parameters),
             lr=self.lr,
             betas=self.betas,
             weight_decay=self.weight_decay,
+            fused=_on_gpu(parameters),
         )
 
 
@@ -267,6 +271,13 @@ class CosineRate(Schedule):
             return start + (1 - start) * progress / self.warmup
         share = (progress - self.warmup) / (1 - self.warmup)
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def _on_gpu(parameters: list[tuple[str, torch.nn.Parameter]]) -> bool | None:
+    """Tell whether the step is to be one kernel. None on a CPU: as torch does it by itself."""
+    if all(parameter.is_cuda for _, parameter in parameters):
+        return True
+    return None
 
 
 def _block(name: str) -> int:

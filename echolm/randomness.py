@@ -22,6 +22,8 @@ _GOLDEN = 0x9E3779B97F4A7C15
 _FIRST = 0xBF58476D1CE4E5B9
 _SECOND = 0x94D049BB133111EB
 _MASK = (1 << 64) - 1
+_CACHED_WORDS = 1 << 15
+"""Words that a CPU works on at a time, so that they stay in its cache."""
 
 
 def word(*parts: object) -> int:
@@ -64,10 +66,18 @@ def uniform(keys: Tensor, count: int) -> Tensor:
     """
     import torch
 
-    steps = torch.arange(1, count + 1, device=keys.device, dtype=torch.int64)
-    counter = steps * _signed(_GOLDEN)
-    words = _splitmix_tensor(keys[:, None] + counter[None, :])
-    return _shift(words, 40).to(torch.float32) * 2.0**-24
+    draws = torch.empty((len(keys), count), dtype=torch.float32, device=keys.device)
+    width = count
+    if keys.device.type == "cpu":
+        width = max(1, _CACHED_WORDS // max(1, len(keys)))
+    for start in range(0, count, max(1, width)):
+        stop = min(start + width, count)
+        steps = torch.arange(start + 1, stop + 1, device=keys.device, dtype=torch.int64)
+        words = keys[:, None] + steps.mul_(_signed(_GOLDEN))[None, :]
+        _splitmix_in_place(words)
+        words.bitwise_right_shift_(40).bitwise_and_((1 << 24) - 1)
+        draws[:, start:stop] = words
+    return draws.mul_(2.0**-24)
 
 
 def normal(keys: Tensor, count: int) -> Tensor:
@@ -117,6 +127,18 @@ def _splitmix_tensor(x: Tensor) -> Tensor:
     x = (x ^ _shift(x, 30)) * _signed(_FIRST)
     x = (x ^ _shift(x, 27)) * _signed(_SECOND)
     return x ^ _shift(x, 31)
+
+
+def _splitmix_in_place(x: Tensor) -> None:
+    """Do what ``_splitmix_tensor`` does without a new tensor for each of its operations."""
+    import torch
+
+    shifted = torch.empty_like(x)
+    for bits, factor in ((30, _FIRST), (27, _SECOND), (31, None)):
+        torch.bitwise_right_shift(x, bits, out=shifted)
+        x.bitwise_xor_(shifted.bitwise_and_((1 << (64 - bits)) - 1))
+        if factor is not None:
+            x.mul_(_signed(factor))
 
 
 def _signed(value: int) -> int:

@@ -198,6 +198,28 @@ class RunRecord:
                 break  # it began anew
         return sources
 
+    def arithmetic(self) -> list[dict[str, Any]]:
+        """List how what the run has learned so far was computed, oldest first.
+
+        It is that of its newest attempt, and of the attempts that it continues, equal ones that
+        follow one another as one. Each has the ``facts`` of ``echolm.arithmetic``: ``precision``
+        and ``compile`` where they are not the plain ones.
+        """
+        parts: list[dict[str, Any]] = []
+        for attempt in reversed(self.attempts()):
+            started = self._started(attempt)
+            if started is None:
+                continue  # it ended before it had built its network
+            facts: dict[str, Any] = {}
+            for name in ("precision", "compile"):
+                if name in started:
+                    facts[name] = started[name]
+            if not parts or parts[0] != facts:
+                parts.insert(0, facts)
+            if not (started.get("epoch") or started.get("step")):
+                break  # it began anew
+        return parts
+
     def _started(self, attempt: int) -> dict[str, Any] | None:
         path = self.attempt_path(attempt) / "events.jsonl"
         for event in read_lines(path, "event", _NAMES_START):

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from echolm.arithmetic import Arithmetic, Precision
 from echolm.commands import Command
 from echolm.config import FinetuneConfig, PretrainConfig, parse_config
 from echolm.errors import EchoLMError
@@ -49,6 +50,8 @@ class Resources:
         micro_batch: samples that a rank pushes at once. None: its whole share of the batch.
         checkpoint_minutes: of ``Compute``.
         keep: of ``Compute``.
+        precision: of the arithmetic, one of ``echolm.arithmetic.PRECISIONS``.
+        compile: whether torch.compile fuses the networks' operations.
     """
 
     gpus: int = 0
@@ -64,6 +67,14 @@ class Resources:
     def saving(self) -> dict[str, Any]:
         """What ``Compute`` takes of it about what is written, by name."""
         return {"checkpoint_minutes": self.checkpoint_minutes, "keep": str(self.keep)}
+
+    precision: Precision = "fp32"
+    compile: bool = False
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """How the networks compute."""
+        return Arithmetic(self.precision, self.compile)
 
 
 @dataclass(frozen=True)
@@ -380,14 +391,14 @@ def cells_text(grid: Grid, workspace: Workspace) -> bytes:
     return json.dumps(content, indent=1).encode()
 
 
-def cells_with_own_ranks(workspace: Workspace, grid: str) -> set[str]:
-    """Return the cells of a launched grid whose block says how many GPUs or ranks train one."""
+def cells_with_own(workspace: Workspace, grid: str, *names: str) -> set[str]:
+    """Return the cells of a launched grid whose block states one of these resources."""
     path = workspace.grids / grid / CELLS_FILE
     if not path.exists():
         return set()
     cells = set()
     for cell, entry in read_json(path, "cells")["cells"].items():
-        if {"gpus", "ranks"} & set(entry.get("resources", {})):
+        if set(names) & set(entry.get("resources", {})):
             cells.add(cell)
     return cells
 

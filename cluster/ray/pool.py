@@ -137,6 +137,7 @@ class GangPool:
             grid=job.grid,
             device="cuda" if needs.gpus else "cpu",
             threads=needs.threads,
+            arithmetic=needs.arithmetic,
             times={**self._times, **needs.saving},
             log=job.workspace / "grids" / job.grid / "workers" / f"ray-{slot}.log",
         )

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from echolm.arithmetic import Arithmetic
 from grid.plan import Report, Unit
 
 STOP = "SIGTERM"
@@ -34,6 +35,7 @@ class WorkerSettings:
         grid: the grid's name.
         device: ``cpu`` or ``cuda``.
         threads: CPU threads.
+        arithmetic: the precision, and whether a compiler is used.
         times: patience and heartbeat of the attempts, and what else ``Compute`` takes by name.
         log: its output goes there.
     """
@@ -42,6 +44,7 @@ class WorkerSettings:
     grid: str
     device: str
     threads: int
+    arithmetic: Arithmetic
     times: dict[str, Any]
     log: Path
 
@@ -170,7 +173,7 @@ class Rank:
         settings = self._settings
         torch.set_num_threads(settings.threads)
         store = self._meet(place)
-        compute = Compute(micro_batch, **settings.times)
+        compute = Compute(micro_batch, arithmetic=settings.arithmetic, **settings.times)
         with joined(place.rank, place.world, pick_device(settings.device), store) as ranks:
             return train_unit(
                 Workspace(settings.workspace), settings.grid, unit, compute, ranks, news.put

@@ -26,6 +26,7 @@ from cluster.slurm.submit.arrays import Array, Room, cut
 from cluster.slurm.submit.executor import SlurmExecutor, max_array_size
 from cluster.slurm.submit.queue import QueuedJob, ask_squeue
 from cluster.slurm.submit.sbatch import parameters
+from echolm.arithmetic import Arithmetic
 from echolm.commands import Command
 from echolm.errors import EchoLMError
 from echolm.record import RunRecord
@@ -36,12 +37,13 @@ from grid.plan import Resources
 
 @dataclass(frozen=True)
 class SearchWork:
-    """What submitit pickles: paths alone."""
+    """What submitit pickles: paths and plain values alone."""
 
     folder: str
     trials: int
     threads: int
     batch: str = ""
+    arithmetic: Arithmetic = Arithmetic()
 
     def __call__(self, number: int = 0) -> str:
         """Work until nothing is left.
@@ -51,12 +53,14 @@ class SearchWork:
         """
         import torch
 
+        from echolm.training.cohorts import Compute
         from grid.search.worker import run_worker
 
         torch.set_num_threads(self.threads)
         folder, batch = Path(self.folder), Path(self.batch)
         progress = _progress(folder)
-        if run_worker(folder, self.trials, "auto"):
+        compute = Compute(arithmetic=self.arithmetic)
+        if run_worker(folder, self.trials, "auto", compute):
             note_end(batch)
             return "nothing is left to do"
         if _progress(folder) != progress:
@@ -162,6 +166,8 @@ def _submit(workers: Workers, profile: Profile, jobs: Path, arrays: list[Array])
         gpus=workers.gpus,
         threads=max(workers.threads, profile.cpus_per_task),
         minutes=profile.time_minutes,
+        precision=workers.arithmetic.precision,
+        compile=workers.arithmetic.compile,
     )
     batch = JobBatch(
         path=jobs / new_batch_name(),
@@ -173,7 +179,13 @@ def _submit(workers: Workers, profile: Profile, jobs: Path, arrays: list[Array])
     )
     parameters(batch, profile)  # an impossible request is refused before anything is written
     batch.write(profile.work_dir)
-    work = SearchWork(str(workers.folder), workers.trials, workers.threads, str(batch.path))
+    work = SearchWork(
+        folder=str(workers.folder),
+        trials=workers.trials,
+        threads=workers.threads,
+        batch=str(batch.path),
+        arithmetic=workers.arithmetic,
+    )
     executor = SlurmExecutor(profile)
     return [executor.submit(batch, array, work) for array in arrays]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from echolm.arithmetic import PRECISIONS, Precision
 from echolm.cli.hints import warn
 from echolm.cli.options import grid_name as name_of
 from echolm.kept_weights import KEEP_NAMES
@@ -39,14 +40,16 @@ def read_launch_options(
     on: str,
     gpus: int | None,
     ranks: int | None,
+    precision: Precision | None,
+    compile: bool | None,
     watch: bool,
     every: float,
     **others: Any,
 ) -> LaunchOptions:
     """Read the options of ``compute_options``, and check them for their place.
 
-    On SLURM, without --gpus and --ranks, those of the grid's last submission count, and that is
-    said: hints name commands without them.
+    On SLURM, without --gpus and --ranks, those of the grid's last submission count, and without
+    --precision and --compile its arithmetic. That is said: hints name commands without them.
 
     Raises:
         UsageError: an option that means nothing in that place.
@@ -58,8 +61,12 @@ def read_launch_options(
 
     refuse_elsewhere(on, PLACES)
     last = BlockResources()
-    if on == "slurm" and gpus is None and ranks is None:
-        last = _as_last_submission(workspace, name_of(grid_name))
+    if on == "slurm":
+        name = name_of(grid_name)
+        if gpus is None and ranks is None:
+            last = _ranks_of_last_submission(workspace, name)
+        if precision is None and compile is None:
+            last = _arithmetic_of_last_submission(workspace, name).over(last)
     if was_typed("every") and not watch:
         raise click.UsageError("--every goes with --watch")
     if gpus and was_typed("ranks") and ranks != gpus:
@@ -68,6 +75,8 @@ def read_launch_options(
         on=on,
         gpus=gpus,
         ranks=ranks,
+        precision=precision,
+        compile=compile,
         last=last,
         watch_every=every if watch else None,
         **others,
@@ -76,12 +85,12 @@ def read_launch_options(
     return options
 
 
-def _as_last_submission(workspace: Workspace, grid: str) -> BlockResources:
+def _ranks_of_last_submission(workspace: Workspace, grid: str) -> BlockResources:
     """Return GPUs and ranks of the newest batch of cells whose block says nothing, and say so."""
     from cluster.slurm.submit.launch import newest_needs
     from grid.definition.schema import BlockResources
 
-    needs = newest_needs(workspace, grid)
+    needs = newest_needs(workspace, grid, "gpus", "ranks")
     if needs.ranks == 1 and not needs.gpus:
         return BlockResources()
     asked, none = f"--ranks {needs.ranks}", "--ranks 1"
@@ -89,6 +98,26 @@ def _as_last_submission(workspace: Workspace, grid: str) -> BlockResources:
         asked, none = f"--gpus {needs.gpus}", "--gpus 0"
     warn([f"as the last submission of {grid} asked: {asked} (for none: {none})"])
     return BlockResources(gpus=needs.gpus or None, ranks=needs.ranks)
+
+
+def _arithmetic_of_last_submission(workspace: Workspace, grid: str) -> BlockResources:
+    """Return how the newest batch of cells whose block says nothing computes, and say so.
+
+    What is plain is left to the profile.
+    """
+    from cluster.slurm.submit.launch import newest_needs
+    from grid.definition.schema import BlockResources
+
+    facts = newest_needs(workspace, grid, "precision", "compile").arithmetic.facts
+    if not facts:
+        return BlockResources()
+    asked = []
+    if "precision" in facts:
+        asked.append(f"--precision {facts['precision']} (for none: --precision fp32)")
+    if "compile" in facts:
+        asked.append("--compile (for none: --no-compile)")
+    warn([f"as the last submission of {grid} asked: {', '.join(asked)}"])
+    return BlockResources.model_validate(facts)
 
 
 def was_typed(option: str) -> bool:
@@ -114,6 +143,29 @@ def refuse_elsewhere(on: str, places: Mapping[str, tuple[str, ...]]) -> None:
         verb = "goes" if len(names) == 1 else "go"
         parts.append(f"{', '.join(names)} {verb} with --on {' or '.join(where)}")
     raise click.UsageError(f"{'; '.join(parts)}; not with --on {on}")
+
+
+def arithmetic_options(default: str) -> list[Callable[..., Any]]:
+    """Return the options that say how networks compute.
+
+    Args:
+        default: what counts where they are not typed, before ``fp32`` and no compiler.
+    """
+    comes_from = f"{default}, else " if default else ""
+    return [
+        click.option(
+            "--precision",
+            type=click.Choice(PRECISIONS),
+            help="How networks compute: no part of the run, but recorded. tf32 is for GPUs; bf16"
+            f" has weights and losses in fp32.  [default: {comes_from}fp32]",
+        ),
+        click.option(
+            "--compile/--no-compile",
+            default=None,
+            help="Fuse the networks' operations with torch.compile. It pays on a GPU, in long runs."
+            f"  [default: {comes_from}not]",
+        ),
+    ]
 
 
 def compute_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -177,6 +229,7 @@ def compute_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.IntRange(1),
             help="Samples pushed at once; the batch size stays.",
         ),
+        *arithmetic_options("the grid's, on SLURM the last submission's or the profile's"),
         click.option(
             "--checkpoint-minutes",
             type=click.FloatRange(min=0),

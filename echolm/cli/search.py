@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from echolm.arithmetic import Arithmetic, Precision
 from echolm.cli.complete import complete_search
 from echolm.cli.hints import warn
-from echolm.cli.launch_options import refuse_elsewhere
+from echolm.cli.launch_options import arithmetic_options, refuse_elsewhere
 from echolm.cli.options import as_json, print_json, print_table
 from echolm.cli.terminal import say
 from echolm.commands import Command, Hint
@@ -52,6 +53,8 @@ class WorkerOptions:
     gpus: int
     retry: bool
     ray_address: str | None
+    precision: Precision | None
+    compile: bool | None
 
     @property
     def elsewhere(self) -> bool:
@@ -87,6 +90,8 @@ class WorkerOptions:
     type=click.IntRange(1),
     help="CPU threads of a worker.  [default: 1; slurm: the profile's cpus_per_task]",
 )
+@arithmetic_options("on SLURM the profile's")[0]
+@arithmetic_options("on SLURM the profile's")[1]
 @click.option(
     "--profile",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -130,6 +135,8 @@ def search(
     where_to: str,
     workers: int | None,
     threads: int | None,
+    precision: Precision | None,
+    compile: bool | None,
     profile: Path | None,
     ray_address: str | None,
     gpus: int,
@@ -182,6 +189,8 @@ def search(
             gpus=gpus,
             retry=retry,
             ray_address=ray_address,
+            precision=precision,
+            compile=compile,
         )
         folder, stopped = _run(workspace, space, trials, options, quiet=as_json)
     report = search_report(Study(read_search(folder), folder), folder)
@@ -213,14 +222,21 @@ def _run(
 
     search = load_search(space)
     threads = options.threads or 1
+    arithmetic = Arithmetic(options.precision or "fp32", bool(options.compile))
     if options.on == "slurm":
         from cluster.slurm.submit.launch import site_and_needs
 
         asked = LaunchOptions(
-            on="slurm", profile=options.profile, gpus=options.gpus, threads=options.threads
+            on="slurm",
+            profile=options.profile,
+            gpus=options.gpus,
+            threads=options.threads,
+            precision=options.precision,
+            compile=options.compile,
         )
         _, needs = site_and_needs(asked)
         threads = needs.threads
+        arithmetic = needs.arithmetic
 
     def tell(ended: EndedTrial) -> None:
         warn([_ended_line(ended, trials)])
@@ -249,6 +265,7 @@ def _run(
         gpus=options.gpus,
         again=options.retry,
         ray_address=options.ray_address,
+        arithmetic=arithmetic,
     )
     return progress.folder, start_workers(options.on, workers)
 

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from echolm.arithmetic import NO_TF32, Arithmetic, Precision
 from echolm.cli.complete import complete_cell_or_file
+from echolm.cli.hints import warn
+from echolm.cli.launch_options import arithmetic_options
 from echolm.cli.options import as_json, check_device, device, print_json, print_table
 from echolm.cli.terminal import say
 from echolm.kept_weights import KEEP_NAMES
@@ -45,6 +48,8 @@ _EXIT_STATUS = {RunState.COMPLETE: 0, RunState.INTERRUPTED: 3}
     show_default=True,
     help="The weights of the complete run: none of them, the best, or these with half the bits.",
 )
+@arithmetic_options("")[0]
+@arithmetic_options("")[1]
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of each rank.")
 @click.option("--quiet", is_flag=True, help="No progress, and no line per epoch.")
 @as_json
@@ -57,6 +62,8 @@ def train(
     micro_batch: int | None,
     checkpoint_minutes: float | None,
     keep: str,
+    precision: Precision | None,
+    compile: bool | None,
     threads: int | None,
     quiet: bool,
     as_json: bool,
@@ -101,7 +108,15 @@ def train(
             mark_workspace(workspace.root)
             if not as_json:
                 say(f"cell {run.cell} in {run.record.path}")
-        compute = Compute(micro_batch=micro_batch, checkpoint_minutes=checkpoint_minutes, keep=keep)
+        arithmetic = Arithmetic(precision or "fp32", bool(compile))
+        compute = Compute(
+            micro_batch=micro_batch,
+            checkpoint_minutes=checkpoint_minutes,
+            keep=keep,
+            arithmetic=arithmetic,
+        )
+        if ranks.first and arithmetic.on(ranks.device).precision != arithmetic.precision:
+            warn([NO_TF32])
         shown = TrainProgress(run.config.epochs, hidden=quiet or as_json or not ranks.first)
         with shown.bar, StopRequest(_tell_stopping if ranks.first else None):
             [outcome] = fit(

@@ -77,6 +77,8 @@ class Encoder(Component):
     """(T', H', W') of ``Features.tokens`` for clips of ``frames`` and ``size``. None: no tokens."""
     gives: ClassVar[tuple[str, ...]] = ("pooled",)
     """Fields of ``Features`` that are not None."""
+    convolutional: ClassVar[bool] = False
+    """Whether it is made of convolutions, so that a GPU computes it with channels last."""
     maskable: ClassVar[bool] = False
     """Whether its stem is a ``TokenStem``: a masked autoencoder may drop tokens of ``token_grid``.
 

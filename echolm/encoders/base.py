@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, cast
 
 import torch
@@ -146,7 +147,7 @@ class EncoderNetwork(nn.Module):
             yield maps
 
 
-def normalise(clips: Tensor, encoder: Encoder) -> Tensor:
+def normalise(clips: Tensor, encoder: Encoder, into: Tensor | None = None) -> Tensor:
     """Bring clips into the encoder's own scale and statistics.
 
     The gray channel is repeated only here (a view until the subtraction).
@@ -154,12 +155,22 @@ def normalise(clips: Tensor, encoder: Encoder) -> Tensor:
     Args:
         clips: B x T x H x W gray values in 0-255.
         encoder: which declares ``scale``, ``mean`` and ``std``.
+        into: is filled and returned, B x 3 x T x H x W of the clips' type. None: a new tensor.
 
     Returns:
         B x 3 x T x H x W.
     """
     scale = 1.0 if encoder.scale == "0-255" else 255.0
-    mean = clips.new_tensor(encoder.mean) * scale
-    std = clips.new_tensor(encoder.std) * scale
-    shape = (1, 3, 1, 1, 1)
-    return (clips.unsqueeze(1) - mean.view(shape)) / std.view(shape)
+    mean = _channels(tuple(encoder.mean), scale, clips.dtype, clips.device)
+    std = _channels(tuple(encoder.std), scale, clips.dtype, clips.device)
+    return torch.sub(clips.unsqueeze(1), mean, out=into).div_(std)
+
+
+@lru_cache(maxsize=64)
+def _channels(
+    values: tuple[float, ...], scale: float, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """Return a value a channel as 1 x 3 x 1 x 1 x 1. It is kept: nothing waits for it again."""
+    with torch.inference_mode(False):
+        numbers = torch.tensor(values, dtype=dtype, device=device) * scale
+        return numbers.view(1, -1, 1, 1, 1)

@@ -29,6 +29,7 @@ class PanEcho(Encoder):
     blocks = 8
     width = 768
     gives = ("pooled", "frames")
+    convolutional = True
     forward_flops = 143_008_555_008
     published = {
         "panecho": PublishedWeights(

@@ -29,6 +29,7 @@ class R3D18(Encoder):
     token_width = 512
     token_grid = (2, 14, 14)
     gives = ("pooled", "frames", "tokens")
+    convolutional = True
     published = {
         "kinetics400": PublishedWeights(
             file="r3d_18-b3b3357e.pth",

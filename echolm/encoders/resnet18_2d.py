@@ -27,6 +27,7 @@ class ResNet182D(Encoder):
     width = 512
     token_grid = (16, 7, 7)
     gives = ("pooled", "frames", "tokens")
+    convolutional = True
     forward_flops = 58_033_963_008
     published = {
         "imagenet": PublishedWeights(

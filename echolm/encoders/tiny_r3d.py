@@ -24,6 +24,7 @@ class TinyR3D(Encoder):
     width = 64
     token_grid = (2, 4, 4)
     gives = ("pooled", "frames", "tokens")
+    convolutional = True
     forward_flops = 47_415_296
 
     name: Literal["tiny-r3d"] = "tiny-r3d"

@@ -6,7 +6,8 @@ All draws are keyed by sample.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,7 +21,10 @@ from echolm.encoders.base import normalise
 from echolm.errors import EchoLMError
 from echolm.randomness import fold, sample_keys
 from echolm.stores.clips import ClipStore
+from echolm.stores.items import Item
 from echolm.tasks import Batch, Goal, Sample
+from echolm.training.parcel import Parcel
+from echolm.training.read_ahead import ReadAhead
 
 BRIGHT = 128
 """A gray value that pictures reach and that no augmentation takes down to ``DARK``."""
@@ -30,11 +34,66 @@ LOOKED_AT = 8
 """Items of a store whose pixels are looked at before a run."""
 
 
+_PIXELS = "pixels "
+_POINTS = "points "
+_TARGET = "target "
+"""How the names of arrays begin that go to the device."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClipRequest:
+    """What a batch is asked for by. See ``Batches.batch``."""
+
+    rows: np.ndarray
+    view: np.ndarray | None
+    window: int | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """Compare what the arrays hold."""
+        if not isinstance(other, ClipRequest) or self.window != other.window:
+            return False
+        if self.view is None or other.view is None:
+            is_same_view = self.view is other.view
+        else:
+            is_same_view = np.array_equal(self.view, other.view)
+        return is_same_view and np.array_equal(self.rows, other.rows)
+
+
+@dataclass(frozen=True)
+class PixelGroup:
+    """The clips of a batch whose frames are of one size.
+
+    Attributes:
+        parameters: what the augmentation drew. None: it draws nothing.
+        bright: whether a pixel is bright.
+    """
+
+    parameters: dict[str, np.ndarray] | None
+    bright: bool
+
+
+@dataclass(frozen=True)
+class ReadBatch:
+    """What was read of a batch.
+
+    Attributes:
+        items: its items.
+        groups: its clips by the size of their frames.
+        parcel: pixels, points, targets and frame numbers, for the device.
+    """
+
+    items: list[Item]
+    groups: list[PixelGroup]
+    parcel: Parcel
+
+
 class Batches:
     """Assembles batches of one store for one encoder, task or objective, clip and augmentation.
 
     Attributes:
         keys: uint64 keys of the store's samples, one a row.
+        keeps_buffer: whether clips lie in memory that the next batch overwrites.
+        memory_format: of that memory.
     """
 
     def __init__(
@@ -45,6 +104,8 @@ class Batches:
         augmentation: Augmentation,
         device: torch.device,
         clip: Clip = DEFAULT_CLIP,
+        keeps_buffer: bool = False,
+        memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
         self.store = store
         self.clip = clip
@@ -52,11 +113,23 @@ class Batches:
         self.encoder = encoder
         self.augmentation = augmentation
         self.device = device
+        self.keeps_buffer = keeps_buffer
+        self.memory_format = memory_format
         self.keys = sample_keys([item.sample for item in store.items])
         self._samples: dict[int, Sample] = {}
         self._frames: dict[tuple[int, int | None], np.ndarray] = {}
         """Frames that are the same in every epoch, by row and window."""
         self._scale_checked = False
+        self._reader = ReadAhead(self._read)
+        self._kept: Tensor | None = None
+
+    def announce(self, requests: Iterable[ClipRequest]) -> None:
+        """Say which batches will be asked for next, in order. They are read ahead."""
+        self._reader.announce(requests)
+
+    def close(self) -> None:
+        """Read nothing ahead any more."""
+        self._reader.close()
 
     def batch(self, rows: np.ndarray, view: np.ndarray | None, window: int | None = None) -> Batch:
         """Assemble the batch of store rows (B,).
@@ -67,20 +140,38 @@ class Batches:
                 drawn, and frames are resized alone.
             window: which of the clip's passes of the final evaluation it is. None: there is one.
         """
-        samples = [self._sample(int(row)) for row in rows]
-        frames = self._chosen_frames(rows, samples, view, window)
-        clips, points = self._pixels(rows, samples, frames, view)
+        content = self._reader.take(ClipRequest(rows, view, window))
+        arrays = content.parcel.send()
+        clips, points = self._pixels(content, arrays)
+        into = self._buffer(clips) if self.keeps_buffer else None
         targets = {}
-        for name in samples[0].targets:
-            values = np.stack([sample.targets[name] for sample in samples])
-            targets[name] = torch.as_tensor(values, device=self.device)
+        for name, tensor in arrays.items():
+            if name.startswith(_TARGET):
+                targets[name.removeprefix(_TARGET)] = tensor
         return Batch(
-            items=[self.store.items[int(row)] for row in rows],
-            clips=normalise(clips, self.encoder),
+            items=content.items,
+            clips=normalise(clips, self.encoder, into),
             points=(points + 0.5) / self.encoder.size,
             targets=targets,
-            frames=torch.as_tensor(np.stack(frames), device=self.device),
+            frames=arrays["frames"],
         )
+
+    def _buffer(self, clips: Tensor) -> Tensor:
+        """Return memory for normalised clips, the same in each call."""
+        count, frames, height, width = clips.shape
+        shape = (3, frames, height, width)
+        kept = self._kept
+        fits = kept is not None and kept.shape[1:] == shape and kept.dtype == clips.dtype
+        if kept is None or not fits or len(kept) < count:
+            with torch.inference_mode(False):  # so that training may save it for its gradients
+                kept = torch.empty(
+                    (count, *shape),
+                    dtype=clips.dtype,
+                    device=clips.device,
+                    memory_format=self.memory_format,
+                )
+            self._kept = kept
+        return kept[:count]
 
     def view_keys(self, rows: np.ndarray, seed: int, epoch: int, views: int | str) -> np.ndarray:
         """Return the keys of the draws of clip and augmentation.
@@ -139,50 +230,54 @@ class Batches:
             )
         return frames.astype(np.int64)
 
-    def _pixels(
-        self,
-        rows: np.ndarray,
-        samples: list[Sample],
-        frames: list[np.ndarray],
-        view: np.ndarray | None,
-    ) -> tuple[Tensor, Tensor]:
-        """Return B x T x size x size gray values and B x N x 2 points.
+    def _read(self, request: ClipRequest) -> ReadBatch:
+        """Read what a batch is made of. It is called in the thread that reads ahead.
 
-        Frames of different sizes are resized in groups, then put back into the batch's order.
+        Frames of different sizes make groups, which are resized one by one.
         """
+        rows, view = request.rows, request.view
+        samples = [self._sample(int(row)) for row in rows]
+        frames = self._chosen_frames(rows, samples, view, request.window)
+        items = [self.store.items[int(row)] for row in rows]
         positions_by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for position, row in enumerate(rows):
-            item = self.store.items[int(row)]
+        for position, item in enumerate(items):
             positions_by_size[item.height, item.width].append(position)
+        arrays = {"frames": np.stack(frames)}
+        for name in samples[0].targets:
+            arrays[_TARGET + name] = np.stack([sample.targets[name] for sample in samples])
+        groups = []
+        for number, positions in enumerate(positions_by_size.values()):
+            pixels = np.stack([self.store.read(int(rows[p]), frames[p]) for p in positions])
+            arrays[f"{_PIXELS}{number}"] = pixels
+            arrays[f"{_POINTS}{number}"] = np.stack([samples[p].points for p in positions])
+            parameters = None if view is None else self.augmentation.draw(view[positions])
+            groups.append(PixelGroup(parameters, bool(pixels.max(initial=0) >= BRIGHT)))
+        if len(groups) > 1:
+            grouped_order = np.concatenate(list(positions_by_size.values()))
+            arrays["order"] = np.argsort(grouped_order)
+        return ReadBatch(items, groups, Parcel(arrays, self.device))
+
+    def _pixels(self, content: ReadBatch, arrays: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Augment or resize: B x T x size x size gray values and B x N x 2 points.
+
+        Groups of frames of one size are put back into the batch's order.
+        """
         clip_groups, point_groups = [], []
-        for positions in positions_by_size.values():
-            group_points = np.stack([samples[position].points for position in positions])
-            group_pixels = [self.store.read(int(rows[p]), frames[p]) for p in positions]
-            group_view = None if view is None else view[positions]
-            clips, points = self._resized(np.stack(group_pixels), group_points, group_view)
+        for number, group in enumerate(content.groups):
+            clips, points = self.augmentation.apply(
+                arrays[f"{_PIXELS}{number}"],
+                arrays[f"{_POINTS}{number}"],
+                self.encoder.size,
+                group.parameters,
+            )
+            if not self._scale_checked and group.bright:
+                self._check_scale(clips)
             clip_groups.append(clips)
             point_groups.append(points)
-        if len(clip_groups) == 1:
+        if len(content.groups) == 1:
             return clip_groups[0], point_groups[0]
-        grouped_order = np.concatenate(list(positions_by_size.values()))
-        batch_order = torch.as_tensor(np.argsort(grouped_order), device=self.device)
+        batch_order = arrays["order"]
         return torch.cat(clip_groups)[batch_order], torch.cat(point_groups)[batch_order]
-
-    def _resized(
-        self, pixels: np.ndarray, points: np.ndarray, view: np.ndarray | None
-    ) -> tuple[Tensor, Tensor]:
-        """Augment or resize frames of one size (B x T x H x W uint8) and their points."""
-        clips = torch.from_numpy(pixels).to(self.device, non_blocking=True)
-        parameters = None if view is None else self.augmentation.draw(view)
-        resized, moved = self.augmentation.apply(
-            clips,
-            torch.as_tensor(points, device=self.device),
-            self.encoder.size,
-            parameters,
-        )
-        if not self._scale_checked and pixels.max() >= BRIGHT:
-            self._check_scale(resized)
-        return resized, moved
 
     def _check_scale(self, clips: Tensor) -> None:
         """Raise EchoLMError when the augmentation scaled the pixels of bright frames to [0, 1].

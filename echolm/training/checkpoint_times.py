@@ -23,12 +23,16 @@ class CheckpointTimes:
         self._saved = time.monotonic()
         self._leaves_out = False
 
-    def save_if_due(self, runs: Sequence[RunHandle]) -> None:
-        """Save all runs on rank 0 when the last checkpoint is too long ago.
+    def is_due(self) -> bool:
+        """Tell whether the last checkpoint is too long ago, by this rank's clock."""
+        return time.monotonic() - self._saved >= self._every_s
+
+    def save(self, runs: Sequence[RunHandle]) -> None:
+        """Save all runs on rank 0 in the middle of an epoch.
 
         A run's error is kept until the ranks next agree on errors.
         """
-        if not self._ranks.first or time.monotonic() - self._saved < self._every_s:
+        if not self._ranks.first:
             return
         for run in runs:
             try:

@@ -14,8 +14,8 @@ from echolm.errors import EchoLMError
 from echolm.heads.least_squares import Moments
 from echolm.tasks import Batch
 from echolm.training.consensus import Consensus
-from echolm.training.feed import Feed
-from echolm.training.member import Finetune, Member
+from echolm.training.feed import Feed, FeedRequest
+from echolm.training.member import Member
 from echolm.training.run_handle import RunHandle
 
 
@@ -51,8 +51,10 @@ def fit_closed_form(
     share = consensus.ranks.shard(rows)
     size = runs[0].config.batch_size
     with consensus.ranks.together():
-        for start in range(0, len(share), size):
-            batch, state = feed(share[start : start + size], None)
+        parts = [share[start : start + size] for start in range(0, len(share), size)]
+        feed.announce(FeedRequest(part, None) for part in parts)
+        for part in parts:
+            batch, state = feed(part, None)
             for fit in fits:
                 fit.add(batch, state)
             if consensus.ranks.world == 1:
@@ -86,10 +88,8 @@ class _Fit:
         if self.run.error is not None:
             return
         try:
-            model = self.run.member.model
-            assert isinstance(model, Finetune)
             with torch.no_grad():
-                vectors = model.inputs(state)
+                vectors = self.run.member.head_inputs(state)
             truth = self._task.truth(batch)
             self.moments.add(vectors, truth.flatten(1))
         except Exception as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from echolm.arithmetic import Arithmetic
 from echolm.config import splits_read, whole_batch_reason
 from echolm.kept_weights import Keep
 from echolm.liveness import HEARTBEAT_S, PATIENCE_S
@@ -28,6 +29,7 @@ class Compute:
         checkpoint_minutes: the longest time without a checkpoint within an epoch. Each epoch ends
             with one besides. None: ``CHECKPOINT_MINUTES``.
         keep: a ``Keep``: what becomes of a run's weights when it is complete.
+        arithmetic: the precision, and whether a compiler is used.
     """
 
     micro_batch: int | None = None
@@ -36,6 +38,7 @@ class Compute:
     outage_s: float | None = None
     checkpoint_minutes: float | None = None
     keep: str = Keep.BEST
+    arithmetic: Arithmetic = Arithmetic()
 
     @property
     def checkpoint_s(self) -> float:

@@ -129,7 +129,9 @@ class Ranks:
             flat = self.sum(torch.cat(gradients))
             parts = flat.split([parameter.numel() for parameter in same])
             for parameter, part in zip(same, parts, strict=True):
-                parameter.grad = part.view_as(parameter)
+                assert parameter.grad is not None
+                # Into the gradient that is there: it lies in memory as its parameter does.
+                parameter.grad.copy_(part.view_as(parameter))
 
     def _object_device(self) -> torch.device:
         return self.device if self.device.type == "cuda" else torch.device("cpu")

@@ -17,7 +17,7 @@ from echolm.config import makes_rows
 from echolm.encoders.base import State
 from echolm.tasks import DENOMINATOR, Batch
 from echolm.training.failures import Diverged
-from echolm.training.feed import Feed
+from echolm.training.feed import Feed, FeedRequest
 from echolm.training.member import Member
 
 
@@ -147,13 +147,14 @@ def evaluate(
     Returns:
         An Evaluation a member.
     """
-    windows = [None] if passes == 1 else range(passes)
+    windows: Sequence[int | None] = [None] if passes == 1 else range(passes)
     evaluations = [Evaluation() for _ in members]
     for member in members:
         member.train(False)
+    batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    feed.announce(FeedRequest(part, None, window) for part in batches for window in windows)
     with torch.inference_mode():
-        for start in range(0, len(rows), batch_size):
-            batch_rows = rows[start : start + batch_size]
+        for batch_rows in batches:
             for window in windows:
                 batch, state = feed(batch_rows, None, window)
                 for member, evaluation in zip(members, evaluations, strict=True):

@@ -7,18 +7,31 @@ an edit of the loop: ``open_feed`` is the place that chooses.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 import torch
 
+from echolm.arithmetic import Arithmetic
 from echolm.encoders.base import EncoderNetwork, State
+from echolm.encoders.memory_format import clip_format
 from echolm.errors import EchoLMError
 from echolm.stores.clips import ClipStore
 from echolm.tasks import Batch
-from echolm.training.batches import Batches, check_pixels
+from echolm.training.batches import Batches, ClipRequest, check_pixels
 from echolm.training.prepare import PreparedRun
 from echolm.training.trunk import Trunk
+
+
+@dataclass(frozen=True)
+class FeedRequest:
+    """What a feed is called with. See ``Feed.__call__``."""
+
+    rows: np.ndarray
+    epoch: int | None
+    window: int | None = None
 
 
 class Feed(Protocol):
@@ -38,7 +51,21 @@ class Feed(Protocol):
             rows: rows of the store, none or more.
             epoch: whose views are drawn. None: nothing is drawn, for evaluation.
             window: which of the clip's passes of the final evaluation it is. None: there is one.
+
+        Returns:
+            The clips may lie in memory that the next call overwrites.
         """
+        ...
+
+    def announce(self, requests: Iterable[FeedRequest]) -> None:
+        """Say what will be asked for next, in order: a feed may read ahead.
+
+        What was announced before does not count any more. Results do not depend on it.
+        """
+        ...
+
+    def close(self) -> None:
+        """End what goes on beside the calls."""
         ...
 
     def targets(self, rows: np.ndarray) -> Batch:
@@ -54,10 +81,16 @@ class ClipFeed:
         trunk: the stages before the cut.
         view_seed: what clip and augmentation draw from.
         views: ``fresh`` in every epoch, or a number of fixed ones in turn.
+        arithmetic: how the trunk computes.
     """
 
     def __init__(
-        self, batches: Batches, trunk: Trunk, view_seed: int, views: Literal["fresh"] | int
+        self,
+        batches: Batches,
+        trunk: Trunk,
+        view_seed: int,
+        views: Literal["fresh"] | int,
+        arithmetic: Arithmetic = Arithmetic(),  # noqa: B008 - it is frozen
     ) -> None:
         self.store = batches.store
         self.keys = batches.keys
@@ -65,17 +98,43 @@ class ClipFeed:
         self.trunk = trunk
         self._view_seed = view_seed
         self._views = views
+        self._arithmetic = arithmetic
+        self._pass = trunk
+        if arithmetic.compile and trunk.cut:
+            self._pass = torch.compile(trunk)  # type: ignore[call-overload]
 
     def __call__(
         self, rows: np.ndarray, epoch: int | None, window: int | None = None
     ) -> tuple[Batch, State]:
         """Return the batch of store rows (B,), and its clips' state at the cut."""
-        view = None
-        if epoch is not None:
-            view = self.batches.view_keys(rows, self._view_seed, epoch, self._views)
+        view = self._view(rows, epoch)
         batch = self.batches.batch(rows, view, window)
+        return batch, self.state(batch)
+
+    def state(self, batch: Batch) -> State:
+        """Return a batch's state at the cut."""
         context = {} if batch.frames is None else {"frames": batch.frames}
-        return batch, self.trunk(batch.clips, context)
+        with self._arithmetic.autocast(self.batches.device):
+            return self._pass(batch.clips, context)
+
+    def announce(self, requests: Iterable[FeedRequest]) -> None:
+        """Read the clips of these requests ahead."""
+        self.batches.announce(self._clip_requests(requests))
+
+    def _clip_requests(self, requests: Iterable[FeedRequest]) -> Iterator[ClipRequest]:
+        for request in requests:
+            view = self._view(request.rows, request.epoch)
+            yield ClipRequest(request.rows, view, request.window)
+
+    def _view(self, rows: np.ndarray, epoch: int | None) -> np.ndarray | None:
+        """Return what clips and augmentation draw from in an epoch."""
+        if epoch is None:
+            return None
+        return self.batches.view_keys(rows, self._view_seed, epoch, self._views)
+
+    def close(self) -> None:
+        """Read nothing ahead any more."""
+        self.batches.close()
 
     def targets(self, rows: np.ndarray) -> Batch:
         """Return the batch without augmentation, without a pass through the trunk."""
@@ -83,7 +142,11 @@ class ClipFeed:
 
 
 def open_feed(
-    prepared: PreparedRun, network: EncoderNetwork, cut: int, device: torch.device
+    prepared: PreparedRun,
+    network: EncoderNetwork,
+    cut: int,
+    device: torch.device,
+    arithmetic: Arithmetic = Arithmetic(),  # noqa: B008 - it is frozen
 ) -> Feed:
     """Open the feed of runs that share their batches.
 
@@ -92,6 +155,7 @@ def open_feed(
         network: the encoder with its first weights.
         cut: the position before which nothing trains in any of the runs.
         device: where batches and trunk are.
+        arithmetic: how the trunk computes.
 
     Raises:
         EchoLMError: the store cannot be read, holds other data than the runs were prepared for, or
@@ -105,5 +169,14 @@ def open_feed(
             "as a run of the new data"
         )
     check_pixels(store, config.encoder)
-    batches = Batches(store, config.goal, config.encoder, config.augmentation, device, config.clip)
-    return ClipFeed(batches, Trunk(network, cut), config.view, config.views)
+    batches = Batches(
+        store,
+        config.goal,
+        config.encoder,
+        config.augmentation,
+        device,
+        config.clip,
+        keeps_buffer=True,
+        memory_format=clip_format(config.encoder, device),
+    )
+    return ClipFeed(batches, Trunk(network, cut), config.view, config.views, arithmetic)

@@ -207,6 +207,19 @@ def key_randomness(module: nn.Module, place: str, keys: Keys | None = None) -> K
     return keys
 
 
+def compile_in_place(model: nn.Module) -> None:
+    """Let torch.compile fuse a model's operations. Its modules and their names stay.
+
+    Keyed draws are left as they are: they count calls and hash names, which a graph cannot hold.
+    """
+    import torch
+
+    for module in model.modules():
+        if isinstance(module, KeyedDropout | KeyedUniform):
+            module.forward = torch.compiler.disable(module.forward)  # type: ignore[method-assign]
+    model.compile()
+
+
 def _keyed(module: nn.Module, keys: Keys, place: str) -> KeyedDropout | KeyedUniform | None:
     """Return the keyed form of ``module``, or None where it draws nothing."""
     if isinstance(module, KeyedUniform):

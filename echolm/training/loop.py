@@ -5,28 +5,27 @@ through the trunk, then through every member's tail and head. The loss is the su
 batch divided by its true size, so rank count and micro-batch change nothing but rounding. A failing
 member leaves, and the others go on.
 
-Read it top down: ``fit``, then ``Cohort.train``, ``_epoch``, ``_step``. How ranks agree is in
-``echolm.training.consensus``: there it says why errors are kept on the run until the next
-collective, in place of being raised where they happen.
+Read it top down: ``fit``, then ``Cohort.train``, ``_epoch``, ``_step``. What a step does is in
+``echolm.training.steps``. How ranks agree is in ``echolm.training.consensus``: there it says why
+errors are kept on the run until the next collective, in place of being raised where they happen.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
+from echolm.arithmetic import NO_TF32
 from echolm.config import PretrainConfig, splits_read
-from echolm.encoders.base import EncoderNetwork, State
+from echolm.encoders.base import EncoderNetwork
+from echolm.encoders.memory_format import lay_out
 from echolm.provenance import code_facts
 from echolm.randomness import order
 from echolm.states import RunState
-from echolm.tasks import DENOMINATOR, Batch
 from echolm.training import callbacks
 from echolm.training.checkpoint_times import CheckpointTimes
 from echolm.training.closed_form import fit_closed_form, is_closed_form
@@ -36,7 +35,7 @@ from echolm.training.cost import network_cost
 from echolm.training.distributed import Ranks
 from echolm.training.evaluate import Evaluation, evaluate
 from echolm.training.failures import Diverged, RankLost
-from echolm.training.feed import open_feed
+from echolm.training.feed import Feed, open_feed
 from echolm.training.head_start import set_start
 from echolm.training.live import EVERY_S, LiveProgress
 from echolm.training.member import Member, cut_of
@@ -45,8 +44,8 @@ from echolm.training.prepare import PreparedRun
 from echolm.training.run_handle import Outcome, RunHandle
 from echolm.training.selection import select_rows
 from echolm.training.signals import StopRequest
+from echolm.training.steps import OptimiserStep, OptimiserSteps
 from echolm.training.trunk import first_network
-from echolm.training.whole_batch import StepReader
 
 Verdict = callbacks.Verdict
 
@@ -80,7 +79,8 @@ def fit(
     compute = compute or Compute()
     ranks = ranks or Ranks()
     handles = [acquire(run, compute, ranks) for run in runs]
-    with StopRequest() as stop:
+    arithmetic = compute.arithmetic.on(ranks.device)
+    with StopRequest() as stop, arithmetic.switches():
 
         def train(taken: list[RunHandle]) -> None:
             for group in cohorts([run for run in taken if run.active]):
@@ -105,21 +105,6 @@ def fit(
     return [run.outcome for run in handles if run.outcome]
 
 
-@dataclass(frozen=True)
-class OptimiserStep:
-    """One step of an epoch.
-
-    Attributes:
-        epoch: from 0.
-        number: of the step in the epoch, from 0.
-        rows: the store rows of the whole batch, over all ranks.
-    """
-
-    epoch: int
-    number: int
-    rows: np.ndarray
-
-
 class Cohort:
     """Runs that share their batches and stand at the same step, trained together."""
 
@@ -136,13 +121,16 @@ class Cohort:
         self.runs = runs
         self.compute = compute
         self.ranks = ranks
-        self.consensus = Consensus(ranks, stop)
         self.checkpoints = CheckpointTimes(ranks, compute.checkpoint_s)
+        self.consensus = Consensus(ranks, stop, self.checkpoints.is_due)
         self.on_epoch = on_epoch
         self.on_live = on_live
         self.config = runs[0].config
         read = splits_read(self.config) if test else ("train", "val")
         self.result_splits = read[1:]
+        self.arithmetic = compute.arithmetic.on(ranks.device)
+        self.feed: Feed = None  # type: ignore[assignment]
+        """It is opened by ``_build``."""
         self._clock = 0.0
         self._shown = time.monotonic()
         """When it was last shown where the runs stand."""
@@ -166,6 +154,9 @@ class Cohort:
         except Exception as error:
             for run in self.active:
                 run.fail(error)
+        finally:
+            if self.feed is not None:
+                self.feed.close()
 
     # Beginning
 
@@ -187,17 +178,25 @@ class Cohort:
         prepared = self.runs[0].prepared
         network = first_network(prepared, self.ranks.device)
         self.cut = min(cut_of(run.config) for run in self.runs)
-        self.feed = open_feed(prepared, network, self.cut, self.ranks.device)
-        self.reader = StepReader(self.feed, self.ranks)
+        lay_out(network, prepared.config.encoder, self.ranks.device)
+        self.feed = open_feed(prepared, network, self.cut, self.ranks.device, self.arithmetic)
         selection = select_rows(self.feed.store, self.config, ("train", *self.result_splits))
         self.rows = selection.rows
         self.left_out = selection.left_out
         self.steps = math.ceil(len(self.rows["train"]) / self.config.batch_size)
+        self.optimiser_steps = OptimiserSteps(
+            self.runs,
+            self.feed,
+            self.ranks,
+            self.consensus,
+            self.compute.micro_batch,
+            self.steps,
+        )
         return network
 
     def _join(self, run: RunHandle, network: EncoderNetwork, state: dict[str, Any] | None) -> None:
         """Build a run's member: at its beginning, or where its checkpoint says."""
-        run.member = Member(run.config, network, self.cut, self.ranks.device)
+        run.member = Member(run.config, network, self.cut, self.ranks.device, self.arithmetic)
         if state is None:
             set_start(run, self.feed, self.rows["train"])
         else:
@@ -208,8 +207,11 @@ class Cohort:
             device=str(self.ranks.device),
             epoch=run.progress.epoch,
             step=run.progress.step,
+            **self.arithmetic.facts,
             **code_facts(run.config),
         )
+        if self.arithmetic.precision != self.compute.arithmetic.precision:
+            run.log(NO_TF32)
 
     # Training
 
@@ -221,11 +223,19 @@ class Cohort:
         rows = self.rows["train"]
         shuffled = rows[order(self.feed.keys[rows], self.config.order, epoch)]
         size = self.config.batch_size
+        coming = []
         for number in range(progress.step, self.steps):
-            self._step(OptimiserStep(epoch, number, shuffled[number * size : (number + 1) * size]))
+            batch_rows = shuffled[number * size : (number + 1) * size]
+            coming.append(OptimiserStep(epoch, number, batch_rows))
+        self.optimiser_steps.announce(coming)
+        for step in coming:
+            self._step(step)
             if not self.active:
                 return
+        self.optimiser_steps.settle()
         runs = self.active
+        if not runs:
+            return
         evaluations = self._evaluate(runs, "val")
         self._add_elapsed_time()
         self.checkpoints.end_epoch(runs)
@@ -234,89 +244,12 @@ class Cohort:
 
     def _step(self, step: OptimiserStep) -> None:
         """Take one optimiser step of every active member."""
-        for run in self.active:
-            run.member.train(True)
-            run.step_loss = 0.0
-            run.step_denominator = 0.0
-        parts = list(self._micro_batches(self.ranks.shard(step.rows)))
-        self.reader.count(self.active, parts, step.epoch, len(step.rows))
-        for rows in parts:
-            self._accumulate(rows, step)
-        self.consensus.reduce_step_facts(self.active)
-        self._fail_diverged(step)
-        for run in self.active:
-            self._update(run, step)
+        self.optimiser_steps.take(step)
         self._add_elapsed_time()
-        self.checkpoints.save_if_due(self.active)
+        if self.consensus.take_save_request():
+            self.checkpoints.save(self.active)
         self._show("training", step.number + 1, self.steps)
         self.consensus.stop_if_requested(self.active)
-
-    def _micro_batches(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        size = self.compute.micro_batch or max(len(rows), 1)
-        for start in range(0, len(rows), size):
-            yield rows[start : start + size]
-
-    def _accumulate(self, rows: np.ndarray, step: OptimiserStep) -> None:
-        """Add the gradients of a micro-batch to every active member."""
-        try:
-            batch, state = self.reader.read(rows, step.epoch)
-        except Exception as error:
-            # Data are shared: every member has the error. It is raised on no rank alone.
-            for run in self.active:
-                run.error = error
-            return
-        for run in self.active:
-            if run.error is None:
-                try:
-                    run.step_loss += self._backward(run, state, batch, rows, step)
-                except Exception as error:
-                    run.error = error
-
-    def _backward(
-        self, run: RunHandle, state: State, batch: Batch, rows: np.ndarray, step: OptimiserStep
-    ) -> float:
-        """Add a micro-batch's gradients. Returns the sum of its losses.
-
-        The gradients are those of the sum divided by the size of the whole batch, so that micro-
-        batches and ranks add up to the mean. Where the losses have denominators, ``_update``
-        divides by their sum, which is known when all ranks have passed all of the batch.
-        """
-        samples = self.feed.keys[rows]
-        losses = run.member.losses(state, batch, samples, step.epoch, step.number)
-        loss = losses["loss"].sum()
-        share = loss / len(step.rows)
-        if run.config.goal.has_denominator:
-            share = loss
-            run.step_denominator += float(losses[DENOMINATOR].detach().double().sum())
-        if run.member.parameters:
-            share.backward()
-        return float(loss.detach())
-
-    def _fail_diverged(self, step: OptimiserStep) -> None:
-        """End members whose loss is not finite, with the samples of the batch as evidence."""
-        for run in self.active:
-            loss = run.step_loss
-            if not math.isfinite(loss):
-                items = self.feed.store.items
-                samples = [items[int(row)].sample for row in step.rows]
-                error = Diverged(f"the training loss is {loss}")
-                run.fail(error, loss=loss, samples=samples)
-
-    def _update(self, run: RunHandle, step: OptimiserStep) -> None:
-        """Step the optimiser. An error is kept until the ranks next agree on errors."""
-        self.ranks.sum_gradients(run.member.parameters)
-        schedule, epochs = run.config.schedule, run.config.epochs
-        size: float = len(step.rows)
-        try:
-            if run.config.goal.has_denominator:
-                size = run.step_denominator
-                run.member.divide_gradients(size)
-            run.member.step(schedule.progress(step.epoch, step.number, epochs, self.steps))
-        except Exception as error:
-            run.error = error
-        run.progress.loss_sum += run.step_loss
-        run.progress.count += size
-        run.progress.step = step.number + 1
 
     def _add_elapsed_time(self) -> None:
         """Add the time since the last call to every active run's epoch."""
@@ -477,6 +410,7 @@ class Cohort:
             "synthetic": bool(self.feed.store.info.get("synthetic")),
             "ranks": self.ranks.world,
             "together": len(self.runs),
+            **run.arithmetic_facts(),
             "cost": network_cost(run.member, self.feed, int(self.rows["train"][0])),
         }
         rows = None

@@ -13,13 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from echolm.arithmetic import Arithmetic, in_float32
 from echolm.config import FinetuneConfig, PretrainConfig
 from echolm.encoders.base import EncoderNetwork, State
 from echolm.encoders.train_modes import set_modes
 from echolm.errors import EchoLMError
-from echolm.randomness import fold, seeded, to_tensor, word
+from echolm.randomness import fold, seeded, word
 from echolm.tasks import Batch
-from echolm.training.keyed_dropout import Keys, key_randomness
+from echolm.training.keyed_dropout import Keys, compile_in_place, key_randomness
+from echolm.training.parcel import to_device
 
 _EVALUATION = "evaluation"
 """Stands for epoch and step in the keys of evaluation, which are the same in every epoch."""
@@ -86,13 +88,19 @@ class Member:
         encoder: EncoderNetwork,
         cut: int,
         device: torch.device,
+        arithmetic: Arithmetic = Arithmetic(),  # noqa: B008 - it is frozen
     ) -> None:
         self.config = config
         self._device = device
+        self._arithmetic = arithmetic
+        self._training: bool | None = None
+        """The mode of its modules, so that they are walked only when it changes."""
         self._positions = _trained_positions(config)
         self.keys = Keys()
         self.model = self._build_model(own_tail(encoder, cut), cut).to(device)
         self.train(False)
+        if arithmetic.compile:
+            compile_in_place(self.model)
         named = [pair for pair in self.model.named_parameters() if pair[1].requires_grad]
         self.parameters = [parameter for _, parameter in named]
         self.optimizer = config.optimizer.build(named) if named else None
@@ -114,6 +122,9 @@ class Member:
 
     def train(self, training: bool) -> None:
         """Set training or evaluation mode. A stage that does not train stays in evaluation mode."""
+        if training == self._training:
+            return
+        self._training = training
         self.model.train(training)
         set_modes(self.model.encoder, self._positions, training)
 
@@ -130,7 +141,7 @@ class Member:
             step: the step in the epoch, for draws that all samples of a step share.
         """
         self._set_keys(samples, epoch, step)
-        return self.config.goal.loss(self.model(state), batch)
+        return self.config.goal.loss(self._outputs(state), batch)
 
     def count(self, state: State) -> float:
         """Count what the loss divides by in a part of a batch, see ``Goal.counts_whole_batch``."""
@@ -147,23 +158,38 @@ class Member:
             samples: uint64 keys of its samples (B,).
         """
         self._set_keys(samples, _EVALUATION, _EVALUATION)
-        return self.model(state)
+        return self._outputs(state)
+
+    def head_inputs(self, state: State) -> Any:
+        """Compute what the head takes, of a run that has one. Without keys: nothing may draw."""
+        assert isinstance(self.model, Finetune)
+        with self._arithmetic.autocast(self._device):
+            return in_float32(self.model.inputs(state))
+
+    def _outputs(self, state: State) -> Any:
+        """Compute the network's outputs, in float32 whatever it computes in."""
+        with self._arithmetic.autocast(self._device):
+            outputs = self.model(state)
+        return in_float32(outputs)
 
     def _set_keys(self, samples: np.ndarray, epoch: int | str, step: int | str) -> None:
         seed = self.config.seed
         by_sample = fold(samples, "network", seed, epoch)
         by_step = np.array([word("step", seed, epoch, step)], np.uint64)
-        self.keys.current = to_tensor(by_sample).to(self._device)
-        self.keys.step = to_tensor(by_step).to(self._device)
+        keys = to_device(np.concatenate([by_sample, by_step]), self._device)
+        self.keys.current = keys[:-1]
+        self.keys.step = keys[-1:]
 
-    def divide_gradients(self, denominator: float) -> None:
-        """Divide the gradients of sums by the denominator of the whole batch.
+    def divide_gradients(self, denominator: Tensor) -> None:
+        """Divide the gradients of sums by the denominator of the whole batch, a number.
 
-        With a denominator of 0 nothing was learned from, and the sums are 0 already.
+        With a denominator of 0 nothing was learned from, and the sums are 0 already. It stays on
+        the device: nothing waits for it.
         """
+        divisor = torch.where(denominator == 0, 1.0, denominator)
         for parameter in self.parameters:
-            if denominator and parameter.grad is not None:
-                parameter.grad /= denominator
+            if parameter.grad is not None:
+                parameter.grad /= divisor
 
     def step(self, progress: float) -> None:
         """Make one optimiser step at the schedule's rates, with gradients of the whole batch.
@@ -218,8 +244,16 @@ class Member:
         """Continue from ``state()`` of an equal configuration."""
         self.load_tensors(state["tensors"])
         if self.optimizer:
-            self.optimizer.load_state_dict(state["optimizer"])
+            self.optimizer.load_state_dict(_as_built(state["optimizer"], self.optimizer))
         self.schedule = state["schedule"]
+
+
+def _as_built(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return an optimiser's state for one that may compute another way: on a GPU it is fused."""
+    groups = []
+    for group, own in zip(state["param_groups"], optimizer.param_groups, strict=True):
+        groups.append({**group, **{name: own[name] for name in ("fused",) if name in own}})
+    return {**state, "param_groups": groups}
 
 
 def _trained_positions(config: FinetuneConfig | PretrainConfig) -> set[int]:

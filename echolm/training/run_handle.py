@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from echolm.arithmetic import PLAIN, describe_all
 from echolm.attempt import Attempt, Busy, Complete
 from echolm.files import writing
 from echolm.kept_weights import Keep, halved
@@ -130,8 +131,6 @@ class RunHandle:
         outcome: how it ended, once it has.
         error: an error on this rank that the ranks have not agreed on yet.
         selecting_value: that of the last validation, as ``TrainingProgress.best_value``.
-        step_loss: the sum of the current step's losses.
-        step_denominator: the sum of their denominators, of a goal that has some.
         cancelled: whether it is marked as cancelled, as all ranks know since the last step.
     """
 
@@ -160,8 +159,6 @@ class RunHandle:
         self.outcome: Outcome | None = None
         self.error: Exception | None = None
         self.selecting_value = 0.0
-        self.step_loss = 0.0
-        self.step_denominator = 0.0
         self.cancelled = False
 
     @property
@@ -345,6 +342,11 @@ class RunHandle:
             return {}
         self._writes.wait()
         return load_file(self.attempt.path / best_name(self.progress.best_epoch))
+
+    def arithmetic_facts(self) -> dict[str, str]:
+        """Return ``arithmetic``: how its attempts were computed, in words. Nothing if in fp32."""
+        words = describe_all(self.prepared.record.arithmetic())
+        return {} if words in ("", PLAIN) else {"arithmetic": words}
 
     def publish(
         self, metrics: dict[str, float], rows: pa.Table | None, facts: dict[str, Any]

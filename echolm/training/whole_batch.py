@@ -9,6 +9,7 @@ a network keeps for its gradients.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -56,8 +57,10 @@ class StepReader:
         try:
             for rows in parts:
                 batch, state = self.feed(rows, epoch)
-                self._held[rows.tobytes()] = batch, state
                 count += runs[0].member.count(state)
+                if len(parts) > 1:  # the next part overwrites the memory of this one
+                    batch, state = _copy(batch, state)
+                self._held[rows.tobytes()] = batch, state
         except Exception as error:
             for run in runs:
                 run.error = error
@@ -70,3 +73,9 @@ class StepReader:
         batch, state = self.feed(rows, epoch) if held is None else held
         batch.whole = self._whole
         return batch, state
+
+
+def _copy(batch: Batch, state: State) -> tuple[Batch, State]:
+    """Return the same clips and states in memory of their own."""
+    tensors = {name: tensor.clone() for name, tensor in state.tensors.items()}
+    return replace(batch, clips=batch.clips.clone()), replace(state, tensors=tensors)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from echolm.arithmetic import Precision
 from echolm.config import FinetuneConfig, PretrainConfig
 from echolm.errors import EchoLMError
 from echolm.kept_weights import Keep, KeepName
@@ -71,6 +72,10 @@ class BlockResources(Frozen):
     """The longest time without a checkpoint within an epoch."""
     keep: KeepName | None = None
     """What becomes of the weights of ended runs: all, half of the bits, or nothing."""
+    precision: Precision | None = None
+    """Of the arithmetic: fp32, tf32 or bf16."""
+    compile: bool | None = None
+    """Whether torch.compile fuses the networks' operations."""
 
     @model_validator(mode="after")
     def _a_rank_has_a_gpu(self) -> BlockResources:

@@ -24,6 +24,7 @@ COLUMNS = {
     "commit": "commit",
     "host": "host",
     "device": "device",
+    "arithmetic": "arithmetic",
     "data": "data",
     "start": "start",
     "data_name": "params.data.name",
@@ -67,6 +68,7 @@ class Run:
 
     Args:
         state: the state of the run record, or ``complete`` where a run was collected.
+        arithmetic: how it was computed, in words. Empty: in fp32.
         data: the fingerprint of the clip store.
         data_name: the name of the data set.
         problem: why its predictions were not collected.
@@ -85,6 +87,7 @@ class Run:
     commit: str = ""
     host: str = ""
     device: str = ""
+    arithmetic: str = ""
     data: str = ""
     data_name: str = ""
     task: str = ""

@@ -21,7 +21,7 @@ class RunLine:
         run: the cell.
         colour: the colour of its seed.
         state: its state, ``unknown`` without any.
-        device: device and host.
+        device: device, host, and the arithmetic where it is not fp32.
         clock_seconds: what passed while it was trained, of a cohort as a whole.
         own_seconds: its part of them.
         best_epoch: the epoch whose weights were kept, from 1.
@@ -64,7 +64,7 @@ def run_lines(
             run=run,
             colour=colour(index),
             state=run.state or "unknown",
-            device=f"{run.device} on {run.host}" if run.host else run.device,
+            device=_device(run),
             clock_seconds=_spell(run.seconds, ".1f"),
             own_seconds=f"{part.seconds:.1f}" if part else "",
             epochs=_spell(run.epochs, "g"),
@@ -74,6 +74,12 @@ def run_lines(
         )
         lines.append(line)
     return lines
+
+
+def _device(run: Run) -> str:
+    """Say where and how a run was computed."""
+    words = f"{run.device} on {run.host}" if run.host else run.device
+    return f"{words}, {run.arithmetic}" if run.arithmetic else words
 
 
 def _spell(number: float | None, form: str) -> str:

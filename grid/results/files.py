@@ -30,6 +30,7 @@ ORIGIN_COLUMNS = (
     "data",
     "weights",
     "protocols",
+    "arithmetic",
     "params.data.name",
     "params.data.fraction",
     "params.data.subset_seed",
@@ -38,7 +39,10 @@ ORIGIN_COLUMNS = (
     "params.head.name",
     "params.task.name",
 )
-"""What it also tells, None where the file is older than the column: what a run was made from."""
+"""What it also tells, None where the file is older than the column: what a run was made from.
+
+And how it was computed.
+"""
 TASK_PREFIX = "params.task."
 """Begins the columns of a task's fields, all of which it tells as well."""
 SAMPLES_PREFIXES = ("params.data.of", "params.data.by", "params.data.where", "params.clip.name")

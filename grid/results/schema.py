@@ -8,6 +8,7 @@
 | fingerprint, cell, data | identity: of the run, of its configuration, of its data |
 | weights, protocols | identity of its first weights, and its protocol numbers as JSON |
 | commit, host, device | provenance |
+| arithmetic | how it was computed (``bf16, compiled``), null where in fp32 throughout |
 | synthetic | whether the data are a phantom |
 | parameters, trainable_parameters | of the whole network, and those that training changed |
 | flops | of one clip in one pass forward (a product and its sum are two) |
@@ -23,7 +24,7 @@
 | metrics.NAME | the latest value of a metric |
 
 ``weights`` and ``protocols`` are null for a run that an earlier EchoLM exported. A file that one
-collected lacks these columns.
+collected lacks these columns, and ``arithmetic``.
 
 ``metrics/part-NNNNNN.parquet``, the history: run_id, key, step, time, value. It has one row for
 each logged value, ordered by key, step and time within a run. All rows of a run lie in one file,
@@ -70,6 +71,7 @@ TEXT_COLUMNS = (
     "commit",
     "host",
     "device",
+    "arithmetic",
     "samples",
     "predictions",
     "history",

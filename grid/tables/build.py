@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from echolm.arithmetic import PLAIN
 from echolm.commands import Command
 from echolm.errors import EchoLMError
 from echolm.text import suggest
@@ -475,6 +476,7 @@ class _ValueReader:
             fingerprint=run["fingerprint"],
             commit=run["commit"] or "",
             logs=tuple(logs),
+            arithmetic=run["arithmetic"] or PLAIN,
         )
 
     def _find_published(

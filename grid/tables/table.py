@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from echolm.arithmetic import PLAIN
 from echolm.commands import Command
 from grid.definition.subgroups import AXIS, group_name
 from grid.definition.tables import ABSENT as ABSENT
@@ -62,6 +63,7 @@ class ValueSource:
         commit: the commit of its code.
         logs: the paths of its log files, relative to the workspace, the newest attempt last. None
             where its record is not at hand.
+        arithmetic: how it was computed, in words.
         value: what the column's statistic is for this run alone.
     """
 
@@ -71,6 +73,7 @@ class ValueSource:
     fingerprint: str = ""
     commit: str = ""
     logs: tuple[str, ...] = ()
+    arithmetic: str = PLAIN
     value: float | None = None
 
 

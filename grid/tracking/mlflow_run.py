@@ -304,6 +304,7 @@ def _tags(
         reader.COMMIT: provenance.get("commit"),
         reader.HOST: provenance.get("host"),
         reader.DEVICE: provenance.get("device"),
+        reader.ARITHMETIC: summary.get("arithmetic"),
         reader.PREDICTIONS: summary["files"].get(PREDICTIONS_FILE),
         reader.SAMPLES: samples,
     }

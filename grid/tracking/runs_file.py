@@ -277,6 +277,7 @@ def _fixed_columns(run: TrackedRun, latest: Latest) -> dict[str, Any]:
         "commit": tags.get(reader.COMMIT),
         "host": tags.get(reader.HOST),
         "device": tags.get(reader.DEVICE),
+        "arithmetic": tags.get(reader.ARITHMETIC),
         "predictions": tags.get(reader.PREDICTIONS),
         "samples": tags.get(reader.SAMPLES),
         "synthetic": tags.get(reader.SYNTHETIC) == "true",

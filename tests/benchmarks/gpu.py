@@ -26,18 +26,18 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from echolm.arithmetic import Arithmetic
 from echolm.config import FinetuneConfig, parse_config
 from echolm.datasets.phantom.generate import generate_phantom
-from echolm.randomness import to_tensor
-from echolm.stores.clips import ClipStore
+from echolm.encoders.memory_format import lay_out
 from echolm.stores.prepare_clips import prepare
 from echolm.tasks import Batch
-from echolm.training.batches import Batches
 from echolm.training.distributed import Ranks, pick_device
+from echolm.training.feed import ClipFeed, open_feed
 from echolm.training.loop import fit
 from echolm.training.member import Member, cut_of
 from echolm.training.prepare import PreparedRun, prepare_run
-from echolm.training.trunk import Trunk, first_network
+from echolm.training.trunk import first_network
 from echolm.workspace import Workspace
 from tests.benchmarks.measure import circumstances, number, spread
 from tests.benchmarks.report import RESULTS, write
@@ -148,41 +148,41 @@ class TrainingStep:
         assert isinstance(run.config, FinetuneConfig)
         self.config, self.device, self.mode = run.config, device, mode
         network, cut = first_network(run, device), cut_of(run.config)
-        self.member, self.trunk = Member(run.config, network, cut, device), Trunk(network, cut)
+        lay_out(network, run.config.encoder, device)
+        compiles = mode == "compiled" and device.type == "cuda"
+        arithmetic = Arithmetic("bf16" if mode == "bf16" else "fp32", compiles)
+        feed = open_feed(run, network, cut, device, arithmetic)
+        assert isinstance(feed, ClipFeed)
+        self.feed = feed
+        self.member = Member(run.config, network, cut, device, arithmetic)
         self.member.train(True)
-        store = ClipStore.open(run.store)
-        self.batches = Batches(
-            store, run.config.task, run.config.encoder, run.config.augmentation, device
-        )
-        self.rows = np.array(store.split("train"), np.int64)
-        if mode == "compiled":
-            self._compile([*network.stages()[:cut], *self.member.model.encoder.stages()[cut:]])
+        self.rows = np.array(feed.store.split("train"), np.int64)
+        if mode == "compiled" and not compiles:
+            self._trace([*network.stages()[:cut], *self.member.model.encoder.stages()[cut:]])
 
-    def _compile(self, stages: list[torch.nn.Module]) -> None:
-        """Compile all stages. On a CPU they are traced and run without a compiler."""
+    def _trace(self, stages: list[torch.nn.Module]) -> None:
+        """Trace all stages, and run them without a compiler: on a CPU that is enough to see."""
         keys = self.member.keys
         # Keyed draws of stochastic depth are 64-bit integers, which Dynamo cannot guard.
         keys.draw = torch.compiler.disable(keys.draw)  # type: ignore[method-assign]
         for stage in stages:
-            stage.compile(backend="inductor" if self.device.type == "cuda" else "aot_eager")
+            stage.compile(backend="aot_eager")
 
-    def batch(self, size: int, epoch: int) -> tuple[Batch, Tensor]:
+    def batch(self, size: int, epoch: int) -> tuple[Batch, np.ndarray]:
         """Make a training batch as the loop does: read, copied, augmented, normalised.
 
-        The keys of its draws come with it.
+        The keys of its samples come with it.
         """
+        batches = self.feed.batches
         rows = np.resize(self.rows, size)
-        view = self.batches.view_keys(rows, self.config.view, epoch, self.config.views)
-        keys = to_tensor(self.batches.step_keys(rows, self.config.seed, epoch)).to(self.device)
-        return self.batches.batch(rows, view), keys
+        view = batches.view_keys(rows, self.config.view, epoch, self.config.views)
+        return batches.batch(rows, view), self.feed.keys[rows]
 
-    def run(self, batch_and_keys: tuple[Batch, Tensor]) -> None:
+    def run(self, batch_and_keys: tuple[Batch, np.ndarray]) -> None:
         """Train one step."""
         batch, keys = batch_and_keys
-        bf16 = self.mode == "bf16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-            losses = self.member.losses(self.trunk(batch.clips), batch, keys)
-            loss = losses["loss"].sum() / len(batch.clips)
+        losses = self.member.losses(self.feed.state(batch), batch, keys, 0, 0)
+        loss = losses["loss"].sum() / len(batch.clips)
         if self.member.parameters:
             loss.backward()
         self.member.step(0.0)

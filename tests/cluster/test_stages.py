@@ -13,13 +13,15 @@ import yaml
 from launch_support import Shell, result, until
 
 from cluster.actions import cancel_cells, release_cells
-from cluster.launch import choose_place
+from cluster.launch import LocalPlace, choose_place
 from cluster.place import LaunchNews, LaunchOptions, LaunchResult
 from cluster.stages import following, next_pool
+from echolm.arithmetic import Arithmetic
 from echolm.attempt import mark_cancelled
 from echolm.errors import EchoLMError
 from echolm.record import find_records
 from grid.definition.grid import load_grid
+from grid.definition.schema import BlockResources
 from grid.plan import Job, Resources, Unit, save_cells
 from grid.report.content import Run, Setting
 from grid.report.missing import missing_groups
@@ -252,6 +254,21 @@ def test_resources_of_a_block_give_way_to_what_was_typed(shell: Shell) -> None:
     assert typed.stated == {"gpus": 0, "minutes": 5, "slots": 3}
     assert LaunchOptions(ranks=2).of_block(cell.resources).stated["ranks"] == 2
     assert "gpus" not in LaunchOptions(ranks=2).of_block(cell.resources).stated
+
+
+def test_arithmetic_is_typed_else_the_block_s_else_the_last_submission_s(shell: Shell) -> None:
+    grid = shell.stages(first={"resources": {"precision": "bf16", "gpus": 8}})
+    [cell] = load_grid(str(grid)).where(["subgrid=first"])
+    last = BlockResources(precision="tf32", compile=True, ranks=3)
+    of_block = LaunchOptions(last=last).of_block(cell.resources)
+    assert of_block.stated == {"precision": "bf16", "gpus": 8, "compile": True}
+    typed = LaunchOptions(precision="fp32", compile=False, last=last).of_block(cell.resources)
+    assert typed.stated == {"precision": "fp32", "gpus": 8, "compile": False}
+    plain = LaunchOptions(last=last).of_block(BlockResources())
+    assert plain.stated == {"precision": "tf32", "compile": True, "ranks": 3}
+    needs = LocalPlace(shell.workspace, LaunchOptions()).resources(of_block)
+    assert needs.arithmetic == Arithmetic("bf16", compile=True)
+    assert Resources().arithmetic == Arithmetic()
 
 
 def test_only_what_is_started_is_followed(shell: Shell) -> None:

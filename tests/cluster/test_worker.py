@@ -12,7 +12,8 @@ import sys, time
 import cluster.worker
 
 cluster.worker.train_unit = lambda *unit: "SIGTERM"
-settings = {"workspace": sys.argv[1], "grid": "g", "threads": 1, "micro_batch": None, "times": {}}
+settings = {"workspace": sys.argv[1], "grid": "g", "threads": 1, "micro_batch": None,
+            "precision": "fp32", "compile": False, "times": {}}
 cluster.worker.run_worker(settings, "cpu")
 time.sleep(0.5)  # the end of its input comes now
 """

@@ -26,6 +26,8 @@ def server(tmp_path: Path) -> Iterator[WorkerServer]:
         "grid": "toy",
         "threads": 1,
         "micro_batch": None,
+        "precision": "fp32",
+        "compile": False,
         "times": {},
         "torchvision": False,
     }

@@ -94,7 +94,10 @@ class JobRun:
         self.ranks = ranks
         self.signals = signals
         self.workspace = Workspace(batch.workspace)
-        self.compute = Compute(batch.resources.micro_batch, **batch.times, **batch.resources.saving)
+        needs = batch.resources
+        self.compute = Compute(
+            needs.micro_batch, arithmetic=needs.arithmetic, **batch.times, **needs.saving
+        )
         self.interrupted = False
         self.moved = False
         """Whether this start has brought a run forward."""

@@ -41,7 +41,7 @@ from grid.plan import (
     Limits,
     Resources,
     cell_statuses,
-    cells_with_own_ranks,
+    cells_with_own,
     save_cells,
 )
 
@@ -377,15 +377,23 @@ def needs_of_block(options: LaunchOptions, profile: Profile, block: BlockResourc
         micro_batch=options.micro_batch,
         checkpoint_minutes=asked.checkpoint_minutes,
         keep=asked.keep or Keep.BEST,
+        precision=asked.precision or profile.precision,
+        compile=profile.compile if asked.compile is None else asked.compile,
     )
     asking = profile.asking(asked.threads or 0, asked.memory_gb, asked.minutes)
     asking.shape(needs.gpus, needs.ranks)
     return needs
 
 
-def newest_needs(workspace: Workspace, grid: str) -> Resources:
-    """Return what the newest batch asked for that has a cell whose block says nothing of it."""
-    by_block = cells_with_own_ranks(workspace, grid)
+def newest_needs(workspace: Workspace, grid: str, *names: str) -> Resources:
+    """Return what the newest batch asked for that has a cell whose block states none of ``names``.
+
+    Args:
+        workspace: where the grid was launched.
+        grid: its name.
+        names: of resources, as blocks have them.
+    """
+    by_block = cells_with_own(workspace, grid, *names)
     for batch in reversed(batches(workspace, grid)):
         if not by_block.issuperset(batch.cells):
             return batch.resources

@@ -128,7 +128,7 @@ def _own_statements(table: Table, filled: list[Value]) -> list[_Statement]:
     """Describe the numbers of the grid's own runs, the most important first."""
     statements = _spread(table, wording.estimates(filled))
     statements.append(_Statement("Test split."))
-    for sentence in (*_synthetic(table), *_random_weights(table)):
+    for sentence in (*_synthetic(table), *_random_weights(table), *_arithmetic(table)):
         statements.append(_Statement(sentence))
     if any(value.bold for value in filled):
         whole = bold_caption(wording.seeds_counted(filled))
@@ -194,6 +194,22 @@ def _random_weights(table: Table) -> list[str]:
     if rows:
         return [f"{rows} are of {wording.RANDOM_WEIGHTS}, not of published ones; see the notes."]
     return []
+
+
+def _arithmetic(table: Table) -> list[str]:
+    """Say in how many rows runs were computed in different ways, as in bf16 and in fp32."""
+    rows_with_runs = different = 0
+    all_ways: set[str] = set()
+    for row in table.rows:
+        ways = {source.arithmetic for value in row.values for source in value.sources}
+        rows_with_runs += bool(ways)
+        if len(ways) > 1:
+            different += 1
+            all_ways |= ways
+    if not different:
+        return []
+    mixed = wording.listed(sorted(all_ways))
+    return [f"{different} of {rows_with_runs} rows mix runs computed in {mixed}."]
 
 
 def _rows_with(table: Table, attribute: str) -> str:

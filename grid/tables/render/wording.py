@@ -366,7 +366,7 @@ def value_notes(value: Value, context: NoteContext) -> list[str]:
         value: the value.
         context: of its table.
     """
-    texts = list(value.notes)
+    texts = [*value.notes, *_mixed_arithmetic(value)]
     if value.refused:
         texts.append(value.refused)
     if value.synthetic and context.mixed_data:
@@ -382,6 +382,19 @@ def value_notes(value: Value, context: NoteContext) -> list[str]:
     if context.mixed_comparisons and by_patients and not value.bold:
         texts.append(DENIED)
     return [true_minus(text) for text in texts]
+
+
+def _mixed_arithmetic(value: Value) -> list[str]:
+    """Say which seeds of a value were computed how, where they differ in it."""
+    seeds: dict[str, list[str]] = {}
+    for source in value.sources:
+        seeds.setdefault(source.arithmetic, []).append(source.seed)
+    if len(seeds) < 2:
+        return []
+    parts = []
+    for way, names in sorted(seeds.items()):
+        parts.append(f"{'seed' if len(names) == 1 else 'seeds'} {', '.join(names)} in {way}")
+    return [f"computed differently: {'; '.join(parts)}"]
 
 
 def _missing_baseline_note(table: Table) -> list[TableNote]:

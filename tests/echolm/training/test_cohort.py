@@ -19,7 +19,8 @@ from training_support import (
 )
 
 from echolm.training import loop
-from echolm.training.loop import Cohort, OptimiserStep
+from echolm.training.loop import Cohort
+from echolm.training.steps import OptimiserStep
 from echolm.workspace import Workspace
 
 MEMBERS = [

@@ -21,7 +21,7 @@ from echolm.identity import cell_id
 from echolm.tasks import Batch
 from echolm.training.batches import Batches
 from echolm.training.cohorts import Compute
-from echolm.training.consensus import Consensus
+from echolm.training.consensus import Consensus, StepFacts
 from echolm.training.member import Member
 from echolm.workspace import Workspace
 
@@ -100,12 +100,12 @@ def stop_after(steps: int, dtype: str, gradients: Path | None = None, cell: str 
         double()
     reduce_facts, step, seen = Consensus.reduce_step_facts, Member.step, 0
 
-    def reducing(self: Consensus, *args: Any) -> None:
+    def reducing(self: Consensus, *args: Any) -> StepFacts:
         nonlocal seen
         seen += 1
         if seen == steps:
             self.stop.received = "the test"
-        reduce_facts(self, *args)
+        return reduce_facts(self, *args)
 
     def stepping(self: Member, progress: float) -> None:
         if gradients and seen == steps and cell_id(self.config) == cell:

@@ -26,6 +26,7 @@ from echolm.training.distributed import Ranks
 from echolm.training.keyed_dropout import KeyedDropout
 from echolm.training.loop import Cohort
 from echolm.training.member import Member
+from echolm.training.steps import OptimiserSteps
 from echolm.training.trunk import first_network
 from echolm.workspace import Workspace
 
@@ -131,14 +132,14 @@ def test_batch_norm_of_frozen_stages_uses_stored_statistics(
 ) -> None:
     """In training, the trunk's output for a clip does not depend on its batch."""
     seen: list[tuple[Tensor, Tensor]] = []
-    original = Cohort._backward
+    original = OptimiserSteps._backward
 
-    def watching(self: Cohort, run: Any, state: State, batch: Any, *args: Any) -> float:
+    def watching(self: OptimiserSteps, run: Any, state: State, batch: Any, *args: Any) -> Tensor:
         alone = torch.cat([self.feed.trunk(clip[None]).tensors["maps"] for clip in batch.clips])
         seen.append((state.tensors["maps"], alone))
         return original(self, run, state, batch, *args)
 
-    monkeypatch.setattr(Cohort, "_backward", watching)
+    monkeypatch.setattr(OptimiserSteps, "_backward", watching)
     train(
         workspace,
         config(encoder={"name": "tiny-r3d", "batch_norm": mode}, trainable="k2", epochs=1),

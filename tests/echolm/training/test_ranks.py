@@ -86,7 +86,10 @@ def test_a_signal_to_one_rank_stops_all_at_the_same_step(
     rank: int, workspace: Workspace, tmp_path: Path
 ) -> None:
     fault = Fault(
-        "echolm.training.loop:Cohort._accumulate", 2 if rank == 0 else 1, "SIGTERM", rank=rank
+        "echolm.training.steps:OptimiserSteps._accumulate",
+        2 if rank == 0 else 1,
+        "SIGTERM",
+        rank=rank,
     )
     join(*start_ranks(2, workspace, [RUN], tmp_path / "out", faults=[fault]))
     assert end_states(tmp_path / "out") == [["interrupted"]] * 2
@@ -103,7 +106,7 @@ PLACES = [
     ("echolm.training.loop:Cohort._open", 1),
     ("echolm.training.loop:first_network", 1),
     ("echolm.training.loop:Member.__init__", 1),
-    ("echolm.training.loop:Cohort._backward", 1),
+    ("echolm.training.steps:OptimiserSteps._backward", 1),
     ("echolm.training.loop:Member.step", 1),
     ("echolm.training.evaluate:Evaluation.add", 1),
     ("echolm.training.run_handle:RunHandle.load_state", 1),
@@ -161,7 +164,7 @@ def test_an_error_on_one_rank_ends_the_run_on_all(
 def test_a_failing_member_leaves_on_all_ranks(workspace: Workspace, tmp_path: Path) -> None:
     """The error is on one rank alone; the other member completes on both."""
     other = config(encoder=PART.encoder, trainable="k2", batch_size=13)
-    fault = Fault("echolm.training.loop:Cohort._backward", 2, "raise", rank=1)
+    fault = Fault("echolm.training.steps:OptimiserSteps._backward", 2, "raise", rank=1)
     join(*start_ranks(2, workspace, [PART, other], tmp_path / "out", faults=[fault]))
     assert end_states(tmp_path / "out") == [["complete", "failed"]] * 2
 

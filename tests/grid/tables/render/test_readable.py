@@ -196,6 +196,20 @@ def test_rows_of_random_weights_say_so(grid: Any, results: Any) -> None:
         assert ("random weights" in text) == bool(caption_text)
 
 
+def test_rows_whose_runs_were_computed_differently_say_so(grid: Any, results: Any) -> None:
+    """A file that is older than the column tells of nothing, and so does one of a single way."""
+    for cell in grid.cells:
+        ways = {"arithmetic": "bf16"} if cell.coordinates["seed"] == "0" else {}
+        results.run(cell.id, further=ways)
+    text = markdown(build(grid, "main", results.folder), "full")
+    assert "4 of 4 rows mix runs computed in bf16 and fp32." in text
+    assert "computed differently: seed 0 in bf16; seeds 1, 2 in fp32" in text
+    for run in results.runs:
+        run["arithmetic"] = "bf16"
+    results.save()
+    assert "bf16" not in markdown(build(grid, "main", results.folder), "full")
+
+
 def test_a_tables_notes_have_both_styles(behind: Any) -> None:
     short, full = table_notes(behind, "short"), table_notes(behind, "full")
     assert len(short.notes) < len(full.notes)
