@@ -223,7 +223,7 @@ def _stated(cls: type) -> Facts:
 
 def _encoder_facts(cls: type[Encoder]) -> Facts:
     facts: Facts = {"protocol": cls.protocol}
-    bare = cls.model_construct()
+    bare = cls.model_construct(name=cls.model_fields["name"].default)
     for name in ("frames", "size", "blocks", "width", "gives"):
         # Of some encoders a field chooses the width. Told is that of the bare name.
         if hasattr(bare, name):
