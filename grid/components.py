@@ -223,9 +223,11 @@ def _stated(cls: type) -> Facts:
 
 def _encoder_facts(cls: type[Encoder]) -> Facts:
     facts: Facts = {"protocol": cls.protocol}
+    bare = cls.model_construct(name=cls.model_fields["name"].default)
     for name in ("frames", "size", "blocks", "width", "gives"):
-        if hasattr(cls, name):
-            facts[name] = _plain(getattr(cls, name))
+        # Of some encoders a field chooses the width. Told is that of the bare name.
+        if hasattr(bare, name):
+            facts[name] = _plain(getattr(bare, name))
     for name, weights in cls.published.items():
         facts[f"weights published:{name}"] = (
             f"{weights.file}, from {weights.origin}; licence: {weights.licence}"
