@@ -12,6 +12,7 @@ import re
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -202,6 +203,6 @@ def _is_undamaged(path: Path) -> bool:
         return False
 
 
-def _digest(file: BinaryIO) -> str:
+def _digest(file: BufferedReader) -> str:
     """Return the digest of what follows in a file, which is read piece by piece."""
     return hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS]
