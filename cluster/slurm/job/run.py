@@ -29,7 +29,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -94,7 +94,8 @@ class JobRun:
         self.ranks = ranks
         self.signals = signals
         self.workspace = Workspace(batch.workspace)
-        self.compute = Compute(batch.resources.micro_batch, **batch.times, **batch.resources.saving)
+        named: dict[str, Any] = {**batch.times, **batch.resources.saving}
+        self.compute = Compute(batch.resources.micro_batch, **named)
         self.interrupted = False
         self.moved = False
         """Whether this start has brought a run forward."""
