@@ -62,7 +62,7 @@ class JobBatch:
     units: tuple[Unit, ...]
     resources: Resources = Resources()
     code: str = ""
-    times: dict[str, Any] = field(default_factory=dict)
+    times: dict[str, float] = field(default_factory=dict)
     workspace_id: str = ""
 
     @property

@@ -49,7 +49,7 @@ class DiskForecast:
         largest: of what one of them holds at most.
         free: on the disk of the workspace. None: it cannot be asked.
         place: that disk, by the workspace's folder.
-        unknown: cells whose network cannot be built here. They are not counted.
+        unknown: cells whose network is not known and cannot be built here. They are not counted.
         uncounted: cells whose predictions are not counted, since their store is not here.
         shapes: how many networks were counted.
     """
@@ -91,8 +91,8 @@ class DiskForecast:
         lines = [line]
         if self.unknown:
             lines.append(
-                f"not counted: the weights of {counted(self.unknown, 'cell')}, whose network "
-                "cannot be built here"
+                f"not counted: the weights of {counted(self.unknown, 'cell')}, whose networks are "
+                "not known here"
             )
         if self.uncounted:
             lines.append(
@@ -133,7 +133,9 @@ def forecast_disk(
     """
     options = options or LaunchOptions()
     to_write = [status for status in statuses if status.state.name != RunState.COMPLETE]
-    networks = _Networks(workspace.cache, remembers)
+    # torch takes seconds to begin. Where nothing can run, that is not worth it.
+    builds = any(status.run for status in to_write)
+    networks = _Networks(workspace.cache, remembers, builds)
     keep_of = _Keeps(options)
     predictions = _Predictions(workspace, statuses)
     weights = rows_bytes = unknown = uncounted = 0
@@ -192,9 +194,10 @@ class _Keeps:
 class _Networks:
     """The footprints of networks, each shape counted once. Cells share the parts of their runs."""
 
-    def __init__(self, cache: Path, remembers: bool) -> None:
+    def __init__(self, cache: Path, remembers: bool, builds: bool) -> None:
         self._cache = cache
         self._remembers = remembers
+        self._builds = builds
         self._by_parts: dict[tuple[int, ...], Footprint | None] = {}
 
     @property
@@ -216,7 +219,7 @@ class _Networks:
 
     def _count(self, config: FinetuneConfig | PretrainConfig) -> Footprint | None:
         try:
-            return footprint(config, self._cache, self._remembers)
+            return footprint(config, self._cache, remembers=self._remembers, builds=self._builds)
         except Exception:  # a plugin may do anything: what it breaks is an estimate
             return None
 

@@ -14,8 +14,9 @@ from echolm.commands import Command, Hint
 from echolm.errors import EchoLMError
 from echolm.states import RunState, Standing
 from echolm.text import counted
+from echolm.training.half_weights import begins_with_half
 from echolm.training.live import read_live
-from echolm.training.prepare import begins_with_half, left_out_line
+from echolm.training.prepare import left_out_line
 from echolm.workspace import Workspace
 from grid.definition.grid import Cell
 from grid.plan import TO_RUN, CellStatus, cell_statuses, needs_run

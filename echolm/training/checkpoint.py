@@ -12,9 +12,9 @@ import re
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
-from io import BufferedReader
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import torch
 
@@ -41,7 +41,7 @@ class WrittenCheckpoint:
     """
 
     attempt: Attempt
-    file: BinaryIO
+    file: BufferedRandom
     path: Path
     stem: str
     size: int
@@ -73,7 +73,7 @@ class _Sink:
     torch would finish its archive after an error of the file, and raise one of its own.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BufferedRandom) -> None:
         self._file = file
         self.error: OSError | None = None
 
@@ -203,6 +203,6 @@ def _is_undamaged(path: Path) -> bool:
         return False
 
 
-def _digest(file: BufferedReader) -> str:
+def _digest(file: BufferedRandom | BufferedReader) -> str:
     """Return the digest of what follows in a file, which is read piece by piece."""
     return hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS]

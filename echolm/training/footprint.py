@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from echolm.config import FinetuneConfig, PretrainConfig
+from echolm.errors import EchoLMError
 from echolm.files import write_atomic
 from echolm.identity import canonical_json
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from echolm.training.member import Member
 
 CACHE_FILE = "footprints.json"
+SHIPPED = Path(__file__).with_name(CACHE_FILE)
+"""Those of EchoLM's own grids. ``python -m tests.footprints`` prints them."""
 _PARTS = ("encoder", "trainable", "fusion", "head", "task", "objective", "optimizer")
 """The fields of a run that decide what its network holds."""
 
@@ -44,8 +47,22 @@ def footprint_key(config: FinetuneConfig | PretrainConfig) -> str:
     return canonical_json({"kind": config.kind, **plain})
 
 
+class NotCounted(EchoLMError):
+    """Nobody has counted a network of this shape, and it may not be built now."""
+
+
+def digest(config: FinetuneConfig | PretrainConfig) -> str:
+    """Return a short name of the shape of a run's network."""
+    return hashlib.sha256(footprint_key(config).encode()).hexdigest()[:16]
+
+
 def footprint(
-    config: FinetuneConfig | PretrainConfig, cache: Path | None = None, remembers: bool = False
+    config: FinetuneConfig | PretrainConfig,
+    cache: Path | None = None,
+    *,
+    remembers: bool = False,
+    builds: bool = True,
+    shipped: bool = True,
 ) -> Footprint:
     """Count the bytes that a run writes. Runs of one shape are counted once a process.
 
@@ -53,20 +70,30 @@ def footprint(
         config: of the run.
         cache: a folder where they may be remembered, since torch takes seconds to begin.
         remembers: whether what is counted is written there.
+        builds: whether a network may be built for it.
+        shipped: whether what comes with EchoLM, for its own grids, is taken.
+
+    Raises:
+        NotCounted: it is not known, and no network may be built.
     """
-    key = footprint_key(config)
-    if cache is None or _has_plugins(config):
-        return _footprint(key, _Shape(config))
-    path = cache / CACHE_FILE
-    name = hashlib.sha256(f"{version('echolm')} {key}".encode()).hexdigest()
-    known = _read_cache(path)
+    name = digest(config)
+    known: dict[str, list[int]] = {}
+    own = not _has_plugins(config)
+    if own and shipped:
+        known = _read_sizes(SHIPPED)
+    if own and cache is not None and name not in known:
+        known = _read_sizes(cache / f"{version('echolm')}-{CACHE_FILE}")
     if name in known:
         return Footprint(*known[name])
-    counted = _footprint(key, _Shape(config))
-    if remembers:
+    if not builds:
+        raise NotCounted("its network has not been counted here")
+    counted = _footprint(footprint_key(config), _Shape(config))
+    if own and cache is not None and remembers:
+        path = cache / f"{version('echolm')}-{CACHE_FILE}"
         with contextlib.suppress(OSError):  # it is counted again then
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, json.dumps(known | {name: list(astuple(counted))}).encode())
+            content = _read_sizes(path) | {name: list(astuple(counted))}
+            write_atomic(path, json.dumps(content).encode())
     return counted
 
 
@@ -76,8 +103,8 @@ def _has_plugins(config: FinetuneConfig | PretrainConfig) -> bool:
     return any(type(part).__module__.split(".")[0] != "echolm" for part in parts)
 
 
-def _read_cache(path: Path) -> dict[str, list[int]]:
-    """Read what is remembered: nothing where the file is not there or damaged."""
+def _read_sizes(path: Path) -> dict[str, list[int]]:
+    """Read sizes by shape: none where the file is not there or damaged."""
     try:
         known = dict(json.loads(path.read_text()))
         return {name: [int(size) for size in sizes] for name, sizes in known.items()}

@@ -20,7 +20,6 @@ from echolm.datasets.scan import SPLITS, why_no_run
 from echolm.encoders import Encoder
 from echolm.errors import EchoLMError
 from echolm.files import file_state, write_atomic
-from echolm.kept_weights import Keep, kept
 from echolm.outages import remember_workspace
 from echolm.record import WEIGHTS, RunRecord, find_records
 from echolm.stores.clips import peek, prepare_command
@@ -419,13 +418,6 @@ def check_weights(run: PreparedRun) -> None:
             f"{run.weights}: its SHA-256 is not the one that the run was prepared with: it was "
             "replaced or damaged; put the file back, or type the same again"
         )
-
-
-def begins_with_half(run: PreparedRun) -> bool:
-    """Tell whether the first weights are those of a run that kept half of their bits."""
-    if run.weights is None or run.config.weights.source != "run":
-        return False
-    return kept(RunRecord(run.weights.parents[2]).summary() or {}) == Keep.HALF
 
 
 _digests: dict[str, str] = {}

@@ -28,9 +28,10 @@ from echolm.record import PREDICTIONS_KEY, PREDICTIONS_SCHEMA, WEIGHTS
 from echolm.states import FailureClass, RunState
 from echolm.training import checkpoint
 from echolm.training.failures import describe_error, failure_class, traceback_text
+from echolm.training.half_weights import begins_with_half
 from echolm.training.live import LiveProgress, write_live
 from echolm.training.member import Member
-from echolm.training.prepare import PreparedRun, begins_with_half
+from echolm.training.prepare import PreparedRun
 from echolm.training.writes import PendingWrites
 
 _REFERRING = 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ from launch_support import Shell
 from cluster import disk
 from cluster.disk import ROW_BYTES, DiskForecast, cells_at_once, forecast_disk
 from cluster.place import LaunchOptions
+from echolm.heads import HEADS
 from echolm.record import RunStatus
 from echolm.states import RunState
-from echolm.training.footprint import footprint
+from echolm.training import footprint as counting
+from echolm.training.footprint import SHIPPED, footprint
 from echolm.workspace import Workspace
 from grid.definition.grid import Cell, load_grid
 from grid.definition.schema import BlockResources
 from grid.plan import CellStatus, Unit, cell_statuses
+from tests.footprints import shapes
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -89,7 +93,7 @@ def test_each_shape_of_a_large_grid_is_built_once(
     many = (cells * (10_000 // len(cells) + 1))[:10_000]
     built: list[str] = []
 
-    def count(config: Any, *others: Any) -> Any:
+    def count(config: Any, *others: Any, **named: Any) -> Any:
         built.append(str(config.encoder.name))
         return disk.Footprint(len(built), 10)
 
@@ -102,13 +106,37 @@ def test_each_shape_of_a_large_grid_is_built_once(
 def test_a_network_that_cannot_be_built_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*parts: Any) -> None:
+    def broken(*parts: Any, **named: Any) -> None:
         raise RuntimeError("a plugin")
 
     monkeypatch.setattr(disk, "footprint", broken)
     told = forecast_disk(Workspace(tmp_path), pending(cells_of("demo")[:2]))
     assert told.unknown == 2 and told.weights == 0
     assert any("not counted: the weights of 2 cells" in line for line in told.lines())
+
+
+def test_without_data_no_network_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes with EchoLM is known without. What does not is left out, and that is told."""
+    monkeypatch.setattr(counting, "_footprint", None)
+    demo = cells_of("demo")[0]
+    other = replace(
+        demo,
+        config=demo.config.model_copy(update={"head": HEADS.parse({"name": "mlp", "width": 17})}),
+    )
+    for cell, unknown in ((demo, 0), (other, 1)):
+        told = forecast_disk(Workspace(tmp_path), pending([cell]))
+        assert (told.unknown, told.weights > 0) == (unknown, not unknown)
+
+
+def test_what_comes_with_echolm_is_what_is_counted_today() -> None:
+    """Of some shapes; ``python -m tests.footprints`` counts all again."""
+    runs = shapes()
+    known = json.loads(SHIPPED.read_text())
+    both = sorted(known.keys() & runs.keys())
+    assert len(both) > 40
+    for name in both[::8]:
+        counted = footprint(runs[name], shipped=False)
+        assert known[name] == [counted.weights, counted.checkpoint]
 
 
 def test_it_is_said_when_it_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,10 +190,10 @@ class TestCommands:
         facts = json.loads(shell.inside(command, grid, *options, "--json").out)["disk"]
         assert facts["cells"] == 3 and facts["free"] == 1000 and not facts["fits"]
         assert facts["needed"] == facts["weights"] + facts["predictions"] + facts["checkpoints"]
-        assert not (shell.workspace.cache / "footprints.json").exists()
+        assert not list(shell.workspace.cache.glob("*footprints.json"))
 
     def test_status_of_a_launched_grid_remembers_what_it_counted(self, shell: Shell) -> None:
         grid = shell.stages()
         (shell.workspace.grids / "toy").mkdir(parents=True)
         shell.inside("status", grid)
-        assert (shell.workspace.cache / "footprints.json").exists()
+        assert len(list(shell.workspace.cache.glob("*footprints.json"))) == 1

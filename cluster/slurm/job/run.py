@@ -29,7 +29,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -95,9 +95,8 @@ class JobRun:
         self.signals = signals
         self.workspace = Workspace(batch.workspace)
         needs = batch.resources
-        self.compute = Compute(
-            needs.micro_batch, arithmetic=needs.arithmetic, **batch.times, **needs.saving
-        )
+        named: dict[str, Any] = {**batch.times, **needs.saving}
+        self.compute = Compute(needs.micro_batch, arithmetic=needs.arithmetic, **named)
         self.interrupted = False
         self.moved = False
         """Whether this start has brought a run forward."""

@@ -13,7 +13,7 @@ from training_support import Config, config, record_of, train
 
 from echolm.training import footprint as counting
 from echolm.training.checkpoint import WrittenCheckpoint
-from echolm.training.footprint import Footprint, footprint, footprint_key
+from echolm.training.footprint import Footprint, NotCounted, footprint, footprint_key
 from echolm.training.member import Member
 from echolm.workspace import Workspace
 
@@ -94,13 +94,22 @@ def test_what_was_counted_is_remembered_where_that_is_asked_for(
     monkeypatch.setattr(counting, "_footprint", None)
     assert footprint(config(seed=5), cache) == first
     monkeypatch.undo()
-    (cache / counting.CACHE_FILE).write_text("{damaged")
+    [file] = cache.iterdir()
+    file.write_text("{damaged")
     assert footprint(config(), cache, remembers=True) == first
-    assert len(json.loads((cache / counting.CACHE_FILE).read_text())) == 1
+    assert len(json.loads(file.read_text())) == 1
+
+
+def test_what_nobody_has_counted_is_refused_where_no_network_may_be_built(tmp_path: Path) -> None:
+    with pytest.raises(NotCounted):
+        footprint(config(), tmp_path, builds=False)
+    assert footprint(config(), tmp_path, remembers=True) == footprint(
+        config(), tmp_path, builds=False
+    )
 
 
 def test_parts_of_plugins_are_counted_each_time(tmp_path: Path) -> None:
     """They may change under the same name."""
     run = config(kind="pretrain", objective="toy-mean-frame")
     footprint(run, tmp_path, remembers=True)
-    assert not (tmp_path / counting.CACHE_FILE).exists()
+    assert not list(tmp_path.iterdir())
