@@ -39,7 +39,7 @@ def network_cost(member: Member, feed: Feed, row: int) -> dict[str, int]:
 def _flops(member: Member, feed: Feed, row: int) -> int:
     """Count the operations of convolutions and products of matrices for one clip."""
     rows = np.array([row])
-    with flop_counter() as counter:
+    with member.uncompiled(), flop_counter() as counter:
         _, state = feed(rows, None)
         member.predict(state, feed.keys[rows])
     return int(counter.get_total_flops())

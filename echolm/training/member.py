@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -159,6 +160,12 @@ class Member:
         """
         self._set_keys(samples, _EVALUATION, _EVALUATION)
         return self._outputs(state)
+
+    def uncompiled(self) -> AbstractContextManager[Any]:
+        """Return a context without the compiler, for who must see each operation."""
+        if not self._arithmetic.compile:
+            return nullcontext()
+        return torch.compiler.set_stance("force_eager")
 
     def head_inputs(self, state: State) -> Any:
         """Compute what the head takes, of a run that has one. Without keys: nothing may draw."""

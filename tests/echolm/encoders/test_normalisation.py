@@ -69,3 +69,19 @@ def test_a_landmark_clip_is_as_long_as_the_encoder_reads(name: str, ed: int, es:
     """However short the beat. So no encoder's rule for padding short clips is ever needed."""
     length = ENCODERS.parse(name).frames
     assert len(ed_to_es(ed, es, length)) == length == 16
+
+
+@pytest.mark.parametrize("name", ["r3d-18", "echoprime"])
+def test_a_kept_buffer_holds_the_same_bits_as_a_subtraction_and_a_division(name: str) -> None:
+    encoder = ENCODERS.parse(name)
+    clips = 255 * torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    scale = 1.0 if encoder.scale == "0-255" else 255.0
+    mean, std = (torch.tensor(values) * scale for values in (encoder.mean, encoder.std))
+    shape = (1, 3, 1, 1, 1)
+    expected = (clips.unsqueeze(1) - mean.view(shape)) / std.view(shape)
+    buffer = torch.full((2, 3, 3, 4, 5), torch.nan)
+    last = torch.empty_like(buffer, memory_format=torch.channels_last_3d)
+    assert torch.equal(normalise(clips, encoder), expected)
+    for into in (buffer, last):
+        assert normalise(clips, encoder, into) is into and torch.equal(into, expected)
+    assert last.is_contiguous(memory_format=torch.channels_last_3d)

@@ -161,4 +161,6 @@ def test_a_compiled_run_computes_the_same(
     assert graphs
     record = record_of(workspace, run)
     assert (record.summary() or {})["arithmetic"] == "fp32, compiled"
+    cost = (record.summary() or {})["cost"]
+    assert cost["flops"] == (record_of(reference.workspace, run).summary() or {})["cost"]["flops"]
     assert Result.of(record).metrics == pytest.approx(expected.metrics, rel=1e-4)

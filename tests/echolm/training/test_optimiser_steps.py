@@ -126,3 +126,15 @@ def test_the_schedule_equals_its_closed_form_at_1000_points(
             expected.append((1 + floor) / 2 + (1 - floor) / 2 * math.cos(angle))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
     assert len(set(found)) in ([50] if per == "epoch" else [999, 1_000])
+
+
+def test_a_checkpoint_of_a_gpu_goes_on_as_this_optimiser_computes() -> None:
+    """A fused step is how a GPU computes, and not what a run is."""
+    own, other = member(name="adam"), member(name="adam")
+    state = copy.deepcopy(own.state())
+    for group in state["optimizer"]["param_groups"]:
+        assert group["fused"] is None
+        group["fused"] = True
+    other.load_state(state)
+    assert other.optimizer is not None
+    assert [group["fused"] for group in other.optimizer.param_groups] == [None]
