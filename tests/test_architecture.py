@@ -199,9 +199,9 @@ def test_starting_and_listing_load_nothing_heavy(code: str) -> None:
     assert loaded_by(code) == []
 
 
-def test_a_status_without_data_loads_nothing_heavy(tmp_path: Path) -> None:
-    """A dry run loads torch: it counts what networks will write."""
-    assert loaded_by(command("-w", str(tmp_path / "none"), "status", "demo", "--json")) == []
+def test_a_dry_run_and_a_status_without_data_load_nothing_heavy(tmp_path: Path) -> None:
+    for words in (["launch", "demo", "--dry-run"], ["status", "demo", "--json"]):
+        assert loaded_by(command("-w", str(tmp_path / "none"), *words)) == []
     assert not (tmp_path / "none").exists()
 
 

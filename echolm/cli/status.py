@@ -72,10 +72,7 @@ def status(
     cells = grid.where(where)
     launched = (workspace.grids / grid.name).is_dir()
 
-    def forecast(look: GridStatus) -> DiskForecast | None:
-        """Say nothing where there is no workspace: a dry run does, and it takes torch."""
-        if not workspace.root.is_dir():
-            return None
+    def forecast(look: GridStatus) -> DiskForecast:
         running = sum(status.state.name == RunState.RUNNING for status in look.cells)
         return forecast_disk(workspace, look.cells, None, max(1, running), remembers=launched)
 
@@ -96,10 +93,9 @@ def status(
         return
     if not watch:
         disk = forecast(look)
-        if disk is not None:
-            for line in disk.lines():
-                say(line)
-            warn(disk.warnings())
+        for line in disk.lines():
+            say(line)
+        warn(disk.warnings())
     reasons = blocking_reasons(grid_name, look.stop_reason, look.given_up, on=look.on)
     warn(blocked_cells(look.cells))
     warn(waiting_cells(look.cells))
@@ -115,7 +111,7 @@ def status(
     )
 
 
-def status_document(grid: str, look: GridStatus, disk: DiskForecast | None) -> dict[str, Any]:
+def status_document(grid: str, look: GridStatus, disk: DiskForecast) -> dict[str, Any]:
     """Return a look as one JSON document."""
     from cluster.status import cell_facts, count_states, seconds_left
 
@@ -125,7 +121,7 @@ def status_document(grid: str, look: GridStatus, disk: DiskForecast | None) -> d
         "seconds_left": seconds_left(look.cells),
         "given_up": look.given_up,
         "stopped": look.stop_reason or None,
-        "disk": disk.plain() if disk is not None else None,
+        "disk": disk.plain(),
         "cells": [cell_facts(cell, look.jobs) for cell in look.cells],
     }
 
