@@ -48,7 +48,7 @@ def test_a_first_stage_that_is_lost_is_submitted_again_with_what_waits_for_it(si
 
 
 def meet_time_limit(site: Site, job: str, cell: Cell) -> None:
-    """Cut the limit of the job that trains a cell to 40 to 100 seconds from now.
+    """Cut the limit of the job that trains a cell to 40 to 100 seconds from now, until the warning.
 
     SLURM looks every 30 s. With less, the limit may come before the warning.
     """
@@ -58,9 +58,13 @@ def meet_time_limit(site: Site, job: str, cell: Cell) -> None:
     hours, minutes, seconds = map(int, used.groups())
     limit = 60 * hours + minutes + (2 if seconds > 20 else 1)
     site.slurm("scontrol", "update", f"JobId={job}", f"TimeLimit={limit}")
-    until(lambda: len(site.attempts_of(cell)) > before, "it starts again")
+
+    def is_interrupted() -> bool:
+        return site.record(cell).events(before)[-1]["event"] == "interrupted"
+
+    until(is_interrupted, "it is warned, and has a checkpoint")
     site.slurm("scontrol", "update", f"JobId={job}", "TimeLimit=10")
-    assert site.record(cell).events(before)[-1]["event"] == "interrupted"
+    until(lambda: len(site.attempts_of(cell)) > before, "it starts again")
 
 
 @pytest.mark.timeout(600, func_only=True)
