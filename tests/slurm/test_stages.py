@@ -47,6 +47,14 @@ def test_a_first_stage_that_is_lost_is_submitted_again_with_what_waits_for_it(si
     assert site.attempts_of(mean) == site.attempts_of(mlp) == [1]
 
 
+def newest_events(site: Site, cell: Cell) -> list[str]:
+    """The events of a cell's newest attempt, none before its first."""
+    numbers = site.attempts_of(cell)
+    if not numbers:
+        return []
+    return [event["event"] for event in site.record(cell).events(numbers[-1])]
+
+
 def meet_time_limit(site: Site, job: str, cell: Cell) -> None:
     """Cut the limit of the job that trains a cell to 40 to 100 seconds from now, until the warning.
 
@@ -59,10 +67,7 @@ def meet_time_limit(site: Site, job: str, cell: Cell) -> None:
     limit = 60 * hours + minutes + (2 if seconds > 20 else 1)
     site.slurm("scontrol", "update", f"JobId={job}", f"TimeLimit={limit}")
 
-    def is_interrupted() -> bool:
-        return site.record(cell).events(before)[-1]["event"] == "interrupted"
-
-    until(is_interrupted, "it is warned, and has a checkpoint")
+    until(lambda: "interrupted" in newest_events(site, cell), "it is warned, and has a checkpoint")
     site.slurm("scontrol", "update", f"JobId={job}", "TimeLimit=10")
     until(lambda: len(site.attempts_of(cell)) > before, "it starts again")
 
@@ -78,16 +83,14 @@ def test_one_launch_ends_with_both_stages_though_the_first_meets_its_limit_twice
     grid = site.stages(first={"base": first_base}, heads=("mean",))
     then, first = site.cells(grid)
     assert site.submit(grid).status == 0
-    saved = 0
 
-    def has_moved() -> bool:
-        return site.saved(first) > saved and bool(site.job_of(grid, first))
+    def moves() -> bool:
+        return "epoch" in newest_events(site, first)
 
     for _ in range(2):
-        until(has_moved, "an epoch of the first stage since its start")
-        saved = site.saved(first)
+        until(moves, "an epoch since its start")
         meet_time_limit(site, site.job_of(grid, first), first)
-    until(has_moved, "an epoch of the first stage since its start")
+    until(moves, "an epoch since its start")
     high = slurm.sbatch("sleep 1", "-p", "high", "-N", str(site.settings.nodes), "--exclusive")
     until(lambda: slurm.state(high) == "COMPLETED", "the preempting job ends")
     until(lambda: site.trains(first, attempts=3), "it goes on")
