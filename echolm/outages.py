@@ -15,11 +15,12 @@ import os
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from echolm.errors import EchoLMError
-from echolm.files import write_atomic
+from echolm.files import write_atomic, writing
 from echolm.text import duration
 
 T = TypeVar("T")
@@ -116,11 +117,39 @@ def mark_workspace(root: Path) -> str:
     """
     known = workspace_id(root)
     if not known:
-        known = secrets.token_hex(8)
         root.mkdir(parents=True, exist_ok=True)
-        content = {"id": known, "what": "a workspace of EchoLM; this file says that it is there"}
-        write_atomic(root / MARKER, json.dumps(content).encode())
+        known = _write_marker(root)
     _seen[root] = known
+    return known
+
+
+def _write_marker(root: Path) -> str:
+    """Write the marker of a workspace.
+
+    Of several processes that do so at once the first one counts, for all of them. A damaged marker
+    is replaced.
+
+    Returns:
+        The id that stands in it.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    marker = root / MARKER
+    own = secrets.token_hex(8)
+    content = {"id": own, "what": "a workspace of EchoLM; this file says that it is there"}
+    new = marker.with_name(f".{MARKER}.{own}.tmp")
+    write_atomic(new, json.dumps(content).encode())
+    try:
+        with writing(marker), suppress(FileExistsError):
+            os.link(new, marker)
+        known = workspace_id(root)
+        if not known:
+            with writing(marker):
+                os.replace(new, marker)
+            known = own
+    finally:
+        new.unlink(missing_ok=True)
     return known
 
 

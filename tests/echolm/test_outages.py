@@ -66,6 +66,22 @@ def test_errors_that_are_no_files_are_no_outage(tmp_path: Path) -> None:
     assert is_outage(caught.value), "who knows that it was there waits for it"
 
 
+def test_of_two_that_mark_a_workspace_at_once_the_first_one_counts_for_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = mark_workspace(tmp_path)
+    looks = [""]  # the second had looked before the first had written
+
+    def look(root: Path) -> str:
+        return looks.pop() if looks else workspace_id(root)
+
+    monkeypatch.setattr(outages, "workspace_id", look)
+    assert mark_workspace(tmp_path) == first == workspace_id(tmp_path) and not looks
+    assert [path.name for path in tmp_path.iterdir()] == [outages.MARKER]
+    (tmp_path / outages.MARKER).write_text("damaged")
+    assert mark_workspace(tmp_path) == workspace_id(tmp_path) != first
+
+
 def test_a_workspace_is_known_by_its_marker(tmp_path: Path) -> None:
     root, away = tmp_path / "ws", tmp_path / "away"
     inside = root / "runs" / "cell"

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
+
+from grid.definition.grid import Cell
+from tests.slurm.client import Slurm
 from tests.slurm.site import Site, until
 
 SLOW = {"name": "recall", "acts": "slow"}
@@ -39,3 +45,57 @@ def test_a_first_stage_that_is_lost_is_submitted_again_with_what_waits_for_it(si
     until(lambda: set(site.states(grid)) == {"complete"}, "complete")
     assert site.attempts_of(first) == [1, 2]
     assert site.attempts_of(mean) == site.attempts_of(mlp) == [1]
+
+
+def newest_events(site: Site, cell: Cell) -> list[str]:
+    """The events of a cell's newest attempt, none before its first."""
+    numbers = site.attempts_of(cell)
+    if not numbers:
+        return []
+    return [event["event"] for event in site.record(cell).events(numbers[-1])]
+
+
+def meet_time_limit(site: Site, job: str, cell: Cell) -> None:
+    """Cut the limit of the job that trains a cell to 40 to 100 seconds from now, until the warning.
+
+    SLURM looks every 30 s. With less, the limit may come before the warning.
+    """
+    before = len(site.attempts_of(cell))
+    used = re.search(r"RunTime=(\d+):(\d+):(\d+)", site.slurm("scontrol", "show", "job", job))
+    assert used
+    hours, minutes, seconds = map(int, used.groups())
+    limit = 60 * hours + minutes + (2 if seconds > 20 else 1)
+    site.slurm("scontrol", "update", f"JobId={job}", f"TimeLimit={limit}")
+
+    until(lambda: "interrupted" in newest_events(site, cell), "it is warned, and has a checkpoint")
+    site.slurm("scontrol", "update", f"JobId={job}", "TimeLimit=10")
+    until(lambda: len(site.attempts_of(cell)) > before, "it starts again")
+
+
+@pytest.mark.timeout(600, func_only=True)
+def test_one_launch_ends_with_both_stages_though_the_first_meets_its_limit_twice_and_is_preempted(
+    site: Site, slurm: Slurm
+) -> None:
+    site.profile(partition="low")
+    site.slow(2)
+    common = {"data": "tiny", "encoder": "tiny-r3d", "batch_size": 5}
+    first_base = {"kind": "pretrain", "objective": SLOW, "epochs": 80, **common}
+    grid = site.stages(first={"base": first_base}, heads=("mean",))
+    then, first = site.cells(grid)
+    assert site.submit(grid).status == 0
+
+    def moves() -> bool:
+        return "epoch" in newest_events(site, first)
+
+    for _ in range(2):
+        until(moves, "an epoch since its start")
+        meet_time_limit(site, site.job_of(grid, first), first)
+    until(moves, "an epoch since its start")
+    high = slurm.sbatch("sleep 1", "-p", "high", "-N", str(site.settings.nodes), "--exclusive")
+    until(lambda: slurm.state(high) == "COMPLETED", "the preempting job ends")
+    until(lambda: site.trains(first, attempts=3), "it goes on")
+    assert site.states(grid) == ["waiting", "running"]
+    site.slow(0)
+    until(lambda: set(site.states(grid)) == {"complete"}, "complete")
+    assert site.attempts_of(first) == [1, 2, 3, 4]
+    assert site.attempts_of(then) == [1]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stored_tables import keep, rebuilt
+from stored_tables import is_close, keep, rebuilt
 
 from grid.definition.grid import load_grid
 from grid.statistics import KINDS, OurResult, holm, published_result, verdict
@@ -135,16 +135,7 @@ def test_every_number_is_made_again_from_the_collected_files(stored: dict[str, A
         load_grid(NAME), stored["table"], COLLECTED, stored["kind"], logs=lambda *run: logs[run]
     )
     found, old = json.dumps(plain(table)), json.dumps(stored)
-    assert found == old or _close(json.loads(found), stored)
-
-
-def _close(one: Any, other: Any) -> bool:
-    """Equal but for the last digits of numbers, which another numpy may sum in another order."""
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_close(one[key], other[key]) for key in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(_close, one, other))
-    return one == other or (isinstance(one, float) and one == pytest.approx(other, rel=1e-9))
+    assert found == old or is_close(json.loads(found), stored)
 
 
 @pytest.mark.parametrize("kind", KINDS)
