@@ -18,6 +18,7 @@ from echolm.cli.predict_reconstruction import DEFAULT_OUT as RECONSTRUCTION
 from echolm.cli.predict_reconstruction import check_reconstruction_usage, reconstruct_file
 from echolm.cli.predict_values import (
     DEFAULT_OUT,
+    JOINED,
     check_value_usage,
     plain_training,
     predict_file,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from echolm.predict.contour_video import TracedFrame
     from echolm.predict.contours import ContourPrediction, ContourPredictor
     from echolm.predict.folder import FileRow
+    from echolm.predict.pictures import Joined
 
 
 @click.command()
@@ -61,6 +63,12 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Contour video to write: .mp4, .avi or .gif.",
 )
+@click.option(
+    "--pictures",
+    type=click.Choice(JOINED),
+    help="Still pictures of a folder that are one item: each FILE, those of a STUDY (STUDY_N.png),"
+    " or of a FOLDER.  [default: as in the run's data]",
+)
 @click.option("--overwrite", is_flag=True, help="In a folder: predict again what is there.")
 @device("cpu")
 @as_json
@@ -74,6 +82,7 @@ def predict(
     tracings: Path | None,
     out: Path | None,
     video: Path | None,
+    pictures: Joined | None,
     overwrite: bool,
     device: str,
     as_json: bool,
@@ -87,7 +96,8 @@ def predict(
 
     A run of regression or classification sees the frames that its clip says, most often of the
     whole file. Its value, or its classes with their probabilities, is printed. A folder gives
-    predictions.csv in the folder --out (default: predictions), with a row a file.
+    predictions.csv in the folder --out (default: predictions), with a row a file. Where the run's
+    data has studies of still pictures (TMED-2), the pictures of a study are one item with one row.
 
     A pretraining run draws original, masked and reconstructed frames of one file (default --out:
     reconstruction.png). All that follows is about runs of landmarks, which draw contours.
@@ -113,6 +123,8 @@ def predict(
     frames for a beat, and pictures without an ultrasound sector.
     """
     _check_usage(clip, ed, es, tracings, out, video, overwrite)
+    if pictures and not clip.is_dir():
+        raise click.UsageError("--pictures is for a folder; CLIP is one file")
     from echolm.predict.contour_video import check_film
     from echolm.predict.contours import ContourPredictor
     from echolm.predict.folder import from_tracings
@@ -135,14 +147,18 @@ def predict(
         return
     if predicts_values(record):
         values = ValuePredictor(record, workspace, str(pick_device(check_device(device))))
-        check_value_usage(values, clip, phases_given, out, video)
+        check_value_usage(values, clip, phases_given, out, video, pictures)
         if clip.is_dir():
             ends = from_tracings(tracings) if tracings else _no_ends
-            sys.exit(predict_folder(values, clip, out or DEFAULT_OUT, ends, overwrite, as_json))
+            target = out or DEFAULT_OUT
+            status = predict_folder(values, clip, target, ends, overwrite, pictures, as_json)
+            sys.exit(status)
         if tracings is not None:
             ed, es = _traced_ends(tracings, clip)
         predict_file(values, clip, ed, es, as_json)
         return
+    if pictures:
+        raise click.UsageError("--pictures: the run draws contours, which need videos")
     if out is None:
         out = Path("contours" if clip.is_dir() else "contours.png")
     if not clip.is_dir():

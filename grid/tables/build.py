@@ -39,6 +39,7 @@ from grid.tables.missing import axis_conditions, missing
 from grid.tables.origins import NONE_COUNTS, TodaysOrigins, same_data
 from grid.tables.predictions import Predictions, data_names
 from grid.tables.published import PublishedNumber, find, paper_rows, published_numbers
+from grid.tables.row_interactions import row_interactions
 from grid.tables.runs import CollectedRuns, target_words
 from grid.tables.table import LOCAL, Missing, Table, TableRow, Value, ValueSource
 
@@ -122,6 +123,7 @@ def build(
         reader.check()
         elsewhere = diverged_elsewhere(grid, name, collected)
         values = assess(definition, row_labels, pending, spread_kind, elsewhere, hold)
+        interactions = row_interactions(definition, row_labels, pending)
     except EchoLMError as error:
         raise EchoLMError(f"table {name} of grid {grid.name}: {error}") from None
     return Table(
@@ -140,6 +142,8 @@ def build(
         paper_rows=_paper_rows(definition, reader.published),
         missing_baselines=reader.missing_baselines(),
         units=reader.units(),
+        interaction=definition.interaction,
+        interactions=interactions,
     )
 
 

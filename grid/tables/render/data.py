@@ -22,7 +22,7 @@ from grid.statistics.claims import claim_of
 from grid.tables.published import PublishedNumber
 from grid.tables.render.caption import table_text
 from grid.tables.render.wording import fill_commands, headed
-from grid.tables.table import Missing, Table, TableRow, Value, ValueSource
+from grid.tables.table import Missing, RowInteraction, Table, TableRow, Value, ValueSource
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +31,10 @@ FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
 """What begins a formula in a spreadsheet."""
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
+INTERACTION = "interaction"
+"""Begins the ``kind`` of a line that is an interaction."""
+LISTS = ("list", "numbers")
+"""Types of columns that hold lists."""
 FIELDS = {
     "column": "string",
     "metric": "string",
@@ -76,7 +80,9 @@ a constant prediction reaches.
 
 
 def records(table: Table) -> list[dict[str, Any]]:
-    """Return one line for each value that the grid has cells for.
+    """Return one line for each value that the grid has cells for, then one for each interaction.
+
+    ``kind`` of an interaction says that it is one, and ``mean`` is the difference of differences.
 
     Returns:
         The lines: ``table``, the axes of rows and columns, then ``FIELDS``.
@@ -88,6 +94,35 @@ def records(table: Table) -> list[dict[str, Any]]:
                 fields = _record(table, row, column, value)
                 ordered = {name: fields[name] for name in FIELDS}
                 lines.append({"table": table.name, **_axes(table, row, column), **ordered})
+    return [*lines, *_interaction_records(table)]
+
+
+def _interaction_records(table: Table) -> list[dict[str, Any]]:
+    """Return a line for each interaction that is a number."""
+    reference = ", ".join(f"{axis} {label}" for axis, label in table.interaction.items())
+    lines = []
+    for row in table.interactions:
+        place = TableRow((*row.labels, row.groups), ())
+        for column, one in zip(table.columns, row.values, strict=True):
+            comparison = one.comparison
+            if comparison is None:
+                continue
+            empty = {name: [] if kind in LISTS else None for name, kind in FIELDS.items()}
+            fields = {
+                "column": column.heading,
+                "metric": column.metric,
+                "statistic": f"interaction of {column.statistic}",
+                "target": column.target,
+                "slot": column.slot,
+                "mean": comparison.difference,
+                "low": comparison.low,
+                "high": comparison.high,
+                "kind": f"{INTERACTION}, difference from {reference}",
+                "n_patients": one.patients,
+                "n_seeds": min(comparison.seeds),
+                "adjusted_p": one.adjusted,
+            }
+            lines.append({"table": table.name, **_axes(table, place, column), **empty, **fields})
     return lines
 
 
@@ -212,6 +247,39 @@ def plain(table: Table) -> dict[str, Any]:
         "about": text.notes,
         "rows": [_plain_row(table, row) for row in table.rows],
         "quoted": [_plain_quoted(table, row) for row in table.paper_rows],
+        "interactions": _plain_interactions(table),
+    }
+
+
+def _plain_interactions(table: Table) -> list[dict[str, Any]]:
+    """Return the interactions as JSON data, one a row, pair of groups and column."""
+    axes = [axis for axis in table.axes if axis != AXIS]
+    plain_rows = []
+    for row in table.interactions:
+        labels = {
+            "labels": dict(zip(axes, row.labels, strict=True)),
+            "against": dict(zip(axes, row.reference, strict=True)),
+            "group": row.group,
+            "reference": row.reference_group,
+        }
+        for column, one in zip(table.columns, row.values, strict=True):
+            plain_rows.append({**labels, "column": column.heading, **_plain_interaction(one)})
+    return plain_rows
+
+
+def _plain_interaction(one: RowInteraction) -> dict[str, Any]:
+    """Return the numbers of an interaction, or why there are none."""
+    comparison = one.comparison
+    if comparison is None:
+        return {"difference": None, "reason": one.reason}
+    return {
+        "difference": _finite(comparison.difference),
+        "low": _finite(comparison.low),
+        "high": _finite(comparison.high),
+        "p": _finite(comparison.p),
+        "adjusted_p": _finite(one.adjusted),
+        "patients": one.patients,
+        "counts_seeds": comparison.crossed,
     }
 
 
