@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -16,16 +15,16 @@ from echolm.cli.complete import complete_cell
 from echolm.cli.options import as_json, check_device, device, print_json
 from echolm.cli.predict_reconstruction import DEFAULT_OUT as RECONSTRUCTION
 from echolm.cli.predict_reconstruction import check_reconstruction_usage, reconstruct_file
+from echolm.cli.predict_rows import plain_training, predict_rows
 from echolm.cli.predict_values import (
     DEFAULT_OUT,
     JOINED,
     check_value_usage,
-    plain_training,
     predict_file,
     predict_folder,
 )
 from echolm.progress import ProgressBar
-from echolm.text import counted, printable
+from echolm.text import counted
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -317,58 +316,28 @@ def _folder(
 ) -> int:
     """Predict a folder's clips with a progress bar on a terminal. Return the exit status."""
     from echolm.predict.find_clips import find_clips
-    from echolm.predict.folder import Folder, escaped, from_tracings
+    from echolm.predict.folder import Folder, from_tracings
 
     files = find_clips(folder, out)
     ends = from_tracings(tracings) if tracings else _no_ends
     target = Folder(predictor, folder, out, ends, overwrite)
-    rows: list[FileRow] = []
-    counts: Counter[str] = Counter()
-    with ProgressBar("predicting", "clips", len(files.clips)) as bar:
-        for skipped in files.skipped:
-            bar.say(printable(f"{escaped(str(folder / skipped.file))}: skipped: {skipped.reason}"))
-        for row, new in target.predict(files.clips):
-            rows.append(row)
-            counts[_outcome(row, new)] += 1
-            if row.problem:
-                bar.say(row.problem)
-            bar.advance()
+    rows = target.predict(files.clips)
+    done = predict_rows(rows, len(files.clips), "clips", folder, files, target.table)
     if as_json:
-        print_json(
-            {
-                "table": str(target.table),
-                "trained_on": plain_training(predictor.trained_on),
-                "counts": dict(counts),
-                "skipped": [asdict(skipped) for skipped in files.skipped],
-                "files": [asdict(row) for row in rows],
-            }
-        )
+        print_json(done.document(files, predictor.trained_on))
     else:
-        _print_summary(target.table, rows, counts, len(files.skipped))
+        click.echo(done.line)
+        _print_estimated(done.rows)
         _print_training(predictor)
-    return 1 if counts["failed"] else 0
+    return done.status
 
 
 def _no_ends(clip: Path) -> None:
     """Give no frames: they are estimated."""
 
 
-def _outcome(row: FileRow, new: bool) -> str:
-    if row.problem:
-        return "failed"
-    return "predicted" if new else "already there"
-
-
-def _print_summary(table: Path, rows: list[FileRow], counts: Counter[str], skipped: int) -> None:
-    outcomes = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
-    line = f"{table}: {counted(len(rows), 'clip')}: {outcomes}"
-    if skipped:
-        line += f"; {counted(skipped, 'other file')} skipped"
-    warned = [row for row in rows if row.warning]
-    if warned:
-        line += f"; {len(warned)} with a warning (column 'warning')"
-    click.echo(line)
-
+def _print_estimated(rows: list[FileRow]) -> None:
+    """Say of how many clips ED and ES are estimated."""
     agreements = [row.agreement for row in rows if row.agreement is not None]
     if agreements:
         click.echo(

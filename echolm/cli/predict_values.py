@@ -5,31 +5,25 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from echolm.cli.options import print_json
+from echolm.cli.predict_rows import plain_training, predict_rows
 from echolm.progress import ProgressBar
 from echolm.text import counted, printable
 
 if TYPE_CHECKING:
     from echolm.predict.folder import Ends
     from echolm.predict.pictures import Joined, PredictItem
-    from echolm.predict.trained_on import TrainedOn
     from echolm.predict.value_folder import ValueRow
     from echolm.predict.values import ValuePrediction, ValuePredictor
 
 DEFAULT_OUT = Path("predictions")
 JOINED = ("file", "study", "folder")
 """Which still pictures are one item, as ``echolm.predict.pictures`` has it."""
-
-
-def plain_training(trained_on: TrainedOn) -> dict[str, Any]:
-    """Return plain values of what a run was trained on."""
-    return {**asdict(trained_on), "sentence": trained_on.sentence}
 
 
 def check_value_usage(
@@ -135,7 +129,6 @@ def predict_folder(
         as_json: whether to print JSON.
     """
     from echolm.predict.find_clips import find_clips
-    from echolm.predict.folder import escaped
     from echolm.predict.pictures import items_of
     from echolm.predict.value_folder import ValueFolder
 
@@ -143,35 +136,18 @@ def predict_folder(
     joined = pictures or predictor.joined
     items = items_of(files.clips, folder, joined)
     target = ValueFolder(predictor, folder, out, ends, overwrite)
-    rows: list[ValueRow] = []
-    counts: Counter[str] = Counter()
     noun = "items" if len(items) < len(files.clips) else "clips"
-    with ProgressBar("predicting", noun, len(items)) as bar:
-        for skipped in files.skipped:
-            bar.say(printable(f"{escaped(str(folder / skipped.file))}: skipped: {skipped.reason}"))
-        for row, new in target.predict(items):
-            rows.append(row)
-            counts[_outcome(row, new)] += 1
-            if row.problem:
-                bar.say(row.problem)
-            bar.advance()
+    rows = target.predict(items)
+    done = predict_rows(rows, len(items), noun, folder, files, target.table)
     if as_json:
-        print_json(
-            {
-                "table": str(target.table),
-                "trained_on": plain_training(predictor.trained_on),
-                "pictures": joined,
-                "counts": dict(counts),
-                "skipped": [asdict(skipped) for skipped in files.skipped],
-                "files": [asdict(row) for row in rows],
-            }
-        )
+        print_json({**done.document(files, predictor.trained_on), "pictures": joined})
     else:
-        _print_summary(target.table, rows, counts, len(files.skipped))
+        click.echo(done.line)
+        _print_values(done.rows)
         for line in _about_pictures(items, joined, chosen=pictures is not None):
             click.echo(line)
         click.echo(f"run {predictor.run}: {predictor.trained_on.sentence}")
-    return 1 if counts["failed"] else 0
+    return done.status
 
 
 def _about_pictures(items: Sequence[PredictItem], joined: Joined, chosen: bool) -> Iterator[str]:
@@ -193,21 +169,8 @@ def _about_pictures(items: Sequence[PredictItem], joined: Joined, chosen: bool) 
     yield line
 
 
-def _outcome(row: ValueRow, new: bool) -> str:
-    if row.problem:
-        return "failed"
-    return "predicted" if new else "already there"
-
-
-def _print_summary(table: Path, rows: list[ValueRow], counts: Counter[str], skipped: int) -> None:
-    outcomes = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
-    line = f"{table}: {counted(len(rows), 'clip')}: {outcomes}"
-    if skipped:
-        line += f"; {counted(skipped, 'other file')} skipped"
-    warned = [row for row in rows if row.warning]
-    if warned:
-        line += f"; {len(warned)} with a warning (column 'warning')"
-    click.echo(line)
+def _print_values(rows: list[ValueRow]) -> None:
+    """Print the range of the values, or how often each class is the most likely."""
     values = [row.value for row in rows if row.value is not None]
     if values:
         name = f"{rows[0].target} in {rows[0].unit}" if rows[0].unit else rows[0].target
