@@ -120,7 +120,7 @@ class ValueFolder:
     def _forget_other_items(self, items: Sequence[PredictItem]) -> None:
         """Leave out rows of a call that took the same pictures in other ways."""
         names = {escaped(item.name) for item in items}
-        joined = set()
+        joined: set[str] = set()
         for item in items:
             if len(item.files) > 1:
                 joined.update(escaped(_place(file, self._source)) for file in item.files)
