@@ -26,6 +26,28 @@ CONFIGS = [
         "epochs: 'many' is not valid; valid: a whole number",
     ),
     bad_run(
+        "a word that is not of a choice",
+        config(data={"name": "phantom", "of": "trian"}),
+        "data.of: 'trian' is not valid; did you mean 'train'? valid: train, train+val",
+    ),
+    bad_run(
+        "neither a word nor a number",
+        config(views="frsh"),
+        "views: 'frsh' is not valid; did you mean 'fresh'? valid: fresh, or a whole number",
+    ),
+    refused(
+        "a word where a value is a number",
+        config(data={"name": "phantom", "where": {"ef": "low"}}),
+        TRAIN,
+        "Error: {workspace}/data/phantom: data.where: ef: 'low' is no number, and ef is one; write <60, <=60, >60, >=60, or 60-75",
+    ),
+    refused(
+        "a range that no item is in",
+        config(data={"name": "phantom", "where": {"ef": ">=200"}}),
+        TRAIN,
+        "Error: {workspace}/data/phantom: data.where: no item has ef >=200; the store has ",
+    ),
+    bad_run(
         "a list for a head",
         config(head=["mlp"]),
         "head: a head is a name or a mapping with 'name'; valid names: ",
