@@ -1,4 +1,4 @@
-"""Conditions on the values of an item: ``{view: 2CH, quality: [Good, Medium]}``.
+"""Conditions on the values of an item: ``{view: 2CH, quality: [Good, Medium], age: <60}``.
 
 They are kept as sorted tuples, so that one meaning has one form, which can be hashed.
 """

@@ -67,7 +67,9 @@ class Data(Frozen):
     """Which samples: a clip store by name, and how much of its training and validation splits.
 
     ``where`` keeps the items of all splits that have these values. Of several names, all must be
-    met. Of several values of a name, one must be met.
+    met. Of several values of a name, one must be met. Numbers may be given as ranges, as in
+    subgroups: ``<60``, ``>=75``, ``60-75`` (60 and above, below 75). ``unknown`` are the items
+    without the value.
 
     ``fraction`` keeps floor(fraction * n) samples, at least one, of train and of val (NLDL 2026
     §4.3: 0.5 % is 36/6 of 7,394/1,273). With ``of: train`` the validation split stays whole. With

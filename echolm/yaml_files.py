@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from echolm.errors import EchoLMError
+from echolm.validation_words import mistakes
 
 MOST_VALUES = 1_000_000
 """Values in a YAML file, each counted as often as aliases repeat it."""
@@ -172,19 +172,12 @@ def dump_yaml(values: Any) -> str:
 
 
 def explain_validation(error: ValidationError, where: str) -> str:
-    """Put pydantic's errors into one line a field: ``where: field: what is wrong (given ...)``."""
-    return "\n".join(_explain(detail, where) for detail in error.errors(include_url=False))
-
-
-def _explain(detail: ErrorDetails, where: str) -> str:
-    path = [str(part) for part in detail["loc"] if part not in ("finetune", "pretrain")]
-    subject = f"{where}: "
-    if path:
-        subject += ".".join(path) + ": "
-    if detail["type"] == "extra_forbidden":
-        return f"{subject}unknown field"
-    message = detail["msg"].removeprefix("Value error, ")
-    value = detail.get("input")
-    if isinstance(value, (str, int, float, bool)) and repr(value) not in message:
-        message += f" (given {value!r})"
-    return subject + message
+    """Put pydantic's errors into one line a field: ``where: field: what is wrong``."""
+    lines = []
+    for mistake in mistakes(error.errors(include_url=False)):
+        path = [part for part in mistake.path if part not in ("finetune", "pretrain")]
+        subject = [where]
+        if path:
+            subject.append(".".join(path))
+        lines.append(": ".join([*subject, mistake.sentence]))
+    return "\n".join(lines)

@@ -121,7 +121,10 @@ def data() -> None:
     "--no-videos", is_flag=True, help="Read the tables alone: videos are listed, and not opened."
 )
 @click.option(
-    "--strict", is_flag=True, help="End with status 3 when any problem was found, for scripts."
+    "--strict",
+    is_flag=True,
+    help="End with status 3 when any problem was found, for scripts. What the dataset's choices"
+    " leave out is no problem.",
 )
 @as_json
 def check(
@@ -165,6 +168,7 @@ def _summary(dataset: Dataset, scan: Scan, videos_opened: bool) -> dict[str, Any
         "no_run": why_no_run(scan.splits),
         "problems": [vars(problem) for problem in scan.problems],
         "notes": [vars(note) for note in scan.notes],
+        "skipped": [vars(skipped) for skipped in scan.skipped],
         "fatal": scan.fatal,
     }
     return summary | {"choices": chosen} if chosen else summary
@@ -177,12 +181,17 @@ def _print_scan(dataset: Dataset, scan: Scan) -> None:
         click.echo(f"without {dataset.without}:")
     for line in problem_lines(scan.notes):
         click.echo(line)
+    if scan.skipped:
+        click.echo("left out by the dataset's choices:")
+    for line in problem_lines(scan.skipped):
+        click.echo(line)
     for reason in scan.fatal:
         click.echo(f"unusable: {reason}")
     count = len(scan.items)
     splits = _describe_splits(scan.splits)
     lacking = f", without {dataset.without}: {len(scan.notes)}" if scan.notes else ""
-    counts = f"problems: {len(scan.problems)}{lacking}"
+    skipped = f", left out by choice: {len(scan.skipped)}" if scan.skipped else ""
+    counts = f"problems: {len(scan.problems)}{lacking}{skipped}"
     click.echo(f"{count} {dataset.noun}s usable ({splits}), {counts}")
     reason = why_no_run(scan.splits)
     if reason and not scan.fatal:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -17,21 +16,23 @@ from echolm.cli.options import as_json, check_device, device, print_json
 from echolm.cli.predict_attention import AttentionRequest
 from echolm.cli.predict_reconstruction import DEFAULT_OUT as RECONSTRUCTION
 from echolm.cli.predict_reconstruction import check_reconstruction_usage, reconstruct_file
+from echolm.cli.predict_rows import plain_training, predict_rows
 from echolm.cli.predict_values import (
     DEFAULT_OUT,
+    JOINED,
     check_value_usage,
-    plain_training,
     predict_file,
     predict_folder,
 )
 from echolm.progress import ProgressBar
-from echolm.text import counted, printable
+from echolm.text import counted
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
     from echolm.predict.contour_video import TracedFrame
     from echolm.predict.contours import ContourPrediction, ContourPredictor
     from echolm.predict.folder import FileRow
+    from echolm.predict.pictures import Joined
 
 
 @click.command()
@@ -67,6 +68,12 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Picture to write: where the encoder looks, on the frames.",
 )
+@click.option(
+    "--pictures",
+    type=click.Choice(JOINED),
+    help="Still pictures of a folder that are one item: each FILE, those of a STUDY (STUDY_N.png),"
+    " or of a FOLDER.  [default: as in the run's data]",
+)
 @click.option("--overwrite", is_flag=True, help="In a folder: predict again what is there.")
 @device("cpu")
 @as_json
@@ -81,6 +88,7 @@ def predict(
     out: Path | None,
     video: Path | None,
     attention: Path | None,
+    pictures: Joined | None,
     overwrite: bool,
     device: str,
     as_json: bool,
@@ -94,7 +102,8 @@ def predict(
 
     A run of regression or classification sees the frames that its clip says, most often of the
     whole file. Its value, or its classes with their probabilities, is printed. A folder gives
-    predictions.csv in the folder --out (default: predictions), with a row a file.
+    predictions.csv in the folder --out (default: predictions), with a row a file. Where the run's
+    data has studies of still pictures (TMED-2), the pictures of a study are one item with one row.
 
     A pretraining run draws original, masked and reconstructed frames of one file (default --out:
     reconstruction.png).
@@ -128,6 +137,8 @@ def predict(
     frames for a beat, and pictures without an ultrasound sector.
     """
     _check_usage(clip, ed, es, tracings, out, video, attention, overwrite)
+    if pictures and not clip.is_dir():
+        raise click.UsageError("--pictures is for a folder; CLIP is one file")
     from echolm.predict.contour_video import check_film
     from echolm.predict.contours import ContourPredictor
     from echolm.predict.folder import from_tracings
@@ -153,16 +164,20 @@ def predict(
         return
     if predicts_values(record):
         values = ValuePredictor(record, workspace, str(pick_device(check_device(device))))
-        check_value_usage(values, clip, phases_given, out, video)
+        check_value_usage(values, clip, phases_given, out, video, pictures)
         if looked_at:
             looked_at.check(values.network)
         if clip.is_dir():
             ends = from_tracings(tracings) if tracings else _no_ends
-            sys.exit(predict_folder(values, clip, out or DEFAULT_OUT, ends, overwrite, as_json))
+            target = out or DEFAULT_OUT
+            status = predict_folder(values, clip, target, ends, overwrite, pictures, as_json)
+            sys.exit(status)
         if tracings is not None:
             ed, es = _traced_ends(tracings, clip)
         predict_file(values, clip, ed, es, as_json, looked_at)
         return
+    if pictures:
+        raise click.UsageError("--pictures: the run draws contours, which need videos")
     if out is None:
         out = Path("contours" if clip.is_dir() else "contours.png")
     if not clip.is_dir():
@@ -332,58 +347,28 @@ def _folder(
 ) -> int:
     """Predict a folder's clips with a progress bar on a terminal. Return the exit status."""
     from echolm.predict.find_clips import find_clips
-    from echolm.predict.folder import Folder, escaped, from_tracings
+    from echolm.predict.folder import Folder, from_tracings
 
     files = find_clips(folder, out)
     ends = from_tracings(tracings) if tracings else _no_ends
     target = Folder(predictor, folder, out, ends, overwrite)
-    rows: list[FileRow] = []
-    counts: Counter[str] = Counter()
-    with ProgressBar("predicting", "clips", len(files.clips)) as bar:
-        for skipped in files.skipped:
-            bar.say(printable(f"{escaped(str(folder / skipped.file))}: skipped: {skipped.reason}"))
-        for row, new in target.predict(files.clips):
-            rows.append(row)
-            counts[_outcome(row, new)] += 1
-            if row.problem:
-                bar.say(row.problem)
-            bar.advance()
+    rows = target.predict(files.clips)
+    done = predict_rows(rows, len(files.clips), "clips", folder, files, target.table)
     if as_json:
-        print_json(
-            {
-                "table": str(target.table),
-                "trained_on": plain_training(predictor.trained_on),
-                "counts": dict(counts),
-                "skipped": [asdict(skipped) for skipped in files.skipped],
-                "files": [asdict(row) for row in rows],
-            }
-        )
+        print_json(done.document(files, predictor.trained_on))
     else:
-        _print_summary(target.table, rows, counts, len(files.skipped))
+        click.echo(done.line)
+        _print_estimated(done.rows)
         _print_training(predictor)
-    return 1 if counts["failed"] else 0
+    return done.status
 
 
 def _no_ends(clip: Path) -> None:
     """Give no frames: they are estimated."""
 
 
-def _outcome(row: FileRow, new: bool) -> str:
-    if row.problem:
-        return "failed"
-    return "predicted" if new else "already there"
-
-
-def _print_summary(table: Path, rows: list[FileRow], counts: Counter[str], skipped: int) -> None:
-    outcomes = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
-    line = f"{table}: {counted(len(rows), 'clip')}: {outcomes}"
-    if skipped:
-        line += f"; {counted(skipped, 'other file')} skipped"
-    warned = [row for row in rows if row.warning]
-    if warned:
-        line += f"; {len(warned)} with a warning (column 'warning')"
-    click.echo(line)
-
+def _print_estimated(rows: list[FileRow]) -> None:
+    """Say of how many clips ED and ES are estimated."""
     agreements = [row.agreement for row in rows if row.agreement is not None]
     if agreements:
         click.echo(

@@ -4,35 +4,43 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from echolm.cli.options import print_json
+from echolm.cli.predict_rows import plain_training, predict_rows
 from echolm.progress import ProgressBar
 from echolm.text import counted, printable
 
 if TYPE_CHECKING:
     from echolm.cli.predict_attention import AttentionRequest
     from echolm.predict.folder import Ends
-    from echolm.predict.trained_on import TrainedOn
+    from echolm.predict.pictures import Joined, PredictItem
     from echolm.predict.value_folder import ValueRow
     from echolm.predict.values import ValuePrediction, ValuePredictor
 
 DEFAULT_OUT = Path("predictions")
-
-
-def plain_training(trained_on: TrainedOn) -> dict[str, Any]:
-    """Return plain values of what a run was trained on."""
-    return {**asdict(trained_on), "sentence": trained_on.sentence}
+JOINED = ("file", "study", "folder")
+"""Which still pictures are one item, as ``echolm.predict.pictures`` has it."""
 
 
 def check_value_usage(
-    predictor: ValuePredictor, clip: Path, phases_given: bool, out: Path | None, video: Path | None
+    predictor: ValuePredictor,
+    clip: Path,
+    phases_given: bool,
+    out: Path | None,
+    video: Path | None,
+    pictures: Joined | None,
 ) -> None:
     """Refuse options that have no meaning for a run of values or classes."""
+    if pictures and predictor.needs_phases:
+        raise click.UsageError(
+            f"--pictures: run {predictor.run} was trained on clips from ED to ES, and sees no "
+            "still pictures"
+        )
     if video:
         raise click.UsageError(f"--video draws contours; run {predictor.run} predicts none")
     if out and not clip.is_dir():
@@ -77,6 +85,12 @@ def predict_file(
     click.echo(f"{printable(str(clip))}: {prediction.text}")
     click.echo(_seen(prediction))
     click.echo(f"run {predictor.run}: {predictor.trained_on.sentence}")
+    if predictor.joined == "study" and prediction.frames_held == 1:
+        click.echo(
+            f"warning: one picture, and {predictor.trained_on.dataset} has studies of many: give "
+            "the folder of a study's pictures",
+            err=True,
+        )
     if prediction.warning:
         click.echo(f"warning: {prediction.warning}", err=True)
 
@@ -110,57 +124,63 @@ def predict_folder(
     out: Path,
     ends: Ends,
     overwrite: bool,
+    pictures: Joined | None,
     as_json: bool,
 ) -> int:
-    """Predict a folder's clips with a progress bar on a terminal. Return the exit status."""
+    """Predict a folder's clips with a progress bar on a terminal. Return the exit status.
+
+    Args:
+        predictor: of the run.
+        folder: where clips are searched.
+        out: where the table is.
+        ends: ED and ES of a clip, where the run needs them.
+        overwrite: whether to predict again what is there.
+        pictures: which still pictures are one item. None: those that were in the run's data.
+        as_json: whether to print JSON.
+    """
     from echolm.predict.find_clips import find_clips
-    from echolm.predict.folder import escaped
+    from echolm.predict.pictures import items_of
     from echolm.predict.value_folder import ValueFolder
 
     files = find_clips(folder, out, stills=not predictor.needs_phases)
+    joined = pictures or predictor.joined
+    items = items_of(files.clips, folder, joined)
     target = ValueFolder(predictor, folder, out, ends, overwrite)
-    rows: list[ValueRow] = []
-    counts: Counter[str] = Counter()
-    with ProgressBar("predicting", "clips", len(files.clips)) as bar:
-        for skipped in files.skipped:
-            bar.say(printable(f"{escaped(str(folder / skipped.file))}: skipped: {skipped.reason}"))
-        for row, new in target.predict(files.clips):
-            rows.append(row)
-            counts[_outcome(row, new)] += 1
-            if row.problem:
-                bar.say(row.problem)
-            bar.advance()
+    noun = "items" if len(items) < len(files.clips) else "clips"
+    rows = target.predict(items)
+    done = predict_rows(rows, len(items), noun, folder, files, target.table)
     if as_json:
-        print_json(
-            {
-                "table": str(target.table),
-                "trained_on": plain_training(predictor.trained_on),
-                "counts": dict(counts),
-                "skipped": [asdict(skipped) for skipped in files.skipped],
-                "files": [asdict(row) for row in rows],
-            }
-        )
+        print_json({**done.document(files, predictor.trained_on), "pictures": joined})
     else:
-        _print_summary(target.table, rows, counts, len(files.skipped))
+        click.echo(done.line)
+        _print_values(done.rows)
+        for line in _about_pictures(items, joined, chosen=pictures is not None):
+            click.echo(line)
         click.echo(f"run {predictor.run}: {predictor.trained_on.sentence}")
-    return 1 if counts["failed"] else 0
+    return done.status
 
 
-def _outcome(row: ValueRow, new: bool) -> str:
-    if row.problem:
-        return "failed"
-    return "predicted" if new else "already there"
+def _about_pictures(items: Sequence[PredictItem], joined: Joined, chosen: bool) -> Iterator[str]:
+    """Say which still pictures were taken as one item, where there are any."""
+    from echolm.predict.find_clips import STILLS
+
+    of_pictures = [item for item in items if item.files[0].suffix.lower() in STILLS]
+    files = sum(len(item.files) for item in of_pictures)
+    if not files:
+        return
+    others = " and ".join(f"--pictures {word}" for word in JOINED if word != joined)
+    if joined == "file":
+        line = f"{counted(files, 'still picture')}, each taken by itself"
+    else:
+        items_text = counted(len(of_pictures), "item")
+        line = f"{counted(files, 'still picture')} are {items_text}: those of a {joined} are one"
+    if not chosen:
+        line += f", as in the data of the run; {others} take them otherwise"
+    yield line
 
 
-def _print_summary(table: Path, rows: list[ValueRow], counts: Counter[str], skipped: int) -> None:
-    outcomes = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
-    line = f"{table}: {counted(len(rows), 'clip')}: {outcomes}"
-    if skipped:
-        line += f"; {counted(skipped, 'other file')} skipped"
-    warned = [row for row in rows if row.warning]
-    if warned:
-        line += f"; {len(warned)} with a warning (column 'warning')"
-    click.echo(line)
+def _print_values(rows: list[ValueRow]) -> None:
+    """Print the range of the values, or how often each class is the most likely."""
     values = [row.value for row in rows if row.value is not None]
     if values:
         name = f"{rows[0].target} in {rows[0].unit}" if rows[0].unit else rows[0].target

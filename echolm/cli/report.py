@@ -55,6 +55,7 @@ def report(
     from cluster.status import where_run
     from grid.report.content import gather
     from grid.report.contours import Frames
+    from grid.report.measures import DistributionReader
     from grid.report.page import encoded_page
     from grid.tables.workspace_tables import built_tables, open_results
 
@@ -65,8 +66,16 @@ def report(
     on = where_run(workspace, grid.name)
     warn_of_changes(workspace, grid, on)
     content = gather(grid, results, workspace.root, _failed_jobs(workspace, grid.name))
+    distributions = DistributionReader(content)
     tables = built_tables(
-        workspace, grid, results, list(grid.tables), program(), with_logs=with_logs, place=on
+        workspace,
+        grid,
+        results,
+        list(grid.tables),
+        program(),
+        with_logs=with_logs,
+        place=on,
+        watch=distributions,
     )
     frames = None if no_frames else Frames(workspace.store, workspace.cache)
     encoded = encoded_page(
@@ -79,6 +88,7 @@ def report(
         program=program(),
         on=on,
         note_style=notes,
+        distributions=distributions,
     )
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)

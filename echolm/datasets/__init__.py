@@ -28,9 +28,11 @@ class Dataset(Component):
     """
 
     noun: ClassVar[str] = "item"
-    """What one item is called where items are counted."""
+    """What one item is called where items are counted. Its plural adds an ``s``."""
     without: ClassVar[str] = "values"
     """What the notes of a scan are about: they are listed as items without it."""
+    joins_pictures: ClassVar[bool] = False
+    """Whether an item is a study of still pictures, each in a file of its own."""
     clip_rule: ClassVar[str] = "all"
     """The clip rule that suits its items: what is typed to prepare its phantom."""
 
@@ -112,6 +114,11 @@ def scan_dataset(dataset: str | Dataset, root: Path) -> Scan:
     scan = DATASETS.parse(dataset).scan(Path(root))
     _check_items(scan)
     return scan
+
+
+def item_noun(reader: str) -> str:
+    """Return what one item of a dataset is called, by the dataset's name: ``half sequence``."""
+    return DATASETS.get(reader).noun
 
 
 def choose_dataset(name: str, choices: dict[str, Any]) -> Dataset:

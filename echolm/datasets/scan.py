@@ -97,6 +97,7 @@ class Scan:
         facts: numbers that the dataset's remarks are about, by name. ``echolm data check --json``
             prints them.
         notes: what items that can be used lack, such as landmarks, and why.
+        skipped: what the dataset's choices leave out, and which choice. It is no problem.
         former_identities: identities that earlier versions gave the same files, when other items
             counted. Stores that were made then are still of these files.
     """
@@ -110,6 +111,7 @@ class Scan:
     synthetic: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[Problem] = field(default_factory=list)
+    skipped: list[Problem] = field(default_factory=list)
     former_identities: tuple[str, ...] = ()
 
     @property

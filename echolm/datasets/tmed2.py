@@ -91,6 +91,7 @@ class Tmed2(Dataset):
 
     name: Literal["tmed-2"] = "tmed-2"
     noun: ClassVar[str] = "examination"
+    joins_pictures: ClassVar[bool] = True
     clip_rule: ClassVar[str] = "uniform-16"
     fold: Literal[0, 1, 2] = 1
     subset: Literal["DEV479", "DEV165", "DEV56"] = "DEV479"

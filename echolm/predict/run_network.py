@@ -103,6 +103,28 @@ class LoadedRun:
         square = square_crop(video.frames)
         return Cine(path, square, video.numbers, video.fps, self._resized(square))
 
+    def read_pictures(self, paths: Sequence[Path]) -> Cine:
+        """Read several files as one clip, whose frames follow each other in this order.
+
+        Args:
+            paths: pictures or videos of one size.
+
+        Raises:
+            EchoLMError: a file cannot be read, or is of another size than the first.
+        """
+        parts = [self.read(path) for path in paths]
+        first = parts[0]
+        for part in parts:
+            side, expected = part.frames.shape[1], first.frames.shape[1]
+            if side != expected:
+                raise EchoLMError(
+                    f"{part.path}: its square is {side} pixels wide, and that of {first.path} is "
+                    f"{expected}; valid: pictures of one size in an item"
+                )
+        frames = np.concatenate([part.frames for part in parts])
+        pixels = torch.cat([part.pixels for part in parts])
+        return Cine(first.path, frames, np.arange(len(frames)), None, pixels)
+
     def choose(self, cine: Cine, values: Mapping[str, int]) -> np.ndarray:
         """Choose the frames of each pass as the run's clip does, passes x T numbers in the file.
 

@@ -1,7 +1,8 @@
-"""Values or classes of all clips of a folder: one CSV with a row a file.
+"""Values or classes of all clips of a folder: one CSV with a row an item.
 
-A file is left out when the CSV has its row, of this run, and the file has the row's size and is not
-younger than the CSV.
+An item is a file, or the pictures of a study (``pictures.py``). It is left out when the CSV has its
+row, of this run and of as many files, and the files have the row's size and are not younger than
+the CSV.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import csv
 import io
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,20 +19,21 @@ from echolm.datasets.csv_rows import CsvRow, RowError, read_rows
 from echolm.errors import EchoLMError, StorageError
 from echolm.files import write_atomic, writing
 from echolm.predict.folder import SAVE_EVERY_S, TABLE, Ends, escaped
+from echolm.predict.pictures import PredictItem
 from echolm.predict.values import ValuePrediction, ValuePredictor
 
 PROBABILITY = "probability of "
 """What the name of a column begins with that holds the probability of a class."""
 FIRST = ("file", "target", "value", "unit", "class")
-LAST = ("passes", "run", "bytes", "problem", "warning", "trained_on")
+LAST = ("files", "passes", "run", "bytes", "problem", "warning", "trained_on")
 
 
 @dataclass(frozen=True)
 class ValueRow:
-    """What is known of one file."""
+    """What is known of one item."""
 
     file: str
-    """Its path in the folder that was searched."""
+    """Its path in the folder that was searched: of its file, its folder or its study."""
     target: str
     value: float | None = None
     unit: str = ""
@@ -39,11 +41,13 @@ class ValueRow:
     """The most probable class. In the table the column is called ``class``."""
     probabilities: dict[str, float] = field(default_factory=dict)
     """Class -> its probability. In the table each class has a column."""
+    files: int | None = None
+    """How many files it is. None: one, as in tables of earlier versions."""
     passes: int | None = None
     """Clips whose outputs were averaged."""
     run: str = ""
     bytes: int | None = None
-    """The file's size."""
+    """The size of its files."""
     problem: str = ""
     """Why there is nothing. Empty when there is something."""
     warning: str = ""
@@ -55,8 +59,9 @@ class ValueRow:
         """Return the cells of the table, in the order of its columns."""
         first = [self.file, self.target, self.value, self.unit, self.most_likely]
         shares = [self.probabilities.get(name) for name in classes]
-        last = [self.passes, self.run, self.bytes, self.problem, self.warning, self.trained_on]
-        return ["" if cell is None else cell for cell in [*first, *shares, *last]]
+        seen = [self.files, self.passes, self.run, self.bytes]
+        remarks = [self.problem, self.warning, self.trained_on]
+        return ["" if cell is None else cell for cell in [*first, *shares, *seen, *remarks]]
 
 
 class ValueFolder:
@@ -90,10 +95,10 @@ class ValueFolder:
             self._rows = self._stored()
         self._saved = -math.inf
 
-    def predict(self, files: list[Path]) -> Iterator[tuple[ValueRow, bool]]:
-        """Yield a row a file, and whether it was made now.
+    def predict(self, items: Sequence[PredictItem]) -> Iterator[tuple[ValueRow, bool]]:
+        """Yield a row an item, and whether it was made now.
 
-        Rows of files that cannot be read have a ``problem``. The table is written as it goes on and
+        Rows of items that cannot be read have a ``problem``. The table is written as it goes on and
         when this is closed.
 
         Raises:
@@ -101,15 +106,28 @@ class ValueFolder:
         """
         with writing(self.table.parent):
             self.table.parent.mkdir(parents=True, exist_ok=True)
+        self._forget_other_items(items)
         try:
-            for path in files:
-                row = self._there(path)
+            for item in items:
+                row = self._there(item)
                 if row is not None:
                     yield row, False
                 else:
-                    yield self._new(path), True
+                    yield self._new(item), True
         finally:
             self._save()
+
+    def _forget_other_items(self, items: Sequence[PredictItem]) -> None:
+        """Leave out rows of a call that took the same pictures in other ways."""
+        names = {escaped(item.name) for item in items}
+        joined: set[str] = set()
+        for item in items:
+            if len(item.files) > 1:
+                joined.update(escaped(_place(file, self._source)) for file in item.files)
+        for name, row in list(self._rows.items()):
+            is_of_more = row.files is not None and row.files > 1
+            if name not in names and (name in joined or is_of_more):
+                del self._rows[name]
 
     def _columns(self) -> list[str]:
         return [*FIRST, *(f"{PROBABILITY}{name}" for name in self._classes), *LAST]
@@ -141,6 +159,7 @@ class ValueFolder:
                 unit=row["unit"],
                 most_likely=row["class"],
                 probabilities=shares,
+                files=row.integer("files") if row.get("files") else None,
                 passes=row.integer("passes"),
                 run=row["run"],
                 bytes=row.integer("bytes"),
@@ -150,25 +169,27 @@ class ValueFolder:
         except (RowError, KeyError):
             return None
 
-    def _there(self, path: Path) -> ValueRow | None:
-        """Return the row of a file that need not be predicted again."""
-        row = self._rows.get(self._name(path))
-        if row is None or row.problem:
+    def _there(self, item: PredictItem) -> ValueRow | None:
+        """Return the row of an item that need not be predicted again."""
+        row = self._rows.get(escaped(item.name))
+        if row is None or row.problem or (row.files or 1) != len(item.files):
             return None
         try:
-            status = path.stat()
+            statuses = [file.stat() for file in item.files]
         except OSError:
             return None
-        if status.st_size != row.bytes or status.st_mtime_ns > self._made_ns:
+        size = sum(status.st_size for status in statuses)
+        newest = max(status.st_mtime_ns for status in statuses)
+        if size != row.bytes or newest > self._made_ns:
             return None
         # Where ED and ES matter, what was given before is not noted.
         return None if self._predictor.needs_phases else row
 
-    def _new(self, path: Path) -> ValueRow:
-        name = self._name(path)
+    def _new(self, item: PredictItem) -> ValueRow:
+        name = escaped(item.name)
         try:
-            ends = self._ends(path) or (None, None)
-            row = self._row(name, path, self._predictor(path, *ends))
+            ends = self._ends(item.files[0]) or (None, None)
+            row = self._row(item, self._predictor(item.files, *ends))
         except StorageError:
             raise
         except EchoLMError as error:
@@ -179,22 +200,20 @@ class ValueFolder:
             self._save()
         return row
 
-    def _name(self, path: Path) -> str:
-        return escaped(path.relative_to(self._source).as_posix())
-
-    def _row(self, name: str, path: Path, prediction: ValuePrediction) -> ValueRow:
+    def _row(self, item: PredictItem, prediction: ValuePrediction) -> ValueRow:
         value = prediction.value
         shares = {name: round(share, 4) for name, share in prediction.probabilities.items()}
         return ValueRow(
-            file=name,
+            file=escaped(item.name),
             target=prediction.target,
             value=None if value is None else round(value, 3),
             unit=prediction.unit,
             most_likely=prediction.most_likely,
             probabilities=shares,
+            files=len(item.files),
             passes=len(prediction.frames),
             run=self._predictor.run,
-            bytes=path.stat().st_size,
+            bytes=sum(file.stat().st_size for file in item.files),
             warning=prediction.warning,
             trained_on=self._predictor.trained_on.sentence,
         )
@@ -207,3 +226,7 @@ class ValueFolder:
             table.writerow(self._rows[name].cells(self._classes))
         write_atomic(self.table, text.getvalue().encode())
         self._saved = time.monotonic()
+
+
+def _place(file: Path, source: Path) -> str:
+    return file.relative_to(source).as_posix()

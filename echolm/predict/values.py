@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from echolm.errors import EchoLMError
+from echolm.predict.pictures import Joined, joined_by_default
 from echolm.predict.plausibility import LARGEST_EF, NO_SECTOR, short_of_a_beat
 from echolm.predict.run_network import Cine, RunNetwork, config_of
 from echolm.predict.sector import shows_sector
@@ -42,6 +43,8 @@ class ValuePrediction:
     """Frames a second. None where the file does not tell."""
     has_sector: bool
     """Whether the pictures look like ultrasound."""
+    files: int = 1
+    """Files that were seen as one clip, such as the still pictures of a study."""
 
     @property
     def most_likely(self) -> str:
@@ -67,7 +70,7 @@ class ValuePrediction:
         if not self.has_sector:
             reasons.append(NO_SECTOR)
         is_moving = any(len(set(seen)) > 1 for seen in self.frames)
-        if is_moving or self.frames_held > 1:
+        if self.files == 1 and (is_moving or self.frames_held > 1):
             reasons += short_of_a_beat(self.frames_held, self.fps)
         return "; ".join(filter(None, reasons))
 
@@ -118,6 +121,11 @@ class ValuePredictor:
         return task.target
 
     @property
+    def joined(self) -> Joined:
+        """Which pictures the run saw as one item, as far as its store is known."""
+        return joined_by_default(self.trained_on.dataset)
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """The names of the classes. Empty: the run gives a value."""
         task = self.config.task
@@ -127,22 +135,31 @@ class ValuePredictor:
         """Call ``progress`` with the number of clips after each forward pass."""
         self.network.progress = progress
 
-    def __call__(self, path: Path, ed: int | None = None, es: int | None = None) -> ValuePrediction:
-        """Predict a file.
+    def __call__(
+        self,
+        path: Path | Sequence[Path],
+        ed: int | None = None,
+        es: int | None = None,
+    ) -> ValuePrediction:
+        """Predict a file, or several as one clip.
 
         Args:
-            path: a video, a DICOM file or a picture.
+            path: a video, a DICOM file or a picture, or several such in order.
             ed: number of the frame of end-diastole, from 0, where ``needs_phases``.
             es: likewise of end-systole.
 
         Raises:
             EchoLMError: the file cannot be read, or a frame is needed and not given, or not there.
         """
-        values = self._phases(path, ed, es)
-        cine = self.network.read(path)
+        files = [path] if isinstance(path, Path) else list(path)
+        values = self._phases(files[0], ed, es)
+        if len(files) == 1:
+            cine = self.network.read(files[0])
+        else:
+            cine = self.network.read_pictures(files)
         clips = self.network.choose(cine, values)
         outputs = self.network.outputs(cine, cine.rows(clips)).mean(axis=0, keepdims=True)
-        return self._prediction(cine, clips, outputs)
+        return replace(self._prediction(cine, clips, outputs), files=len(files))
 
     def _phases(self, path: Path, ed: int | None, es: int | None) -> dict[str, int]:
         """Return ED and ES by name, nothing where the run's clip needs neither."""

@@ -12,14 +12,15 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from echolm.datasets import Dataset, scan_dataset
+from echolm.datasets import Dataset, item_noun, scan_dataset
 from echolm.datasets.scan import Problem, Scan, SourceItem
 from echolm.errors import EchoLMError
 from echolm.media.mhd import LARGEST_HEADER, data_file, is_mhd
 from echolm.media.read import read_video
+from echolm.media.reading import Skipped
 from echolm.progress import ProgressBar
 from echolm.stores.decode import why_of_another_size
 
@@ -40,7 +41,7 @@ def check_dataset(
 
     Returns:
         The scan without the items whose files cannot be used. These, and files that are equal in
-        two splits, are among its problems.
+        two splits, are among its problems. Items that the dataset's choices leave out are skipped.
 
     Raises:
         EchoLMError: the dataset is unknown, or its tables cannot be read at all.
@@ -48,38 +49,55 @@ def check_dataset(
     scan = scan_dataset(dataset, root)
     if not videos:
         return scan
-    unreadable = unreadable_videos(scan, progress)
-    bad = {problem.sample for problem in unreadable}
+    opened = open_items(scan, progress)
+    bad = {problem.sample for problem in (*opened.unreadable, *opened.skipped)}
     items = [item for item in scan.items if item.sample not in bad]
     fatal = list(scan.fatal)
     if scan.items and not items:
-        fatal.append("no video can be read")
+        fatal.append(f"no {item_noun(scan.reader)} can be read")
     notes = [note for note in scan.notes if note.sample not in bad]
-    readable = replace(scan, items=items, fatal=fatal, notes=notes)
-    return replace(readable, problems=scan.problems + unreadable + equal_files(readable))
+    skipped = scan.skipped + opened.skipped
+    readable = replace(scan, items=items, fatal=fatal, notes=notes, skipped=skipped)
+    problems = scan.problems + opened.unreadable + equal_files(readable)
+    return replace(readable, problems=problems)
 
 
-def unreadable_videos(scan: Scan, progress: bool = True) -> list[Problem]:
-    """Return a problem for each item whose file does not give its first and last frame.
+@dataclass(frozen=True)
+class OpenedItems:
+    """What was found by opening the files of items.
+
+    Attributes:
+        unreadable: items whose file does not give its first and last frame.
+        skipped: items that the dataset's choices leave out.
+    """
+
+    unreadable: list[Problem]
+    skipped: list[Problem]
+
+
+def open_items(scan: Scan, progress: bool = True) -> OpenedItems:
+    """Open the files of all items.
 
     Args:
         scan: of the dataset.
         progress: whether to show a progress bar on a terminal.
     """
-    problems = []
+    found = OpenedItems([], [])
+    noun = f"{item_noun(scan.reader)}s"
     # Threads are enough: what takes time is the disk, and decoders that hold no lock of Python's.
     workers = len(os.sched_getaffinity(0))
     with (
         ThreadPoolExecutor(workers) as pool,
-        ProgressBar("opening", "videos", len(scan.items), hidden=not progress) as bar,
+        ProgressBar("opening", noun, len(scan.items), hidden=not progress) as bar,
     ):
         for start in range(0, len(scan.items), AT_ONCE):
             items = scan.items[start : start + AT_ONCE]
-            for item, reason in zip(items, pool.map(_why_unreadable, items), strict=True):
+            for item, why in zip(items, pool.map(_why_left_out, items), strict=True):
                 bar.advance()
-                if reason:
-                    problems.append(problem_of(scan.root, item, reason))
-    return problems
+                if why.reason:
+                    problem = problem_of(scan.root, item, why.reason)
+                    (found.skipped if why.is_choice else found.unreadable).append(problem)
+    return found
 
 
 def problem_of(root: Path, item: SourceItem, error: str) -> Problem:
@@ -98,18 +116,28 @@ def problem_of(root: Path, item: SourceItem, error: str) -> Problem:
     return Problem(file.relative_to(root).as_posix(), None, item.sample, reason)
 
 
-def _why_unreadable(item: SourceItem) -> str:
-    """Say why an item's files cannot be used, or are left out by choice, or ''."""
+@dataclass(frozen=True)
+class _LeftOut:
+    """Why an item cannot be used. ``is_choice``: by the dataset's choices, and by no fault."""
+
+    reason: str = ""
+    is_choice: bool = False
+
+
+def _why_left_out(item: SourceItem) -> _LeftOut:
+    """Open an item's files, and say why they cannot be used or are left out by choice."""
     try:
         if not item.files:
-            return _why_file_unreadable(item, item.path, item.frame_count)
+            return _LeftOut(_why_file_unreadable(item, item.path, item.frame_count))
         for file in item.files:
             reason = _why_file_unreadable(item, file, None)
             if reason:
-                return reason
+                return _LeftOut(reason)
+    except Skipped as skipped:
+        return _LeftOut(str(skipped), is_choice=True)
     except EchoLMError as error:
-        return str(error)
-    return ""
+        return _LeftOut(str(error))
+    return _LeftOut()
 
 
 def _why_file_unreadable(item: SourceItem, file: Path, frame_count: int | None) -> str:

@@ -22,7 +22,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from echolm.commands import Command
-from echolm.datasets import DATASETS, Dataset, scan_dataset
+from echolm.datasets import DATASETS, Dataset, item_noun, scan_dataset
 from echolm.datasets.scan import Problem, Scan, SourceItem
 from echolm.errors import EchoLMError, StorageError
 from echolm.files import fsync_folder
@@ -178,9 +178,10 @@ class _Preparation:
             jobs = [self._job(item) for item in items]
             target = None if self.plan["index_only"] else self.out / FRAMES
             shards = Shards(partial, jobs, target)
-            _show_progress(shards.decode(workers), len(jobs), progress)
+            nouns = f"{item_noun(self.scan.reader)}s"
+            _show_progress(shards.decode(workers), len(jobs), nouns, progress)
             stored, skipped, unreadable = self._collect(items, jobs, shards)
-            _check_unreadable(self.out, unreadable, len(stored), skip_unreadable)
+            _check_unreadable(self.out, unreadable, len(stored), nouns, skip_unreadable)
             if not stored:
                 raise _nothing_to_store(self.scan, skipped)
             equal = self._equal_clips(stored)
@@ -391,13 +392,15 @@ def _alone(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _check_unreadable(out: Path, unreadable: list[Problem], stored: int, skip: bool) -> None:
+def _check_unreadable(
+    out: Path, unreadable: list[Problem], stored: int, nouns: str, skip: bool
+) -> None:
     """Raise EchoLMError when files that do not decode may not be left out, or are all there is."""
     if not unreadable or (skip and stored):
         return
     count = len(unreadable)
     lines = [str(problem) for problem in unreadable]
-    lines.append(f"{count} of {count + stored} videos do not decode; all others are decoded")
+    lines.append(f"{count} of {count + stored} {nouns} do not decode; all others are decoded")
     lines.append(
         f"replace these files, remove {out} and type it again; or leave them out: --skip-unreadable"
     )
@@ -420,18 +423,18 @@ def _check_equal(out: Path, equal: list[Problem], keep: bool) -> None:
     raise EchoLMError("\n".join(lines))
 
 
-def _show_progress(steps: Iterator[int], total: int, progress: bool) -> None:
-    """Run through ``steps``, each a number of jobs that are done.
+def _show_progress(steps: Iterator[int], total: int, nouns: str, progress: bool) -> None:
+    """Run through ``steps``, each a number of jobs that are done. ``nouns``: what jobs decode.
 
     Shown are a progress bar on a terminal, else a line every few seconds, or nothing.
     """
     done = 0
     last_line = time.monotonic()
-    with ProgressBar("decoding", "videos", total, hidden=not progress) as bar:
+    with ProgressBar("decoding", nouns, total, hidden=not progress) as bar:
         lines = progress and not bar.shown
         for step in steps:
             done += step
             bar.advance(step)
             if lines and (done == total or time.monotonic() - last_line > LINE_SECONDS):
                 last_line = time.monotonic()
-                print(f"decoding: {done} of {total} videos", file=sys.stderr, flush=True)
+                print(f"decoding: {done} of {total} {nouns}", file=sys.stderr, flush=True)

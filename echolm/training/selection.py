@@ -25,6 +25,7 @@ from echolm.stores.clips import FIXED, INDEX, ClipStore
 from echolm.stores.items import LANDMARKS, Item
 from echolm.tasks import Goal, Task
 from echolm.text import suggest
+from echolm.value_groups import members
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -271,7 +272,7 @@ def _meet(values: ItemValues, data: Data) -> np.ndarray:
                 "name a value that is a text or a number"
             )
         column = values.columns[name]
-        meets = np.array([value in allowed for value in column], bool)
+        meets = _has_one_of(values, name, allowed)
         if not meets.any():
             raise EchoLMError(
                 f"{values.path}: data.where: no item has {_either(name, allowed)}; "
@@ -279,6 +280,20 @@ def _meet(values: ItemValues, data: Data) -> np.ndarray:
             )
         wanted &= meets
     return wanted
+
+
+def _has_one_of(values: ItemValues, name: str, allowed: Sequence[Any]) -> np.ndarray:
+    """Return which items have one of some values, or are in one of some groups (N,).
+
+    A text that no item has is a group, in the words of subgroups: ``<60``, ``60-75``, ``unknown``.
+    """
+    column = values.columns[name]
+    meets = np.array([value in allowed for value in column], bool)
+    there = set(column)
+    for label in allowed:
+        if isinstance(label, str) and label not in there:
+            meets |= members(column, name, label, f"{values.path}: data.where: ")
+    return meets
 
 
 def _refuse_empty_split(path: Path, config: Config, lacking: Sequence[str], split: str) -> None:

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from echolm.errors import EchoLMError
 from echolm.registry import Frozen
+from echolm.value_groups import UNKNOWN_GROUP
 from grid.definition.quantities import metric_quantity, target_quantity
 from grid.definition.subgroups import AXIS, GroupLabel, group_name
 from grid.statistics import DEFAULT_KIND, Bounds, Quantity, Statistic, kind, statistic
@@ -185,6 +186,10 @@ class TableDefinition(Frozen):
         columns: what each row shows.
         subgroups: a value of the store -> groups. Each row is followed by one of each group, and
             the axis ``subgroup`` tells them apart.
+        interaction: axis of ``rows`` -> label. It names the rows that all others with the same
+            labels on the other axes are held against. How the difference from them changes from
+            the first group of each value to each other one stands below the rows, with its
+            interval.
         order: axis of ``rows`` -> labels, to sort rows by. Without it rows stand as their cells do
             in the grid.
         published: the published numbers to show beside the table's own.
@@ -202,6 +207,7 @@ class TableDefinition(Frozen):
     rows: tuple[str, ...] = Field(min_length=1)
     columns: tuple[ColumnDefinition, ...] = Field(min_length=1)
     subgroups: dict[str, Annotated[tuple[GroupLabel, ...], Field(min_length=1)]] = {}
+    interaction: dict[str, str] = {}
     order: dict[str, tuple[str, ...]] = {}
     published: PublishedSource | None = None
     spread: str = DEFAULT_KIND
@@ -254,6 +260,14 @@ class TableDefinition(Frozen):
     @model_validator(mode="after")
     def _order_is_of_rows(self) -> TableDefinition:
         valid = ", ".join(self.rows)
+        for axis in self.interaction:
+            if axis not in self.rows:
+                raise ValueError(f"interaction: {axis!r} is not an axis of rows; valid: {valid}")
+        if self.interaction and not self._has_two_groups():
+            raise ValueError(
+                f"interaction: needs subgroups of two groups or more beside {UNKNOWN_GROUP}, as in "
+                "subgroups: {sex: [F, M]}"
+            )
         for axis in self.order:
             if axis not in self.rows:
                 raise ValueError(f"order: {axis!r} is not an axis of rows; valid: {valid}")
@@ -261,6 +275,13 @@ class TableDefinition(Frozen):
         if panels and panels not in self.rows:
             raise ValueError(f"figure: panels: {panels!r} is not an axis of rows; valid: {valid}")
         return self
+
+    def _has_two_groups(self) -> bool:
+        """Tell whether a value has two groups that can be held against each other."""
+        for labels in self.subgroups.values():
+            if len({label for label in labels if label != UNKNOWN_GROUP}) > 1:
+                return True
+        return False
 
 
 class TableCell(Protocol):

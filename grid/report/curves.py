@@ -6,8 +6,10 @@ There is a diagram for each metric of a setting, with all its seeds in one.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from itertools import cycle
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle, pairwise
+
+import numpy as np
 
 from grid.report.content import ReportContent, Run, Setting
 from grid.report.svg import Axes, Chart, Key, SvgShape, colour, spread_of
@@ -17,8 +19,8 @@ Series = tuple[list[int], list[float]]
 """Epochs, from 1, and the values of a metric."""
 History = dict[str, Series]
 """Metric -> its series."""
-BATCH = 10_000
-"""Rows of the history that are held as Python's numbers at a time."""
+BATCH = 100_000
+"""Rows of the history that are looked at together."""
 DASHES = (None, "5 3", "1.5 2.5", "8 2 2 2")
 """Dashes of the first, second, ... metric in one diagram."""
 
@@ -163,14 +165,40 @@ def _collected(content: ReportContent, run_ids: list[str]) -> dict[str, History]
     columns = table.select(["run_id", "key", "step", "value"])
     by_run: dict[str, History] = {}
     for batch in columns.to_batches(max_chunksize=BATCH):
-        lists = [column.to_pylist() for column in batch.columns]
-        for run_id, key, step, value in zip(*lists, strict=True):
+        runs = batch.column("run_id").dictionary_encode()
+        keys = batch.column("key").dictionary_encode()
+        steps = batch.column("step").to_numpy(zero_copy_only=False)
+        values = batch.column("value").to_numpy(zero_copy_only=False)
+        run_names, key_names = runs.dictionary.to_pylist(), keys.dictionary.to_pylist()
+        run_codes, key_codes = runs.indices.to_numpy(), keys.indices.to_numpy()
+        for rows in _stretches(run_codes, key_codes):
+            key = key_names[key_codes[rows.start]]
             if _shown(key):
-                epochs, values = by_run.setdefault(run_id, {}).setdefault(key, ([], []))
-                if not epochs or epochs[-1] != step + 1:
-                    epochs.append(step + 1)
-                    values.append(value)
+                history = by_run.setdefault(run_names[run_codes[rows.start]], {})
+                _append(history.setdefault(key, ([], [])), steps[rows], values[rows])
     return by_run
+
+
+def _stretches(*codes: np.ndarray) -> Iterator[slice]:
+    """Yield the stretches of rows in which all codes stay the same."""
+    changed = np.zeros(len(codes[0]), bool)
+    changed[:1] = True
+    for column in codes:
+        changed[1:] |= column[1:] != column[:-1]
+    ends = [*np.flatnonzero(changed).tolist(), len(changed)]
+    for start, end in pairwise(ends):
+        yield slice(start, end)
+
+
+def _append(series: Series, steps: np.ndarray, values: np.ndarray) -> None:
+    """Add points to a series. Of points of one step that follow each other, the first counts."""
+    epochs, known = series
+    is_new = np.ones(len(steps), bool)
+    is_new[1:] = steps[1:] != steps[:-1]
+    if epochs and epochs[-1] == steps[0] + 1:
+        is_new[0] = False
+    epochs += (steps[is_new] + 1).tolist()
+    known += values[is_new].tolist()
 
 
 def _recorded(run: Run) -> History:

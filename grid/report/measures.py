@@ -5,7 +5,7 @@ These are the per-sample columns that the tasks of a grid describe.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from echolm.tasks import Task
 from grid.report.content import ReportContent, Setting
 from grid.report.predicted import task_of
-from grid.results.files import opened
+from grid.results.files import read_known_columns
 
 SPLIT = "test"
 QUANTILES = (5, 25, 50, 75, 95)
@@ -132,14 +132,38 @@ def measures(content: ReportContent) -> list[Measure]:
 class DistributionReader:
     """Reads distributions, setting after setting.
 
+    It may see the files while tables read them (``grid.tables.predictions.FileWatch``), and then
+    reads none of these again.
+
     Args:
-        measures: what is measured.
+        content: of the report.
     """
 
-    def __init__(self, measures: Iterable[Measure]) -> None:
-        self._names = [measure.name for measure in measures]
+    def __init__(self, content: ReportContent) -> None:
+        self.measures = measures(content)
+        """What is measured."""
+        self.names = [measure.name for measure in self.measures]
         self._keys = pa.table({})
         self._slots: list[_SlotPatients] = []
+        self._settings: dict[Path, Setting] = {}
+        """The setting of each file that was not seen yet."""
+        for setting in content.settings:
+            for path in _files(setting):
+                self._settings[path] = setting
+        self._seen: dict[Path, dict[tuple[str, str], PatientValues]] = {}
+        """Those of settings of which some file is still to come."""
+        self._pooled: dict[str, dict[str, list[Distribution]]] = {}
+        """Anchor of a setting -> its distributions."""
+
+    def see(self, path: Path, table: pa.Table) -> None:
+        """Take what is needed of a file, unless that was done before."""
+        setting = self._settings.pop(path, None)
+        if setting is None:
+            return
+        self._seen[path] = self._averaged(table)
+        files = _files(setting)
+        if not any(file in self._settings for file in files):
+            self._pooled[setting.anchor] = self._pool(setting)
 
     def read(self, setting: Setting) -> dict[str, list[Distribution]]:
         """Read the distributions of a setting from the test split.
@@ -147,27 +171,37 @@ class DistributionReader:
         Returns:
             Measure -> its distributions by slot. Empty without predictions.
         """
+        pooled = self._pooled.pop(setting.anchor, None)
+        return self._pool(setting) if pooled is None else pooled
+
+    def _pool(self, setting: Setting) -> dict[str, list[Distribution]]:
+        """Pool the runs of a setting. Files that were not seen are read."""
         seeds_of_slots: dict[tuple[str, str], dict[str, PatientValues]] = {}
         for run in setting.runs:
             if run.predictions is None:
                 continue
-            for name_and_slot, patients in self._patients(run.predictions).items():
+            values = self._seen.pop(run.predictions, None)
+            if values is None:
+                values = self._averaged(self._read(run.predictions))
+            for name_and_slot, patients in values.items():
                 seeds_of_slots.setdefault(name_and_slot, {})[run.seed] = patients
         by_measure: dict[str, list[Distribution]] = {}
         for (name, slot), seeds in seeds_of_slots.items():
             by_measure.setdefault(name, []).append(_distribution(slot, seeds))
         return by_measure
 
-    def _patients(self, path: Path) -> dict[tuple[str, str], PatientValues]:
-        """Average the samples of each patient in the test split.
+    def _read(self, path: Path) -> pa.Table:
+        """Read what is needed of a file."""
+        return read_known_columns(path, ("patient", "split", "slot"), self.names)
+
+    def _averaged(self, table: pa.Table) -> dict[tuple[str, str], PatientValues]:
+        """Average the samples of each patient in the test split of a file.
 
         Returns:
             (measure, slot) -> the means.
         """
-        with opened(path) as file:
-            columns = file.schema_arrow.names
-            present = [name for name in self._names if name in columns]
-            table = file.read(columns=["patient", "split", "slot", *present])
+        present = [name for name in self.names if name in table.column_names]
+        table = table.select(["patient", "split", "slot", *present])
         table = table.filter(pc.equal(table["split"], SPLIT))
         averaged = {}
         for name in present:
@@ -184,6 +218,11 @@ class DistributionReader:
             self._keys = keys
             self._slots = _slot_patients(keys)
         return self._slots
+
+
+def _files(setting: Setting) -> list[Path]:
+    """Return the predictions of a setting."""
+    return [run.predictions for run in setting.runs if run.predictions is not None]
 
 
 def _slot_patients(keys: pa.Table) -> list[_SlotPatients]:

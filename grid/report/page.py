@@ -21,7 +21,7 @@ from grid.report.cost import Part, cost, parts
 from grid.report.curves import curves, histories, seed_keys
 from grid.report.distributions import Scale, box_table, histograms, scales
 from grid.report.failures import failure_items
-from grid.report.measures import DistributionReader, Distributions, Measure, measures
+from grid.report.measures import DistributionReader, Distributions, Measure
 from grid.report.missing import missing_groups
 from grid.report.predicted import predicted
 from grid.report.runs import RunLine, run_lines
@@ -94,6 +94,7 @@ def encoded_page(
     program: Sequence[str] = ("echolm",),
     on: str = LOCAL,
     note_style: NoteStyle = "short",
+    distributions: DistributionReader | None = None,
 ) -> bytes:
     """Print the document. The same content always gives the same bytes.
 
@@ -107,10 +108,12 @@ def encoded_page(
         program: the words that commands begin with.
         on: where the grid is run.
         note_style: of the notes below tables.
+        distributions: what has seen the predictions that the tables were made from. None: they are
+            read here.
     """
     reference = reference or content.name
-    described = measures(content)
-    reader = DistributionReader(described)
+    reader = distributions or DistributionReader(content)
+    described = reader.measures
     by_setting = {setting.anchor: reader.read(setting) for setting in content.settings}
     by_measure = scales(described, by_setting)
     box_tables = []

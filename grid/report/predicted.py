@@ -15,7 +15,7 @@ from echolm.errors import EchoLMError
 from echolm.tasks import TASKS, Task
 from grid.definition.quantities import target_quantity
 from grid.report.content import Run, Setting
-from grid.results.files import column_names, opened
+from grid.results.files import opened
 from grid.statistics import Rows, Runs, align
 
 SPLIT = "test"
@@ -64,14 +64,17 @@ def predicted(setting: Setting) -> list[Predicted]:
 
     Predictions of contours, and those whose seeds have other samples, give nothing.
     """
+    paths = {run.seed: run.predictions for run in setting.runs if run.predictions is not None}
+    # Runs that differ in the seed alone are of one task, so one of them tells for all.
+    first = next(iter(paths.values()), None)
+    if first is None or not _holds_values(first):
+        return []
     by_target: dict[tuple[str, str], dict[str, Rows]] = {}
-    task: Task | None = None
-    for run in setting.runs:
-        if run.predictions is None or not _holds_values(run.predictions):
-            continue
-        task = task or task_of(run)
-        for key, rows in _rows_by_target(run.predictions).items():
-            by_target.setdefault(key, {})[run.seed] = rows
+    for seed, path in paths.items():
+        for key, rows in _rows_by_target(path).items():
+            by_target.setdefault(key, {})[seed] = rows
+    tasks = (task_of(run) for run in setting.runs if run.predictions is not None)
+    task = next((task for task in tasks if task is not None), None)
     found = []
     for (target, slot), rows_by_seed in by_target.items():
         try:
@@ -96,9 +99,9 @@ def _recorded_task(run: Run) -> Mapping[str, Any] | None:
 
 def _holds_values(path: Path) -> bool:
     """Check by one row whether predictions are of one number, not of a contour."""
-    if not {*IDS, *VALUES} <= set(column_names(path)):
-        return False
     with opened(path) as file:
+        if not {*IDS, *VALUES} <= set(file.schema_arrow.names):
+            return False
         for batch in file.iter_batches(1, columns=["truth", "prediction"]):
             [row] = batch.to_pylist()
             return all(_is_one_number(value) for value in row.values())

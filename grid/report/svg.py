@@ -192,12 +192,14 @@ class Axes:
 
     def y_at(self, value: float) -> float:
         """Return the vertical position of a value."""
-        low, high = self.y
-        if self.log:
-            share = _share(math.log(value), math.log(low), math.log(high))
-        else:
-            share = _share(value, low, high)
+        low, high = self._y_ends()
+        share = _share(math.log(value) if self.log else value, low, high)
         return self.bottom - (self.bottom - TOP) * share
+
+    def _y_ends(self) -> tuple[float, float]:
+        """Return the ends of the vertical scale, or their logarithms."""
+        low, high = self.y
+        return (math.log(low), math.log(high)) if self.log else (low, high)
 
     @property
     def x_ticks(self) -> list[Tick]:
@@ -223,6 +225,10 @@ class Axes:
         commands: list[str] = []
         command = "M"
         known = _x_positions(self.x, self.right)
+        # As in y_at. A large report has millions of points, so what they share is looked up once.
+        low, high = self._y_ends()
+        bottom = self.bottom
+        height = bottom - TOP
         for x, y in zip(xs, ys, strict=True):
             if not math.isfinite(y) or (self.log and y <= 0):
                 command = "M"
@@ -230,7 +236,8 @@ class Axes:
             position = known.get(x)
             if position is None:
                 position = known[x] = _short(self.x_at(x))
-            commands.append(f"{command}{position} {_short(self.y_at(y))}")
+            share = _share(math.log(y) if self.log else y, low, high)
+            commands.append(f"{command}{position} {_short(bottom - height * share)}")
             command = "L"
         if not commands:
             return []

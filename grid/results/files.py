@@ -84,7 +84,7 @@ def opened(path: Path) -> Iterator[pq.ParquetFile]:
     from grid.results.schema import stored_schema
 
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             stored_schema(file.metadata.metadata, path)
             yield file
     except FileNotFoundError:
@@ -117,7 +117,7 @@ def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
             raise EchoLMError(
                 f"{path}: has no column {', '.join(missing)}; it has {', '.join(there)}"
             )
-        return file.read(columns=list(names))
+        return file.read(columns=list(names), use_threads=False)
 
 
 def read_known_columns(path: Path, needed: Sequence[str], wanted: Sequence[str]) -> pa.Table:
@@ -133,7 +133,8 @@ def read_known_columns(path: Path, needed: Sequence[str], wanted: Sequence[str])
             raise EchoLMError(
                 f"{path}: has no column {', '.join(missing)}; it has {', '.join(there)}"
             )
-        return file.read(columns=[*needed, *(name for name in wanted if name in there)])
+        present = [name for name in wanted if name in there]
+        return file.read(columns=[*needed, *present], use_threads=False)
 
 
 def read_history(

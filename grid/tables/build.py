@@ -38,8 +38,9 @@ from grid.tables.constants import NOT_FITTED, Constants
 from grid.tables.diverged import diverged_elsewhere
 from grid.tables.missing import axis_conditions, missing
 from grid.tables.origins import NONE_COUNTS, TodaysOrigins, same_data
-from grid.tables.predictions import Predictions, data_names
+from grid.tables.predictions import FileWatch, Predictions, data_names
 from grid.tables.published import PublishedNumber, find, paper_rows, published_numbers
+from grid.tables.row_interactions import row_interactions
 from grid.tables.runs import CollectedRuns, target_words
 from grid.tables.seen_data import seen_notes
 from grid.tables.table import LOCAL, Missing, Table, TableRow, Value, ValueSource
@@ -65,6 +66,7 @@ def build(
     place: str = LOCAL,
     today: TodaysOrigins | None = None,
     hold: bool = False,
+    watch: FileWatch | None = None,
 ) -> Table:
     """Build the table ``name`` of a grid.
 
@@ -82,6 +84,7 @@ def build(
         place: where the grid is run.
         today: what cells are made from today. None: runs need only agree among themselves.
         hold: whether values keep their draws, for whoever compares them, in a large table too.
+        watch: sees each file of predictions that is read.
 
     Raises:
         EchoLMError: nothing was collected, the table is unknown, its axes do not tell its cells
@@ -110,6 +113,7 @@ def build(
         reference=grid.typed,
         place=place,
         where=where,
+        watch=watch,
     )
     pending = []
     row_labels = []
@@ -124,6 +128,7 @@ def build(
         reader.check()
         elsewhere = diverged_elsewhere(grid, name, collected)
         values = assess(definition, row_labels, pending, spread_kind, elsewhere, hold)
+        interactions = row_interactions(definition, row_labels, pending)
     except EchoLMError as error:
         raise EchoLMError(f"table {name} of grid {grid.name}: {error}") from None
     return Table(
@@ -142,6 +147,8 @@ def build(
         paper_rows=_paper_rows(definition, reader.published),
         missing_baselines=reader.missing_baselines(),
         units=reader.units(),
+        interaction=definition.interaction,
+        interactions=interactions,
     )
 
 
@@ -240,6 +247,7 @@ class _ValueReader:
         reference: how a command names the grid.
         place: where the grid is run.
         where: what selects the table's cells.
+        watch: sees each file of predictions that is read.
     """
 
     definition: TableDefinition
@@ -252,13 +260,14 @@ class _ValueReader:
     reference: str
     place: str
     where: tuple[str, ...]
+    watch: FileWatch | None = None
 
     def __post_init__(self) -> None:
         self._data: Mapping[str, str] = {}
         if self.results:
             self._data = data_names(self.results / RUNS_FILE)
         self._stores = self.collected.stores
-        self._predictions = Predictions(self.definition.columns, self._stores)
+        self._predictions = Predictions(self.definition.columns, self._stores, self.watch)
         self._constants = Constants(self.results, self.definition.columns, self._stores)
         self._targets: dict[str, set[str]] = {}
         """Heading of a column -> the values that its runs predict."""

@@ -132,6 +132,7 @@ class Constants:
         self._results = results
         self._predictions = Predictions(columns, stores)
         self._rows: dict[tuple[str, tuple[Path, ...]], Runs | None] = {}
+        self._path_of_run: dict[str, Path | None] = {}
 
     def rows(self, column: ColumnDefinition, runs: Mapping[str, Mapping[str, Any]]) -> Runs | None:
         """Return the rows of the constant prediction for the runs of a value.
@@ -167,11 +168,19 @@ class Constants:
         """Return seed -> where the constant prediction lies. Empty where one is not known."""
         paths = {}
         for seed, run in runs.items():
-            path = constant_path(self._results, run) if self._results else None
+            path = self._path_of(run)
             if path is None:
                 return {}
             paths[seed] = path
         return paths
+
+    def _path_of(self, run: Mapping[str, Any]) -> Path | None:
+        """Return where the constant prediction of a run lies. Each column of a table asks."""
+        run_id = run["run_id"]
+        if run_id not in self._path_of_run:
+            path = constant_path(self._results, run) if self._results else None
+            self._path_of_run[run_id] = path
+        return self._path_of_run[run_id]
 
     def _read(
         self, column: ColumnDefinition, paths: Mapping[str, Path], data: Mapping[str, str]

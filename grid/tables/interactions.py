@@ -12,8 +12,9 @@ from typing import Any
 
 from echolm.errors import EchoLMError
 from echolm.text import counted
+from echolm.value_groups import UNKNOWN_GROUP, members
 from echolm.workspace import Workspace
-from grid.definition.subgroups import UNKNOWN_GROUP, group_name, members, natural_groups
+from grid.definition.subgroups import group_name, natural_groups
 from grid.results.files import newest_runs
 from grid.statistics import (
     Comparison,

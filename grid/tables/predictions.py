@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +35,20 @@ KEPT_FILES = 64
 """Files whose test rows are kept: those of all seeds of a row, for its columns."""
 
 KEPT_LAYOUTS = 4
+
+
+class FileWatch(Protocol):
+    """Sees each file of predictions that a table reads, so that nobody reads it once more."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The further columns that it wants to see, as far as a file has them."""
+        ...
+
+    def see(self, path: Path, table: pa.Table) -> None:
+        """Look at the columns of a file: ``KEYS``, ``names`` and those of the table."""
+        ...
+
 
 Choice = tuple[str, ...]
 """The labels of ``CHOSEN`` that a column names. An empty one is not named."""
@@ -91,17 +106,24 @@ class Predictions:
     Args:
         columns: of the table.
         stores: what is known of the stores, for columns of subgroups.
+        watch: sees each file that is read.
     """
 
     def __init__(
-        self, columns: Sequence[ColumnDefinition], stores: StoreValues | None = None
+        self,
+        columns: Sequence[ColumnDefinition],
+        stores: StoreValues | None = None,
+        watch: FileWatch | None = None,
     ) -> None:
         names: dict[str, None] = {}
         for column in columns:
             names.update(dict.fromkeys(column.made().reads))
             if column.unit:
                 names.update(dict.fromkeys(OF_STUDIES))
+        if watch is not None:
+            names.update(dict.fromkeys(name for name in watch.names if name not in KEYS))
         self._names = list(names)
+        self._watch = watch
         self._stores = stores or StoreValues(None)
         self._files: OrderedDict[Path, _File] = OrderedDict()
         self._layouts: list[_Layout] = []
@@ -182,6 +204,8 @@ class Predictions:
             return self._files[path]
         table = read_known_columns(path, KEYS, self._names)
         file = _File(table, self._layout(table.select(KEYS)))
+        if self._watch is not None:
+            self._watch.see(path, table)
         self._files[path] = file
         if len(self._files) > KEPT_FILES:
             self._files.popitem(last=False)

@@ -19,8 +19,9 @@ from echolm.errors import EchoLMError
 from echolm.files import write_atomic, writing
 from echolm.stores.clips import FIXED, INDEX, peek
 from echolm.text import suggest
+from echolm.value_groups import members
 from echolm.workspace import Workspace
-from grid.definition.subgroups import group_name, members
+from grid.definition.subgroups import group_name
 from grid.results.files import RUNS_FILE, newest_runs
 
 if TYPE_CHECKING:

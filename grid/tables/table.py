@@ -12,6 +12,7 @@ from grid.definition.subgroups import AXIS, group_name
 from grid.definition.tables import ABSENT as ABSENT
 from grid.definition.tables import ColumnDefinition, FigureDefinition, PublishedSource
 from grid.statistics import (
+    Comparison,
     DivergedRun,
     Estimate,
     FarBehindRun,
@@ -160,6 +161,47 @@ class Value:
 
 
 @dataclass(frozen=True)
+class RowInteraction:
+    """How the difference from the reference row changes between two groups, in one column.
+
+    Attributes:
+        comparison: the difference of the differences. None where there is none.
+        adjusted: its p by Holm, over all of the table.
+        reason: why there is none.
+        patients: the number of those in either group.
+    """
+
+    comparison: Comparison | None
+    adjusted: float = float("nan")
+    reason: str = ""
+    patients: int = 0
+
+
+@dataclass(frozen=True)
+class InteractionRow:
+    """The interactions of a row of the table, of one group.
+
+    Attributes:
+        labels: of the row, without the subgroup.
+        reference: the labels of the row that it is held against.
+        group: one group, as in ``sex M``.
+        reference_group: the group whose difference is subtracted.
+        values: an interaction a column.
+    """
+
+    labels: tuple[str, ...]
+    reference: tuple[str, ...]
+    group: str
+    reference_group: str
+    values: tuple[RowInteraction, ...]
+
+    @property
+    def groups(self) -> str:
+        """Both groups: ``sex M - sex F``."""
+        return f"{self.group} - {self.reference_group}"
+
+
+@dataclass(frozen=True)
 class TableRow:
     """One row: its labels on the table's axes, one value a column."""
 
@@ -191,6 +233,8 @@ class Table:
         missing_baselines: axis -> labels of the baselines that values would be held against, and
             that have no run.
         units: of each column. Empty where it is not known.
+        interaction: axis -> label of the rows that others are held against in ``interactions``.
+        interactions: how differences from these rows change between subgroups.
     """
 
     grid: str
@@ -210,6 +254,8 @@ class Table:
     paper_rows: tuple[TableRow, ...] = ()
     missing_baselines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     units: tuple[str, ...] = ()
+    interaction: Mapping[str, str] = field(default_factory=dict)
+    interactions: tuple[InteractionRow, ...] = ()
 
     @property
     def values(self) -> list[Value]:

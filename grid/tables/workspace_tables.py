@@ -18,6 +18,7 @@ from grid.definition import launched
 from grid.definition.tables import TableGrid
 from grid.tables.build import build
 from grid.tables.origins import TodaysOrigins
+from grid.tables.predictions import FileWatch
 from grid.tables.store_facts import keep_store_facts
 from grid.tables.table import LOCAL, Table
 
@@ -66,6 +67,7 @@ def built_tables(
     with_logs: bool = True,
     place: str = LOCAL,
     hold: bool = False,
+    watch: FileWatch | None = None,
 ) -> list[Table]:
     """Build tables of a grid, with what this workspace knows of missing runs and logs.
 
@@ -79,6 +81,7 @@ def built_tables(
         with_logs: whether they say where logs are.
         place: where the grid is run.
         hold: as for ``build``.
+        watch: as for ``build``.
 
     Raises:
         EchoLMError: as for ``build``.
@@ -91,7 +94,7 @@ def built_tables(
     logs = cache(partial(_logs, workspace)) if with_logs else None
     tables = []
     for name in names:
-        table = build(grid, name, results, kind, today.state, logs, place, today, hold)
+        table = build(grid, name, results, kind, today.state, logs, place, today, hold, watch)
         tables.append(replace(table, program=program, root=workspace.root))
     return tables
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from echolm.config import Trainable
 from echolm.errors import EchoLMError
 from echolm.record import RunRecord, RunStatus
 from echolm.states import RunState
@@ -197,6 +196,9 @@ def run_name(config: dict[str, Any]) -> str:
         # A pretraining has an objective; the first ones called it a task.
         parts += ["pretrain", _name(config.get("objective") or config["task"])]
     else:
+        # It imports all components, and who collects what is there already needs none of them.
+        from echolm.config import Trainable
+
         parts.append(str(Trainable.model_validate(config["trainable"])))
         parts.append(_name_unless("pooled", config.get("fusion", "pooled")))
         parts.append(_name(config["head"]))

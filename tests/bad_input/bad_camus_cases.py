@@ -136,6 +136,13 @@ CAMUS_CASES = [
         "has pixel values from -100 to 3980; valid: gray levels from 0 to 255",
     ),
     refused(
+        "a rule of volumes that is none",
+        release(),
+        f"{CHECK} --set volumes=simson",
+        "Error: --set of dataset camus: volumes: 'simson' is not valid; did you mean 'simpson'? "
+        "valid: released, simpson",
+    ),
+    refused(
         "a patient in two lists of CAMUS",
         release(write(TRAINING, "patient0002\npatient0003\n")),
         CHECK,

@@ -105,15 +105,18 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"partitions": {"gpu": {"gpu_per_node": 4, "cpus_per_node": 1, "memory_gb_per_node": 1}}},
         ["partitions.gpu: ", "did you mean 'gpus_per_node'"],
     ),
-    "no partitions": ({"partitions": {}}, ["partitions: ", "at least 1"]),
-    "partition missing": ({"partition": ...}, ["partition: ", "required"]),
+    "no partitions": ({"partitions": {}}, ["partitions: ", "valid: 1 or more values"]),
+    "partition missing": ({"partition": ...}, ["partition: ", "is missing"]),
     "partition unknown": (
         {"partition": "gup"},
         ["partition: ", "did you mean 'gpu'", "valid: cpu, gpu, pair"],
     ),
-    "no time": ({"time_minutes": ...}, ["time_minutes: ", "required"]),
+    "no time": ({"time_minutes": ...}, ["time_minutes: ", "is missing"]),
     "too long": ({"time_minutes": 1441}, ["time_minutes: 1441", "partition gpu", "2 to 1440"]),
-    "a duration as text": ({"time_minutes": "12:00:00"}, ["time_minutes: ", "integer", "12:00:00"]),
+    "a duration as text": (
+        {"time_minutes": "12:00:00"},
+        ["time_minutes: '12:00:00' is not", "whole number"],
+    ),
     "warned before it starts": ({"warning_seconds": 3600}, ["warning_seconds: 3600", "3600 s"]),
     "perhaps warned as it starts": (
         {"time_minutes": 2, "warning_seconds": 60},
@@ -126,9 +129,9 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "two words": ({"constraint": "a100 ib"}, ["constraint: ", "'a100 ib'", "one word"]),
     "option of another name": (
         {"gpu_option": "gpus"},
-        ["gpu_option: ", "'gpus-per-node' or 'gres'"],
+        ["gpu_option: ", "valid: gpus-per-node, gres"],
     ),
-    "no slots": ({"jobs_at_once": 0}, ["jobs_at_once: ", "greater than or equal to 1"]),
+    "no slots": ({"jobs_at_once": 0}, ["jobs_at_once: 0 is not valid; valid: 1 or more"]),
     "sbatch line in the set-up": ({"setup": ["#SBATCH --nice"]}, ["setup: ", "extra"]),
     "an option that a field sets": ({"extra": {"mem": "4G"}}, ["extra: --mem", "memory_gb"]),
     "an option that the launcher sets": (

@@ -70,7 +70,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "unknown clip": ({"clip": "unifrom"}, ["clip: ", "did you mean 'uniform'", "ed-to-es"]),
     "clip without a period": (
         {"clip": {"name": "window", "period": 0}, "task": "ejection"},
-        ["clip.period: ", "greater than or equal to 1", "given 0"],
+        ["clip.period: ", "0 is not valid; valid: 1 or more"],
     ),
     "windows of a clip that has none": (
         {"clip": {"name": "uniform", "windows": 3}, "task": "ejection"},
@@ -87,9 +87,12 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "fraction of another split": (
         {"data": {"name": "d", "of": "test"}},
-        ["data.of: ", "'train' or 'train+val'", "'test'"],
+        ["data.of: 'test' is not valid; ", "valid: train, train+val"],
     ),
-    "fraction by study": ({"data": {"name": "d", "by": "study"}}, ["data.by: ", "'patient'"]),
+    "fraction by study": (
+        {"data": {"name": "d", "by": "study"}},
+        ["data.by: 'study' is not valid; ", "valid: patient, sample"],
+    ),
     "where that is no mapping": (
         {"data": {"name": "d", "where": ["2CH"]}},
         ["data.where: ", "such as {view: 2CH}"],

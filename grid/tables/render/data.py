@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring
@@ -21,8 +20,19 @@ from grid.statistics import DivergedRun, Estimate, FarBehindRun, Uncertainty, Ve
 from grid.statistics.claims import claim_of
 from grid.tables.published import PublishedNumber
 from grid.tables.render.caption import table_text
+from grid.tables.render.interaction_data import (
+    finite,
+    interaction_fields,
+    plain_interactions,
+)
 from grid.tables.render.wording import fill_commands, headed
-from grid.tables.table import Missing, Table, TableRow, Value, ValueSource
+from grid.tables.table import (
+    Missing,
+    Table,
+    TableRow,
+    Value,
+    ValueSource,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +41,8 @@ FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
 """What begins a formula in a spreadsheet."""
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
+LISTS = ("list", "numbers")
+"""Types of columns that hold lists."""
 FIELDS = {
     "column": "string",
     "metric": "string",
@@ -77,7 +89,9 @@ a constant prediction reaches.
 
 
 def records(table: Table) -> list[dict[str, Any]]:
-    """Return one line for each value that the grid has cells for.
+    """Return one line for each value that the grid has cells for, then one for each interaction.
+
+    ``kind`` of an interaction says that it is one, and ``mean`` is the difference of differences.
 
     Returns:
         The lines: ``table``, the axes of rows and columns, then ``FIELDS``.
@@ -89,7 +103,18 @@ def records(table: Table) -> list[dict[str, Any]]:
                 fields = _record(table, row, column, value)
                 ordered = {name: fields[name] for name in FIELDS}
                 lines.append({"table": table.name, **_axes(table, row, column), **ordered})
+    for place, column, fields in interaction_fields(table):
+        ordered = {**_no_fields(), **fields}
+        lines.append({"table": table.name, **_axes(table, place, column), **ordered})
     return lines
+
+
+def _no_fields() -> dict[str, Any]:
+    """Return the ``FIELDS`` of a line without any."""
+    empty: dict[str, Any] = {}
+    for name, kind in FIELDS.items():
+        empty[name] = [] if kind in LISTS else None
+    return empty
 
 
 def csv_text(tables: Sequence[Table]) -> str:
@@ -213,6 +238,7 @@ def plain(table: Table) -> dict[str, Any]:
         "about": text.notes,
         "rows": [_plain_row(table, row) for row in table.rows],
         "quoted": [_plain_quoted(table, row) for row in table.paper_rows],
+        "interactions": plain_interactions(table),
     }
 
 
@@ -367,7 +393,7 @@ def _plain_value(value: Value, command: str) -> dict[str, Any]:
         "notes": _notes(value),
         "diverged": [_plain_diverged(run) for run in value.diverged],
         "far_behind": [_plain_far_behind(run) for run in value.far_behind],
-        "baseline": _finite(value.baseline),
+        "baseline": finite(value.baseline),
         "not_better": value.not_better,
         "bold": value.bold,
         "against_the_best": _plain_comparison(value),
@@ -386,10 +412,10 @@ def _plain_number(number: Estimate | None) -> dict[str, Any]:
         numbers = dict.fromkeys(("mean", "spread", "low", "high"))
         return {**numbers, "label": "", "patients": 0}
     return {
-        "mean": _finite(number.estimate),
-        "spread": _finite(number.spread),
-        "low": _finite(number.low),
-        "high": _finite(number.high),
+        "mean": finite(number.estimate),
+        "spread": finite(number.spread),
+        "low": finite(number.low),
+        "high": finite(number.high),
         "label": number.label,
         "patients": number.patients,
     }
@@ -408,17 +434,17 @@ def _plain_missing(seed: Missing) -> dict[str, Any]:
 
 def _plain_source(source: ValueSource) -> dict[str, Any]:
     """Return the run behind a number as JSON data."""
-    return {**vars(source), "logs": list(source.logs), "value": _finite(source.value)}
+    return {**vars(source), "logs": list(source.logs), "value": finite(source.value)}
 
 
 def _plain_diverged(run: DivergedRun) -> dict[str, Any]:
     """Return a diverged run as JSON data."""
-    return {"seed": run.seed, "value": _finite(run.value), "reason": run.reason}
+    return {"seed": run.seed, "value": finite(run.value), "reason": run.reason}
 
 
 def _plain_far_behind(run: FarBehindRun) -> dict[str, Any]:
     """Return a run that is far behind its best seed as JSON data."""
-    return {"seed": run.seed, "value": _finite(run.value), "best": _finite(run.best)}
+    return {"seed": run.seed, "value": finite(run.value), "best": finite(run.best)}
 
 
 def _plain_comparison(value: Value) -> dict[str, Any] | None:
@@ -434,15 +460,15 @@ def _plain_comparison(value: Value) -> dict[str, Any] | None:
     comparison = value.standing.comparison
     return {
         "best": comparison.first,
-        "difference": _finite(comparison.difference),
-        "low": _finite(comparison.low),
-        "high": _finite(comparison.high),
-        "p": _finite(comparison.p),
-        "wilcoxon": _finite(comparison.wilcoxon),
-        "adjusted_p": _finite(value.standing.adjusted),
-        "adjusted_wilcoxon": _finite(value.standing.adjusted_wilcoxon),
+        "difference": finite(comparison.difference),
+        "low": finite(comparison.low),
+        "high": finite(comparison.high),
+        "p": finite(comparison.p),
+        "wilcoxon": finite(comparison.wilcoxon),
+        "adjusted_p": finite(value.standing.adjusted),
+        "adjusted_wilcoxon": finite(value.standing.adjusted_wilcoxon),
         "counts_seeds": comparison.crossed,
-        "false_with": _finite(claim_of(comparison).false),
+        "false_with": finite(claim_of(comparison).false),
         "variance": _plain_variance(comparison.uncertainty),
     }
 
@@ -450,10 +476,10 @@ def _plain_comparison(value: Value) -> dict[str, Any] | None:
 def _plain_variance(uncertainty: Uncertainty) -> dict[str, float | str | None]:
     """Return what the variance of a difference is made of, with the degrees of freedom."""
     return {
-        "patients": _finite(uncertainty.patient_variance),
-        "patients_df": _finite(uncertainty.patient_df),
-        "seeds": _finite(uncertainty.seed_variance),
-        "seeds_df": _finite(uncertainty.seed_df),
+        "patients": finite(uncertainty.patient_variance),
+        "patients_df": finite(uncertainty.patient_df),
+        "seeds": finite(uncertainty.seed_variance),
+        "seeds_df": finite(uncertainty.seed_df),
     }
 
 
@@ -475,10 +501,3 @@ def _plain_verdict(verdict: Verdict | None) -> Mapping[str, Any] | None:
     if verdict is None:
         return None
     return {"outcome": verdict.outcome, "text": verdict.text, "test_set": verdict.test_set}
-
-
-def _finite(number: float | None) -> float | str | None:
-    """Return a number as JSON can hold it."""
-    if number is None or math.isfinite(number):
-        return number
-    return str(number)

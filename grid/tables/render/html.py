@@ -19,6 +19,7 @@ from grid.statistics import Significance
 from grid.statistics.comparison import p_text
 from grid.tables.render import wording
 from grid.tables.render.caption import caption, mark_sentences
+from grid.tables.render.interaction_lines import InteractionLines, interaction_lines
 from grid.tables.render.notes import NoteStyle, missing_lines, table_notes
 from grid.tables.render.templates import TABLES, encoded, environment, style_sheet
 from grid.tables.render.wording import MissingLine, TableNote
@@ -132,6 +133,7 @@ class TablePage:
         marks: what the marks behind numbers mean.
         figure: the figure as SVG. Empty without one.
         collect_command: what to type after the commands in ``missing``.
+        interactions: what stands below the rows. None without any.
     """
 
     name: str
@@ -146,6 +148,7 @@ class TablePage:
     note_lists: list[NoteList]
     missing: list[MissingLine]
     collect_command: str
+    interactions: InteractionLines | None = None
 
 
 @dataclass(frozen=True)
@@ -259,6 +262,7 @@ def table_page(
         ],
         missing=missing,
         collect_command=wording.collect_command(table, missing),
+        interactions=interaction_lines(table),
     )
 
 

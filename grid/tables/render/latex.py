@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from echolm.text import one_line
 from grid.tables.render import wording
 from grid.tables.render.caption import caption, mark_sentences
+from grid.tables.render.interaction_lines import interaction_lines
 from grid.tables.render.notes import NoteStyle, missing_lines, table_notes
 from grid.tables.render.wording import TableNote
 from grid.tables.table import Table, TableRow
@@ -86,6 +87,7 @@ def latex(table: Table, style: NoteStyle = "short") -> str:
         *_body(table, list(count_columns.values()), outcomes),
         r"\bottomrule",
         r"\end{tabular}}",
+        *_interactions(table),
     ]
     if remarks and inside:
         lines += [
@@ -98,6 +100,30 @@ def latex(table: Table, style: NoteStyle = "short") -> str:
     if remarks and not inside:
         lines += [r"\begin{flushleft}\scriptsize", remarks, r"\end{flushleft}"]
     return "\n".join(lines) + "\n"
+
+
+def _interactions(table: Table) -> list[str]:
+    """Return the lines of the table of interactions within the float, or nothing."""
+    interactions = interaction_lines(table)
+    if interactions is None:
+        return []
+    numbers = len(interactions.header) - interactions.label_columns
+    alignment = "l" * interactions.label_columns + "r" * numbers
+    return [
+        r"\par\smallskip",
+        r"\begin{minipage}{\linewidth}\scriptsize\raggedright",
+        _breakable(interactions.sentence),
+        r"\end{minipage}",
+        r"\par\smallskip",
+        FIT,
+        rf"\begin{{tabular}}{{@{{}}{alignment}@{{}}}}",
+        r"\toprule",
+        _line([escape(text) for text in interactions.header]),
+        r"\midrule",
+        *(_line([escape(text) for text in line]) for line in interactions.lines),
+        r"\bottomrule",
+        r"\end{tabular}}",
+    ]
 
 
 def document(tables: Sequence[Table], style: NoteStyle = "short") -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from echolm.text import one_line
 from grid.tables.render import wording
 from grid.tables.render.caption import caption, mark_sentences
+from grid.tables.render.interaction_lines import interaction_lines
 from grid.tables.render.notes import NoteStyle, missing_lines, table_notes
 from grid.tables.render.wording import TableNote
 from grid.tables.table import Table, TableRow
@@ -54,7 +55,9 @@ def markdown(table: Table, style: NoteStyle = "short", width: int | None = None)
             fit beside each other follow below each other. None: all fit.
     """
     notes = table_notes(table, style)
-    parts = [f"**{inline(table.title)}**", _aligned(table, width), line(caption(table))]
+    parts = [f"**{inline(table.title)}**", _aligned(table, width)]
+    parts += _interactions(table, width)
+    parts.append(line(caption(table)))
     marks = mark_sentences(table)
     if marks:
         parts.append(f"Marks: {' '.join(inline(sentence) for sentence in marks)}")
@@ -63,6 +66,15 @@ def markdown(table: Table, style: NoteStyle = "short", width: int | None = None)
     parts += _list("On the published numbers:", notes.paper)
     parts += _missing(table, style)
     return "\n\n".join(parts) + "\n"
+
+
+def _interactions(table: Table, width: int | None) -> list[str]:
+    """Return the table of interactions with what it shows, or nothing."""
+    interactions = interaction_lines(table)
+    if interactions is None:
+        return []
+    lines = [interactions.header, *interactions.lines]
+    return [line(interactions.sentence), _joined(lines, interactions.label_columns, width)]
 
 
 def inline(text: str) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from echolm.cli import main
 from echolm.datasets import DATASETS, scan_dataset
 from echolm.datasets.csv_columns import read_columns
 from echolm.datasets.csv_rows import read_rows
@@ -184,7 +187,11 @@ def test_a_check_names_what_cannot_be_used(twelve: Mimic) -> None:
     scan = check_dataset(dataset(), twelve.root, progress=False)
     usable = {item.sample for item in scan.items}
     assert {twelve.kinds[sample] for sample in usable} == {"gray"}
-    assert usable | set(reasons(scan)) == set(twelve.kinds)
+    skipped = {problem.sample for problem in scan.skipped}
+    assert {twelve.kinds[sample] for sample in skipped} == {"still", "colour"}
+    wrong = {twelve.kinds[sample] for sample in reasons(scan)}
+    assert not wrong & {"gray", "still", "colour"}, "what a choice leaves out is no problem"
+    assert usable | skipped | set(reasons(scan)) == set(twelve.kinds)
 
 
 def test_rows_and_files_that_do_not_fit_are_named(small: Mimic) -> None:
@@ -445,3 +452,24 @@ def test_every_split_of_a_phantom_has_subjects() -> None:
     for count in (3, 12, 40):
         drawn = Counter(dataset().draw_split(name) for name in _draw_subjects(count, 0))
         assert sum(drawn.values()) == count and min(drawn[s] for s in ("train", "val", "test")) > 0
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_the_choices_leave_out_does_not_fail_a_strict_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("echolm.stores.prepare_clips.LINE_SECONDS", 0.0)
+    root = tmp_path / "phantom"
+    generate_phantom(root, 2, seed=1, size=SIZE)
+    words = ["data", "check", NAME, str(root), "--strict"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    assert "left out by the dataset's choices:" in done.stdout
+    assert "2 files usable" in done.stdout
+    assert "problems: 0, left out by choice: 4" in done.stdout
+    told = json.loads(CliRunner().invoke(main, [*words, "--json"]).stdout)
+    assert (len(told["skipped"]), told["problems"]) == (4, [])
+    prepare(dataset(), root, tmp_path / "store", clips="uniform-16", workers=1, size=8)
+    assert "decoding: 6 of 6 files" in capfd.readouterr().err
+    next(root.rglob("*.dcm")).write_bytes(b"no dicom")
+    assert CliRunner().invoke(main, words).exit_code == 3

@@ -73,9 +73,12 @@ def test_choices_and_size_are_typed(root: Path, workspace: Workspace) -> None:
     ("choice", "message"),
     [
         ("flod=1", "--set flod: no field of dataset toy; did you mean 'fold'? valid: any_codec, "),
-        ("fold=one", "--set of dataset toy: fold: Input should be a valid integer"),
+        ("fold=one", "--set of dataset toy: fold: 'one' is not valid; valid: a whole number"),
         ("fold=yes", "fold: True is not a number"),
-        ("colour=blue", "--set of dataset toy: colour: Input should be 'refuse', 'gray' or 'skip'"),
+        (
+            "colour=blue",
+            "--set of dataset toy: colour: 'blue' is not valid; valid: gray, refuse",
+        ),
         ("name=other", "--set name: no field of dataset toy; valid: "),
         ("fold", "--set 'fold': valid: FIELD=VALUE, such as fold=1"),
         ("=1", "--set '=1': valid: FIELD=VALUE"),

@@ -223,7 +223,7 @@ def test_colour_and_other_codecs_are_refused_by_default(kinds: Path) -> None:
     assert lines[0].startswith("colour.avi: colour.avi: frame 0 is in colour; choose what is done")
     assert "is h264 (yuv420p); valid: MJPEG" in lines[1] and "is h264" in lines[3]
     assert "colour.png: is PNG" in lines[2] or "is a picture in colours" in lines[2]
-    assert "4 of 6 videos do not decode" in lines[4]
+    assert "4 of 6 items do not decode" in lines[4]
     store = make(Toy(), kinds, "image", skip_unreadable=True)
     assert [item.sample for item in store.items] == ["gray.avi", "gray.png"]
     assert "dataset" not in store.info and store.info["reading"] == {"colour": "refuse"}
@@ -248,7 +248,8 @@ def test_a_check_tells_what_is_left_out(kinds: Path, listed: Listed) -> None:
     chosen = Toy(stills="skip", colour="skip", any_codec=True)
     scan = check_dataset(chosen, kinds, progress=False)
     assert [item.sample for item in scan.items] == ["gray.avi", "gray.mp4"]
-    assert [problem.reason for problem in scan.problems] == [
+    assert not scan.problems
+    assert [skipped.reason for skipped in scan.skipped] == [
         *["pictures in colour, skipped: colour=skip"] * 2,
         *["a still image, skipped: stills=skip"] * 2,
     ]
@@ -288,7 +289,7 @@ def test_a_stopped_preparation_continues_with_counts_sizes_and_what_was_left_out
     whole = make(chosen, kinds, "every-2", "whole", size=24)
     content = (kinds / "gray.mp4").read_bytes()
     (kinds / "gray.mp4").write_bytes(bytes(len(content)))
-    with pytest.raises(EchoLMError, match="1 of 2 videos do not decode"):
+    with pytest.raises(EchoLMError, match="1 of 2 items do not decode"):
         make(chosen, kinds, "every-2", size=24)
     (kinds / "gray.mp4").write_bytes(content)
     counted = decode.count_frames

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -130,11 +131,58 @@ def test_where_keeps_the_items_with_these_values_in_every_split(
     assert rows["test"].tolist() == wanted["test"]
 
 
+BANDS: dict[str, tuple[dict[str, Any], Callable[[dict[str, Any]], bool]]] = {
+    "below": ({"grade": "<1"}, lambda values: values["grade"] < 1),
+    "up to": ({"grade": "<=1"}, lambda values: values["grade"] <= 1),
+    "above": ({"grade": ">1"}, lambda values: values["grade"] > 1),
+    "from": ({"grade": ">= 1"}, lambda values: values["grade"] >= 1),
+    "between": ({"grade": "0-2"}, lambda values: 0 <= values["grade"] < 2),
+    "two ends": ({"grade": ["<1", ">1"]}, lambda values: values["grade"] != 1),
+    "a number as text": ({"grade": "2"}, lambda values: values["grade"] == 2),
+    "a range or a number": ({"grade": ["<1", 2]}, lambda values: values["grade"] in (0, 2)),
+    "not known": ({"quality": "unknown"}, lambda values: values["quality"] is None),
+    "a label or not known": (
+        {"quality": ["Good", "unknown"]},
+        lambda values: values["quality"] in ("Good", None),
+    ),
+    "a text of the store that is spelled as a range": (
+        {"stage": "60-75"},
+        lambda values: values["stage"] == "60-75",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BANDS)
+def test_where_takes_the_ranges_of_subgroups(name: str, workspace: Workspace, whole: Path) -> None:
+    def with_stage(row: dict[str, Any]) -> dict[str, Any]:
+        values = views(row)
+        return values | {"stage": "60-75" if values["grade"] == 1 else "early"}
+
+    changed_store(whole, workspace.store("other"), with_stage)
+    where, is_asked_for = BANDS[name]
+    run = config(**{**EF, "clip": "uniform", "data": {"name": "other", "where": where}})
+    store = ClipStore.open(workspace.store("other"))
+    wanted = {}
+    for split in ("train", "val", "test"):
+        values_of = {row: store.items[row].values for row in store.split(split)}
+        wanted[split] = [row for row, values in values_of.items() if is_asked_for(values)]
+    assert any(wanted.values())
+    if not all(wanted.values()):
+        with pytest.raises(EchoLMError, match="no sample in split"):
+            select_rows(store, run)
+        return
+    rows = select_rows(store, run).rows
+    assert {split: found.tolist() for split, found in rows.items()} == wanted
+
+
 @pytest.mark.parametrize(
     ("where", "message"),
     [
         ({"veiw": "2CH"}, "data.where: no item has a value 'veiw'; did you mean 'view'"),
         ({"view": "5CH"}, "data.where: no item has view 5CH; the store has 2CH, 4CH"),
+        ({"view": "<60"}, "data.where: view: '<60' is a range, and view is a text: 2CH, 4CH"),
+        ({"grade": "high"}, "data.where: grade: 'high' is no number, and grade is one; write <60"),
+        ({"grade": ">90"}, "data.where: no item has grade >90; the store has 0, 1, 2"),
         ({"landmarks_ed": 1}, "landmarks_ed are points, which cannot be compared"),
         ({"view": "2CH", "sample": "x"}, "no item has a value 'sample'"),
     ],

@@ -156,7 +156,7 @@ def test_validation_losses_of_masked_clips_compare_between_epochs(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "pretrain"}, "objective: Field required"),
+        ({"kind": "pretrain"}, "objective: is missing"),
         ({"kind": "pretrain", "objective": "landmarks"}, "unknown objective 'landmarks'"),
         ({"kind": "pretrain", "task": "landmarks"}, "task: only fine-tuning has one"),
         ({"objective": "toy-mean-frame"}, "objective: only a pretraining has one"),

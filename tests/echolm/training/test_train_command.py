@@ -90,7 +90,7 @@ def test_torchrun(workspace: Workspace) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("data: tiny\n", "task: Field required"), ("data: [", "not valid YAML"), ("", "is empty")],
+    [("data: tiny\n", "task: is missing"), ("data: [", "not valid YAML"), ("", "is empty")],
 )
 def test_a_mistake_in_the_file_is_one_line(text: str, message: str, tmp_path: Path) -> None:
     from click.testing import CliRunner

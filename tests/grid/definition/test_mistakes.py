@@ -29,8 +29,8 @@ MISTAKES: dict[str, tuple[Any, list[str]]] = {
         {"axes": {"head": []}},
         ["axes.head: an axis needs at least one value"],
     ),
-    "axis that is no list": ({"axes": {"head": "mlp"}}, ["axes.head: ", "valid list", "'mlp'"]),
-    "axis of another type": ({"axes": ["head"]}, ["axes: ", "valid dictionary"]),
+    "axis that is no list": ({"axes": {"head": "mlp"}}, ["axes.head: ", "valid: a list", "'mlp'"]),
+    "axis of another type": ({"axes": ["head"]}, ["axes: ", "valid: a mapping"]),
     "value twice": (
         {"axes": {"seed": [0, 1, 0]}},
         ["axes.seed: two values are labelled '0'", "{label: ..., set: {seed: ...}}"],
@@ -61,8 +61,14 @@ MISTAKES: dict[str, tuple[Any, list[str]]] = {
     ),
     "range of a billion seeds": ({"axes": {"seed": ["0-999999999"]}}, ["at most 1,000 numbers"]),
     "seeds twice": ({"axes": {"seed": ["0-4", 3]}}, ["axes.seed: two values are labelled '3'"]),
-    "range with zeros": ({"axes": {"seed": ["00-04"]}}, ["seed: ", "integer", "'00-04'"]),
-    "range of no seed": ({"axes": {"epochs": ["1-3"]}}, ["epochs: ", "integer", "'1-3'"]),
+    "range with zeros": (
+        {"axes": {"seed": ["00-04"]}},
+        ["seed: '00-04' is not valid; ", "a whole number"],
+    ),
+    "range of no seed": (
+        {"axes": {"epochs": ["1-3"]}},
+        ["epochs: '1-3' is not valid; ", "a whole number"],
+    ),
     "excluded range backwards": (
         {"exclude": [{"seed": "1-0"}]},
         ["exclude[0]: seed: '1-0' is not a range"],
@@ -71,7 +77,10 @@ MISTAKES: dict[str, tuple[Any, list[str]]] = {
         {"axes": {"head": ["mlp", "gnc"]}},
         ["cell head=gnc: head: unknown head 'gnc'", "did you mean 'gcn'"],
     ),
-    "wrong type": ({"axes": {"epochs": ["ten"]}}, ["cell epochs=ten: epochs: ", "integer"]),
+    "wrong type": (
+        {"axes": {"epochs": ["ten"]}},
+        ["cell epochs=ten: epochs: 'ten' is", "whole number"],
+    ),
     "cell that cannot be built": (
         {"axes": {"trainable": ["k1", "k9"]}},
         ["cell trainable=k9: trainable.blocks: 9", "has 4", "k0 to k4, all"],
@@ -82,7 +91,7 @@ MISTAKES: dict[str, tuple[Any, list[str]]] = {
     ),
     "base without a field": (
         {"base": {"data": "d"}},
-        ["task: Field required", "encoder: Field required"],
+        ["task: is missing", "encoder: is missing"],
     ),
     "dotted field of a plain one": (
         {"base": {**BASE, "seed": 1}, "axes": {"seed.x": [1]}},
@@ -98,11 +107,11 @@ MISTAKES: dict[str, tuple[Any, list[str]]] = {
     ),
     "label that is no text": (
         {"axes": {"mode": [{**LABELLED, "label": 1}]}},
-        ["axes.mode: label: ", "string"],
+        ["axes.mode: label: ", "valid: a text"],
     ),
     "labelled value that sets no mapping": (
         {"axes": {"mode": [{"label": "a", "set": 3}]}},
-        ["axes.mode: set: ", "dictionary"],
+        ["axes.mode: set: ", "valid: a mapping"],
     ),
     "exclude of no axis": (
         {"exclude": [{"head": "mlp"}, {"sed": 0}]},
@@ -117,7 +126,7 @@ MISTAKES: dict[str, tuple[Any, list[str]]] = {
         {"exclude": [{"head": ["mlp", "gcn"]}]},
         ["no cells; every combination of the axes is excluded"],
     ),
-    "exclude that is no list": ({"exclude": {"head": "mlp"}}, ["exclude: ", "valid list"]),
+    "exclude that is no list": ({"exclude": {"head": "mlp"}}, ["exclude: ", "valid: a list"]),
     "exclude beside subgrids alone": (
         {"axes": {}, "exclude": [{"head": "mlp"}], "subgrids": {"s": {"axes": {"head": ["mlp"]}}}},
         ["exclude[0]: 'head' is not an axis"],
@@ -130,7 +139,7 @@ MISTAKES: dict[str, tuple[Any, list[str]]] = {
         {"include": [{"head": []}]},
         ["include[0].head: needs at least one value"],
     ),
-    "include that is no mapping": ({"include": ["gcn"]}, ["include.0: ", "dictionary"]),
+    "include that is no mapping": ({"include": ["gcn"]}, ["include.0: ", "valid: a mapping"]),
     "unknown table": (
         {
             "tables": {"main": TABLE},
@@ -140,7 +149,7 @@ MISTAKES: dict[str, tuple[Any, list[str]]] = {
     ),
     "mistake in a table": (
         {"tables": {"main": {"title": "x", "rows": ["head"]}}},
-        ["tables.main.columns: ", "required"],
+        ["tables.main.columns: ", "is missing"],
     ),
     "mistake in a subgrid's cell": (
         {"subgrids": {"s": {"axes": {"head": ["gnc"]}}}},

@@ -100,7 +100,7 @@ def test_a_grid_that_was_never_launched(tmp_path: Path) -> None:
 
 def test_damage_is_named(tmp_path: Path) -> None:
     launch(tmp_path, "smoke", cells={"c": {"tables": []}})
-    with pytest.raises(EchoLMError, match=r"cells.json: .*coordinates: Field required"):
+    with pytest.raises(EchoLMError, match=r"cells.json: .*coordinates: is missing"):
         read_launched(tmp_path, "smoke")
     (tmp_path / "smoke" / "cells.json").write_text("{")
     with pytest.raises(EchoLMError, match="cells.json: damaged"):

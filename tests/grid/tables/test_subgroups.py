@@ -6,15 +6,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import t
 from sklearn import metrics
 from value_rows import DATA, keep_values, value_rows
 
 from echolm.errors import EchoLMError
-from grid.definition.subgroups import members, natural_groups, parse_band
+from echolm.value_groups import members, parse_band
+from grid.definition.subgroups import natural_groups
 from grid.definition.tables import TableDefinition
 from grid.tables.build import build
 from grid.tables.claims import table_claims
-from grid.tables.render.data import plain, records
+from grid.tables.render.data import arrow, plain, records
+from grid.tables.render.html import html
+from grid.tables.render.latex import latex
 from grid.tables.render.markdown import markdown
 from grid.tables.table import Table
 
@@ -190,3 +194,106 @@ def test_groups_of_a_text_and_of_a_number() -> None:
     with pytest.raises(EchoLMError, match=r"age='<60\|60-75\|>=75'"):
         natural_groups([50.0, 60.0], "age")
     assert parse_band("2CH") is None
+
+
+INTERACTION = {"subgroups": {"sex": ["F", "M", "unknown"]}, "interaction": {"head": "mlp"}}
+
+
+def by_patient(rows: Rows, row: str, sex: str) -> np.ndarray:
+    """Errors of each seed for the patients of a sex, (S, P)."""
+    inside = np.array([one == sex for one in rows.sex])
+    return np.stack([np.abs(one - rows.truth)[inside] for one in rows.predictions[row]])
+
+
+def test_an_interaction_is_the_difference_of_differences(rows: Rows) -> None:
+    """Against plain numpy, and the interval of a closed form of two variances."""
+    built = rows.table([MAE], **INTERACTION)
+    encoders = list(dict.fromkeys(row.labels[0] for row in built.rows))
+    assert [(row.labels, row.reference, row.groups) for row in built.interactions] == [
+        ((encoder, "gcn"), (encoder, "mlp"), "sex M - sex F") for encoder in encoders
+    ]
+    for row in built.interactions:
+        [one] = row.values
+        comparison = one.comparison
+        assert comparison is not None
+        sides = {}
+        for head in ("gcn", "mlp"):
+            for sex in ("M", "F"):
+                sides[head, sex] = by_patient(rows, f"{row.labels[0]}.{head}", sex)
+        means = {name: side.mean() for name, side in sides.items()}
+        expected = means["gcn", "M"] - means["mlp", "M"] - means["gcn", "F"] + means["mlp", "F"]
+        assert comparison.difference == pytest.approx(expected, rel=1e-12)
+        half = half_width(sides)
+        print(f"{comparison.low:.2f} to {comparison.high:.2f}, by hand {expected:.2f} ± {half:.2f}")
+        assert comparison.high - comparison.low == pytest.approx(2 * half, rel=0.3)
+        assert one.patients == sum(sex is not None for sex in rows.sex)
+        assert one.adjusted >= comparison.p
+
+
+def half_width(sides: dict[tuple[str, str], np.ndarray]) -> float:
+    """Half of a 95 % interval in closed form: patients and seeds as two sources of variance."""
+    patients = 0.0
+    count = np.inf
+    for sex in ("M", "F"):
+        difference = sides["gcn", sex].mean(0) - sides["mlp", sex].mean(0)
+        patients += difference.var(ddof=1) / len(difference)
+        count = min(count, len(difference))
+    seeds = []
+    for head in ("gcn", "mlp"):
+        between = sides[head, "M"].mean(1) - sides[head, "F"].mean(1)
+        seeds.append((between.var(ddof=1) / len(between), len(between) - 1))
+    variance = patients + sum(part for part, _ in seeds)
+    # Satterthwaite's degrees of freedom
+    parts = [(patients, count - 1), *seeds]
+    freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
+    return float(t.ppf(0.975, freedom) * np.sqrt(variance))
+
+
+def test_interactions_stand_beside_the_rows_in_every_format(rows: Rows) -> None:
+    built = rows.table([MAE], **INTERACTION)
+    comparison = built.interactions[0].values[0].comparison
+    assert comparison is not None
+    shown = f"{comparison.difference:+.2f}".replace("-", "−")
+    sentence = "Interactions: the difference from head mlp in one group minus that in the other"
+    text = markdown(built)
+    assert sentence in text and f"{shown} [" in text and "sex M - sex F" in text
+    assert shown in html(built) and sentence in html(built)
+    assert sentence in " ".join(latex(built).split()) and "sex M - sex F" in latex(built)
+    told = plain(built)["interactions"]
+    assert told[0]["difference"] == comparison.difference
+    assert (told[0]["against"]["head"], told[0]["group"]) == ("mlp", "sex M")
+    lines = [line for line in records(built) if line["kind"].startswith("interaction")]
+    assert len(lines) == len(told)
+    assert (lines[0]["mean"], lines[0]["subgroup"]) == (comparison.difference, "sex M - sex F")
+    assert lines[0]["statistic"] == "interaction of mae"
+    assert arrow([built]).num_rows == len(records(built))
+    without = rows.table([MAE], subgroups=INTERACTION["subgroups"])
+    assert plain(without)["interactions"] == [] and "Interactions" not in markdown(without)
+
+
+def test_an_interaction_without_a_number_says_why(rows: Rows) -> None:
+    subgroups = {"age": ["<60", ">=200"]}
+    built = rows.table([MAE], subgroups=subgroups, interaction={"head": "mlp"})
+    assert {one.reason for row in built.interactions for one in row.values} == {
+        "a row has no value in one of the groups"
+    }
+    assert "without a number: a row has no value in one of the groups." in markdown(built)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"interaction": {"head": "mlp"}}, "needs subgroups of two groups or more"),
+        (
+            {"interaction": {"head": "mlp"}, "subgroups": {"sex": ["F", "unknown"]}},
+            "needs subgroups of two groups or more",
+        ),
+        ({**INTERACTION, "interaction": {"hed": "mlp"}}, "'hed' is not an axis of rows"),
+        ({**INTERACTION, "interaction": {"head": "mpl"}}, "no row has head 'mpl'; did you mean"),
+    ],
+)
+def test_mistakes_in_an_interaction_are_told(
+    rows: Rows, fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((ValueError, EchoLMError), match=message):
+        rows.table([MAE], **fields)

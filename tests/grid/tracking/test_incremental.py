@@ -10,6 +10,8 @@ import multiprocessing
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import time
 from contextlib import closing
@@ -412,3 +414,13 @@ def test_runs_say_what_they_were_made_from_beside_those_of_an_earlier_version(
             assert json.loads(row["protocols"]) == identity["protocols"]
         else:
             assert (row["weights"], row["protocols"]) == (None, None)
+
+
+def test_collecting_imports_no_component() -> None:
+    """They take longer to import than ten thousand known runs to look at."""
+    code = (
+        "import sys, grid.tracking.collect; "
+        "print([name for name in ('echolm.config', 'pydantic', 'torch') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
