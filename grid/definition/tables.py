@@ -23,10 +23,28 @@ ABSENT = "-"
 """Stands for the label of an axis that a cell does not have, and for a value that is not there."""
 
 
+CostName = Literal["parameters", "trainable_parameters", "flops", "peak_memory", "seconds"]
+COSTS: dict[str, str] = {
+    "parameters": "",
+    "trainable_parameters": "",
+    "flops": "",
+    "peak_memory": "bytes",
+    "seconds": "s",
+}
+"""What a run cost -> its unit.
+
+``parameters`` are those of the whole network, ``trainable_parameters`` those that training changes.
+``flops`` are of one clip in one pass forward. ``seconds`` are of training and validation: where
+runs were trained together, a run's part of them.
+"""
+
+
 class ColumnDefinition(Frozen):
     """One column: a statistic of the predictions on the test split, of one slot and target.
 
     Attributes:
+        cost: what a run cost, in the place of a statistic: one of ``COSTS``. It has no ± and no
+            better direction, and takes no option but ``scale``.
         metric: a per-sample column of the predictions (``dice``, ``mke``). Statistics of truth and
             prediction (``mae``, ``r2``, ``auc``) need none.
         statistic: what is made of it over patients, a label of ``grid.statistics.STATISTICS``.
@@ -44,6 +62,7 @@ class ColumnDefinition(Frozen):
         better: the better direction, where the name of the metric does not tell.
     """
 
+    cost: CostName | Literal[""] = ""
     metric: str = ""
     statistic: str = "mean"
     options: dict[str, str | float] = {}
@@ -65,14 +84,30 @@ class ColumnDefinition(Frozen):
 
     @model_validator(mode="after")
     def _statistic_exists(self) -> ColumnDefinition:
+        if self.cost:
+            self._check_cost()
+            return self
         try:
             self.made()
         except EchoLMError as error:
             raise ValueError(str(error)) from None
         return self
 
+    def _check_cost(self) -> None:
+        stated = self.model_fields_set - {"cost", "options", "where", "label", "digits"}
+        if stated:
+            raise ValueError(f"cost: {self.cost} has no {', '.join(sorted(stated))}; leave it out")
+        others = set(self.options) - {"scale"}
+        if others or not isinstance(self.scale, float):
+            raise ValueError(f"options: cost {self.cost} takes scale, a number, and nothing else")
+
+    @property
+    def scale(self) -> float:
+        """What a cost is multiplied by, so that it has the unit that the heading names."""
+        return self.options.get("scale", 1.0)  # type: ignore[return-value]
+
     def made(self) -> Statistic:
-        """Return the statistic with its columns.
+        """Return the statistic with its columns. A column of a cost has none.
 
         Raises:
             EchoLMError: it does not exist, or takes no such option.
@@ -88,6 +123,8 @@ class ColumnDefinition(Frozen):
 
         Any other statistic stands before its metric (``std dice``).
         """
+        if self.cost:
+            return self.cost
         if self.statistic == "mean":
             return self.metric
         return f"{self.made().title} {self.metric}".strip()
@@ -95,6 +132,8 @@ class ColumnDefinition(Frozen):
     @property
     def described(self) -> Quantity:
         """What is known of its values: unit, better direction and range."""
+        if self.cost:
+            return Quantity(COSTS[self.cost] if self.scale == 1 else "", None, Bounds(0.0, None))
         of = metric_quantity(self.metric) if self.metric else target_quantity(self.target)
         return self.made().describe(of)
 
@@ -113,7 +152,7 @@ class ColumnDefinition(Frozen):
         """``label``, or the metric with its slot, target and labels of ``where``."""
         if self.label:
             return self.label
-        words = [*self.where.values()]
+        words = [*self.where.values(), self.cost.replace("_", " ")]
         if self.statistic != "mean":
             words.append(self.made().title)
         words += [self.metric, self.target, self.slot]

@@ -1,35 +1,22 @@
 """Count what the runs of a grid cost: seconds and epochs by setting, and in all by device.
 
-A run's seconds are those of its epochs (training and validation) by the clock of the process. Runs
-of one cohort share that clock, so each of them reports the seconds of all. Their sum would count
-the shared work several times. Runs of one host with equal seconds (to the millisecond) and ends
-within ``APART`` of each other are taken as trained together, and each has its part of the seconds.
+Runs that were trained together share their seconds (``grid.results.shared_seconds``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from echolm.text import duration
 from grid.report.content import ReportContent, Run, Setting
+from grid.results.shared_seconds import Part, share_seconds
 
-APART = timedelta(seconds=10)
-EPOCH = datetime(1970, 1, 1)
 TOGETHER = (
     "Runs that were trained together as a cohort report the seconds of all of it; 'together' says"
     " how many those were (runs of one host with equal seconds that ended together), and 'own"
     " seconds' are each run's part."
 )
-
-
-@dataclass(frozen=True)
-class Part:
-    """What of a run's seconds is its own, and how many runs shared them."""
-
-    seconds: float
-    together: int
 
 
 @dataclass(frozen=True)
@@ -60,30 +47,9 @@ class Cost:
     rows: list[CostRow]
 
 
-def parts(runs: Sequence[Run]) -> dict[str, Part]:
-    """Find each run's part of its seconds.
-
-    Returns:
-        Cell -> its part, of the runs that report seconds.
-    """
-    timed = [run for run in runs if run.seconds is not None]
-    cohorts: list[list[Run]] = []
-    for run in sorted(timed, key=_order):
-        if cohorts and _trained_together(cohorts[-1][-1], run):
-            cohorts[-1].append(run)
-        else:
-            cohorts.append([run])
-    parts_of_cells = {}
-    for cohort in cohorts:
-        for run in cohort:
-            seconds = (run.seconds or 0.0) / len(cohort)
-            parts_of_cells[run.cell] = Part(seconds, len(cohort))
-    return parts_of_cells
-
-
 def cost(content: ReportContent) -> Cost | None:
     """Count what the grid cost. None where no run reports seconds."""
-    parts_of_cells = parts(content.runs)
+    parts_of_cells = share_seconds(content.runs)
     timed: list[tuple[Setting, list[Run]]] = []
     most = 0.0
     for setting in content.settings:
@@ -100,19 +66,6 @@ def cost(content: ReportContent) -> Cost | None:
     if any(part.together > 1 for part in parts_of_cells.values()):
         lead += f" {TOGETHER}"
     return Cost(lead, [_row(setting, runs, parts_of_cells, most) for setting, runs in timed])
-
-
-def _order(run: Run) -> tuple[str, str, float, datetime]:
-    """Return what runs are sorted by, so that those of a cohort follow each other."""
-    end = run.end.replace(tzinfo=None) if run.end else EPOCH
-    return (run.host, run.device, run.seconds or 0.0, end)
-
-
-def _trained_together(one: Run, other: Run) -> bool:
-    """Check whether two runs, the earlier one first, seem to be of one cohort."""
-    if _order(one)[:3] != _order(other)[:3] or one.end is None or other.end is None:
-        return False
-    return other.end - one.end <= APART
 
 
 def _own_seconds(runs: Sequence[Run], parts_of_cells: Mapping[str, Part]) -> float:

@@ -17,7 +17,7 @@ from grid.report.claims import claim_columns, claims_rule
 from grid.report.classifiers import classifier
 from grid.report.content import ReportContent, Setting
 from grid.report.contours import KEYS, Contours, Frames, contours
-from grid.report.cost import Part, cost, parts
+from grid.report.cost import cost
 from grid.report.curves import curves, histories, seed_keys
 from grid.report.distributions import Scale, box_table, histograms, scales
 from grid.report.failures import failure_items
@@ -26,6 +26,7 @@ from grid.report.missing import missing_groups
 from grid.report.predicted import predicted
 from grid.report.runs import RunLine, run_lines
 from grid.report.svg import Chart
+from grid.results.shared_seconds import Part, share_seconds
 from grid.statistics import RULE
 from grid.tables.render.html import style as tables_style
 from grid.tables.render.html import table_page
@@ -121,7 +122,7 @@ def encoded_page(
         if measure.name in by_measure:
             scale = by_measure[measure.name]
             box_tables.append(box_table(content.settings, measure, by_setting, scale))
-    parts_of_cells = parts(content.runs)
+    parts_of_cells = share_seconds(content.runs)
     blocks = _setting_blocks(
         content,
         root,

@@ -9,8 +9,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from grid.report.content import Run, Setting
-from grid.report.cost import Part
 from grid.report.svg import colour
+from grid.results.shared_seconds import Part
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def run_lines(
         root: the workspace.
         folder: where the page will lie. Within the workspace it leads to logs, elsewhere it shows
             their paths in the workspace.
-        parts: cell -> what of its seconds is its own (``grid.report.cost.parts``).
+        parts: cell -> what of its seconds is its own (``grid.results.shared_seconds``).
     """
     linked = folder is not None and folder.absolute().is_relative_to(root.absolute())
     lines = []

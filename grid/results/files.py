@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from echolm.commands import Command
 from echolm.errors import EchoLMError
 from echolm.record import FINGERPRINT_DIGITS
+from grid.results.schema import COST_COLUMNS
 from grid.results.soundness import CheckedPredictions
 
 if TYPE_CHECKING:
@@ -173,9 +174,10 @@ def read_history(
 def newest_runs(results: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the collected runs by cell, newest first.
 
-    Each has ``RUN_COLUMNS`` and ``ORIGIN_COLUMNS``. ``sound`` says whether its predictions may be
-    read. They may not when the file is no longer the one that was collected, or when the run is of
-    another cell than it says. Its ``problem`` says so. A file that is not there is not judged.
+    Each has ``RUN_COLUMNS``, ``ORIGIN_COLUMNS`` and what it cost. ``sound`` says whether its
+    predictions may be read. They may not when the file is no longer the one that was collected, or
+    when the run is of another cell than it says. Its ``problem`` says so. A file that is not there
+    is not judged.
     """
     path = results / RUNS_FILE
     known = column_names(path)
@@ -183,7 +185,9 @@ def newest_runs(results: Path) -> dict[str, list[dict[str, Any]]]:
     further = [name for name in known if name in ORIGIN_COLUMNS or name.startswith(prefixes)]
     if PREDICTIONS_SHA256 in known:
         further.append(PREDICTIONS_SHA256)
-    unknown = dict.fromkeys(name for name in ORIGIN_COLUMNS if name not in known)
+    costs = ("host", "device", *COST_COLUMNS)
+    further += [name for name in costs if name in known]
+    unknown = dict.fromkeys(name for name in (*ORIGIN_COLUMNS, *costs) if name not in known)
     checked = CheckedPredictions(results)
     runs: dict[str, list[dict[str, Any]]] = {}
     for row in read_columns(path, [*RUN_COLUMNS, *further]).to_pylist():

@@ -297,11 +297,14 @@ def _finished(place: TablePlace) -> Value:
 
 
 def _value_without_number(place: TablePlace) -> Value:
-    """Return the value of a place without rows."""
+    """Return the value of a place without rows. Of a cost it is the mean over seeds."""
     pending = place.pending
     notes = [*pending.notes, *_diverged_notes(None, place.diverged)]
+    number = None
+    if pending.cost is not None:
+        number = Estimate(pending.cost, kind="", patients=0, seeds=len(pending.sources))
     return Value(
-        number=None,
+        number=number,
         sources=pending.sources,
         missing=pending.missing,
         synthetic=pending.synthetic,

@@ -52,6 +52,7 @@ class PendingValue:
         baseline: what a constant prediction reaches.
         constant: what that prediction is called.
         test_set: the dataset and the subgroup.
+        cost: what its runs cost, the mean over seeds, in a column of a cost.
     """
 
     runs: Runs | None
@@ -67,6 +68,7 @@ class PendingValue:
     seen: bool = False
     constant: str = MEAN_CONTOUR
     test_set: str = ""
+    cost: float | None = None
 
 
 @dataclass(eq=False)

@@ -52,6 +52,7 @@ Logs = Callable[[str, str], Sequence[str]]
 UNLIKE = "has other test samples, so nothing is told of which is better"
 """Follows what the constant prediction is called."""
 UNLIKE_DATA = "is of other data, so nothing is told of which is better"
+WITHOUT_COST = "an earlier EchoLM collected its runs without what they cost"
 TARGET = f"{TASK_PREFIX}target"
 """The parameter that names the value which a task predicts."""
 
@@ -294,13 +295,20 @@ class _ValueReader:
         notes = self._notes(cells, runs)
         for run in runs.values():
             self._targets.setdefault(column.heading, set()).add(run.get(TARGET) or "")
-        if group:
+        if group and not column.cost:
             column = column.of_group(group)
         subgroup = group_name(column.subgroup)
         name = ", ".join([*labels, *column.where.values()])
         if subgroup:
             name += f", {subgroup}"
-        rows, refused = self.collected.aligned(name, column, runs, self._predictions)
+        rows: Runs | None = None
+        refused, cost = "", None
+        if column.cost:
+            cost = self._cost(column, runs)
+            if runs and cost is None:
+                refused = WITHOUT_COST
+        else:
+            rows, refused = self.collected.aligned(name, column, runs, self._predictions)
         if not runs and any(self.collected.why_none_counts(cell.id) for cell in cells.values()):
             refused = NONE_COUNTS
         held_against = _HeldAgainst()
@@ -328,7 +336,16 @@ class _ValueReader:
             baseline=held_against.baseline,
             constant=_constant_words(runs),
             test_set=", ".join(part for part in test_set if part),
+            cost=cost,
         )
+
+    def _cost(self, column: ColumnDefinition, runs: Mapping[str, Any]) -> float | None:
+        """Return what runs cost, the mean over seeds. None where one does not say it."""
+        costs = [self.collected.cost(run, column.cost) for run in runs.values()]
+        known = [cost for cost in costs if cost is not None]
+        if not known or len(known) < len(costs):
+            return None
+        return column.scale * float(np.mean(known))
 
     def check(self) -> None:
         """Check that some run has what the columns ask for, else raise EchoLMError."""

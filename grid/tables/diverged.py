@@ -78,11 +78,11 @@ def _diverged_in(
 
 
 def _places(grid: TableGrid, name: str) -> Iterator[tuple[ColumnDefinition, CellsBySeed]]:
-    """Yield each place of a table that has cells."""
+    """Yield each place of a table that has cells and a statistic."""
     columns = grid.tables[name].columns
     for row in cells_of_table(grid, name).values():
         for column, cells in zip(columns, row, strict=True):
-            if cells:
+            if cells and not column.cost:
                 yield column, cells
 
 

@@ -117,6 +117,8 @@ class Predictions:
     ) -> None:
         names: dict[str, None] = {}
         for column in columns:
+            if column.cost:
+                continue
             names.update(dict.fromkeys(column.made().reads))
             if column.unit:
                 names.update(dict.fromkeys(OF_STUDIES))

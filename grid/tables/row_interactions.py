@@ -58,6 +58,9 @@ def row_interactions(
             values = []
             sides_of_columns = _sides(by_labels, own, reference, (group, first))
             for column, sides in zip(definition.columns, sides_of_columns, strict=True):
+                if column.cost:
+                    values.append(RowInteraction(None, reason="a cost has no subgroups"))
+                    continue
                 values.append(_interaction(sides, column.made(), group, first))
             rows.append(InteractionRow(own, reference, group, first, tuple(values)))
     return tuple(_adjusted(rows))

@@ -10,6 +10,7 @@ from typing import Any
 from echolm.errors import EchoLMError
 from grid.definition.tables import ColumnDefinition, TableCell
 from grid.results.files import TASK_PREFIX, newest_runs, predictions_path
+from grid.results.shared_seconds import Part, TimedRun, share_seconds
 from grid.statistics import Runs, align
 from grid.tables.origins import UNKNOWN, Origin, TodaysOrigins, disagreement, why_not_counted
 from grid.tables.predictions import GroupError, Predictions
@@ -29,6 +30,11 @@ def target_words(run: Mapping[str, Any]) -> str:
     return f"{target} < {threshold}"
 
 
+def _timed(run: Mapping[str, Any]) -> TimedRun:
+    host, device = run["host"] or "", run["device"] or ""
+    return TimedRun(run["cell"], host, device, run["seconds"], run["end"])
+
+
 class CollectedRuns:
     """The collected runs of a grid.
 
@@ -46,6 +52,7 @@ class CollectedRuns:
         self._has_predictions: dict[str, bool] = {}
         """Fingerprint -> whether its predictions are there. Each column of a table asks."""
         self._counting: dict[str, list[dict[str, Any]]] = {}
+        self._shared: dict[str, Part] | None = None
         self._test_sets = TestSets(run for runs in self._runs.values() for run in runs)
 
     def runs(self, cell: str) -> list[dict[str, Any]]:
@@ -119,6 +126,21 @@ class CollectedRuns:
         truth = self._test_sets.name(first, self._path(first), column)
         parts = (truth, target_words(first))
         return replace(aligned, truth=", ".join(part for part in parts if part)), ""
+
+    def cost(self, run: Mapping[str, Any], name: str) -> float | None:
+        """Return what a run cost, None where it was collected without it.
+
+        Args:
+            run: the run.
+            name: of the cost. Of ``seconds`` it is the run's part where several shared them.
+        """
+        if name != "seconds":
+            cost: float | None = run[name]
+            return cost
+        if self._shared is None:
+            self._shared = share_seconds(_timed(runs[0]) for runs in self._runs.values())
+        part = self._shared.get(run["cell"])
+        return part.seconds if part else None
 
     def _origin(self, cell: str) -> Origin:
         return self._today.of(cell) if self._today else UNKNOWN

@@ -266,7 +266,7 @@ def _record(table: Table, row: TableRow, column: ColumnDefinition, value: Value)
         notes += value.published.contradictions
     return {
         "column": column.heading,
-        "metric": column.metric,
+        "metric": column.metric or column.cost,
         "statistic": column.statistic,
         "target": column.target,
         "slot": column.slot,

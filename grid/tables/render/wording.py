@@ -174,7 +174,7 @@ def constants_of(values: Iterable[Value]) -> str:
 
 def estimates(values: Iterable[Value]) -> list[Estimate]:
     """Return the numbers of the values that have one."""
-    return [value.number for value in values if value.number]
+    return [value.number for value in values if value.number and value.number.kind]
 
 
 def published_numbers(values: Iterable[Value]) -> list[PublishedNumber]:

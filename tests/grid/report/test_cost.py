@@ -11,9 +11,10 @@ import pytest
 
 from echolm.text import duration
 from grid.report.content import ReportContent, Run, Setting
-from grid.report.cost import cost, parts
+from grid.report.cost import cost
 from grid.report.page import REPORT
 from grid.report.runs import run_lines
+from grid.results.shared_seconds import share_seconds
 from grid.tables.render.templates import environment
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -31,7 +32,8 @@ def run(cell: str, seconds: float | None, after: float = 0.0, **changes: Any) ->
 
 
 def test_a_cohort_counts_once() -> None:
-    by_cell = parts([run("a", 90.0), run("b", 30.0), run("c", 90.0, 0.2), run("d", 90.0, 0.4)])
+    runs = [run("a", 90.0), run("b", 30.0), run("c", 90.0, 0.2), run("d", 90.0, 0.4)]
+    by_cell = share_seconds(runs)
     assert {cell: (part.seconds, part.together) for cell, part in by_cell.items()} == {
         "a": (30.0, 3),
         "b": (30.0, 1),
@@ -45,7 +47,7 @@ def test_a_cohort_counts_once() -> None:
     "changes", [{"host": "node2"}, {"device": "cuda"}, {"after": 600.0}, {"end": None}]
 )
 def test_equal_seconds_elsewhere_or_later_are_another_training(changes: dict[str, Any]) -> None:
-    by_cell = parts([run("a", 90.0), run("b", 90.0, **changes)])
+    by_cell = share_seconds([run("a", 90.0), run("b", 90.0, **changes)])
     assert [part.together for part in by_cell.values()] == [1, 1]
 
 
@@ -62,7 +64,7 @@ def test_runs_without_seconds_are_left_out_and_the_sentence_adds_the_parts() -> 
 
 def test_a_cell_shows_its_own_part_beside_the_clock_of_its_cohort() -> None:
     runs = (run("a", 90.0), run("b", 90.0, 0.2), run("c", 30.0), run("d", None))
-    lines = run_lines(Setting("x", {"head": "a"}, runs), Path(), None, parts(runs))
+    lines = run_lines(Setting("x", {"head": "a"}, runs), Path(), None, share_seconds(runs))
     shown = environment(REPORT).get_template("runs.html.j2").render(lines=lines)
     heads = re.findall(r"<th[^>]*>(.*?)</th>", shown)
     rows = [re.findall(r"<td[^>]*>(.*?)</td>", line) for line in shown.split("<tr>")[2:]]

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from grid.definition.tables import TableDefinition
+from grid.results.schema import RUNS
 from grid.tables.build import build
 from grid.tables.table import Table
 
@@ -82,12 +83,13 @@ class Results:
 
     def save(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        text = {
+        text: dict[str, pa.DataType] = {
             name: pa.string()
             for name in ("run_id", "fingerprint", "cell", "commit", "problem", "params.data.name")
         }
         for run in self.runs:
-            text |= {name: pa.string() for name in run if name not in ("synthetic", "end")}
+            for name in run.keys() - {"synthetic", "end"}:
+                text[name] = RUNS.field(name).type if name in RUNS.names else pa.string()
         schema = pa.schema({**text, "synthetic": pa.bool_(), "end": pa.timestamp("ms", "UTC")})
         pq.write_table(pa.Table.from_pylist(self.runs, schema), self.folder / "runs.parquet")
 
