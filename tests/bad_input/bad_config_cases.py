@@ -39,7 +39,8 @@ CONFIGS = [
         "a word where a value is a number",
         config(data={"name": "phantom", "where": {"ef": "low"}}),
         TRAIN,
-        "Error: {workspace}/data/phantom: data.where: ef: 'low' is no number, and ef is one; write <60, <=60, >60, >=60, or 60-75",
+        "Error: {workspace}/data/phantom: data.where: ef: 'low' is no number, and ef is one; "
+        "write <60, <=60, >60, >=60, or 60-75",
     ),
     refused(
         "a range that no item is in",
