@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 from collections import Counter
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from launch_support import Reference, Shell, ended, result, until
@@ -18,6 +20,7 @@ from cluster.local import LocalExecutor
 from echolm.errors import EchoLMError
 from grid.definition.grid import Cell, load_grid
 from grid.plan import Job, Limits, Report, Resources, save_cells, unit_of
+from tests import warm
 
 SMALL = {"name": "mlp", "width": 16}
 BLANK = {"encoder": "none", "trainable": "k0"}
@@ -40,7 +43,8 @@ def launch(
     groups = units or [[cell] for cell in shell.cells(grid)]
     together = tuple(unit_of(group) for group in groups)
     job = Job(shell.workspace.root, grid.stem, together, Resources())
-    started = LocalExecutor(list(devices)).launch(job, limits, reports.append)
+    with mock.patch.object(sys, "executable", warm.python()):
+        started = LocalExecutor(list(devices)).launch(job, limits, reports.append)
     return started, reports
 
 
