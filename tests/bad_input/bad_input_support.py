@@ -11,7 +11,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ import yaml
 from click.testing import CliRunner
 
 from echolm.cli import main
+from tests import warm
 
 RUN = {
     "data": "phantom",
@@ -357,7 +357,7 @@ def typed(command: str, place: Place) -> Done:
     environment = given | environment
     arguments = words[start + 1 :]
     if "ECHOLM_PLUGINS" in environment:
-        program = [sys.executable, "-m", "echolm.cli", *arguments]
+        program = [warm.python(), "-m", "echolm.cli", *arguments]
         done = subprocess.run(program, env=os.environ | environment, capture_output=True, text=True)
         return Done(done.returncode, done.stdout, done.stderr)
     with unprivileged():
