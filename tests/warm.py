@@ -43,8 +43,8 @@ MODULES = ("echolm.cli", "cluster.worker_server", "cluster.search_worker")
 """What is forked. All else is for the real Python."""
 PACKAGES = ("echolm", "grid", "cluster")
 """Every module of theirs is imported, but those of Ray, which has threads."""
-SLOW = ("torch_geometric", "torchvision")
-"""What few commands need and takes as long as all else: the modules that need it are left out."""
+SLOW = "torch_geometric"
+"""What few commands need and takes long: modules that need it are left out."""
 IMPORTS = (
     "mlflow.store.tracking.sqlalchemy_store",
     "scipy.stats",
@@ -58,15 +58,14 @@ PATIENCE_S = 300
 
 def serve(folder: Path) -> None:
     """Fork commands until nobody has a lease any more. Says that it is there when it is."""
-    sys.modules.update(dict.fromkeys(SLOW))  # cannot be imported now
+    sys.modules[SLOW] = None  # type: ignore[assignment]  # cannot be imported now
     for package in PACKAGES:
         path = importlib.import_module(package).__path__
         for module in pkgutil.walk_packages(path, f"{package}."):
             if not module.name.endswith("__main__") and "ray" not in module.name.split("."):
                 with contextlib.suppress(ImportError):
                     importlib.import_module(module.name)
-    for name in SLOW:
-        del sys.modules[name]
+    del sys.modules[SLOW]
     for name in IMPORTS:
         importlib.import_module(name)
     assert threading.active_count() == 1, "a fork copies one thread"
