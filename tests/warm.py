@@ -31,10 +31,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any, NoReturn
+from unittest import mock
 
 from filelock import FileLock
 
@@ -268,6 +270,13 @@ def commands() -> Path:
 def python() -> str:
     """The Python that forks."""
     return str(commands() / "python")
+
+
+@contextlib.contextmanager
+def workers() -> Iterator[None]:
+    """While a launch is a call in this process: the server of its workers is forked too."""
+    with mock.patch.object(sys, "executable", python()):
+        yield
 
 
 def _lease(folder: Path) -> socket.socket | None:

@@ -36,6 +36,10 @@ It ends a test that hangs, and judges no speed: a busy machine has been five tim
 """
 
 
+STARTING = ("launch", "retry", "search")
+"""Commands that start workers."""
+
+
 @contextlib.contextmanager
 def faulty_heads() -> Iterator[None]:
     """The heads of the plugin, registered in this process for a while."""
@@ -144,8 +148,10 @@ class Shell:
             "ECHOLM_PLUGINS": None,
             **settings,
         }
-        with contextlib.chdir(self.root):
-            typed = [str(word) for word in words]
+        typed = [str(word) for word in words]
+        is_forked = self.is_warm and words[0] in STARTING and not {"ray", "slurm"} & set(typed)
+        workers = warm.workers() if is_forked else contextlib.nullcontext()
+        with contextlib.chdir(self.root), workers:
             result = CliRunner().invoke(main, typed, env=environment, prog_name="echolm")
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import threading
 from collections import Counter
 from pathlib import Path
-from unittest import mock
 
 import pytest
 from launch_support import Reference, Shell, ended, result, until
@@ -43,7 +41,7 @@ def launch(
     groups = units or [[cell] for cell in shell.cells(grid)]
     together = tuple(unit_of(group) for group in groups)
     job = Job(shell.workspace.root, grid.stem, together, Resources())
-    with mock.patch.object(sys, "executable", warm.python()):
+    with warm.workers():
         started = LocalExecutor(list(devices)).launch(job, limits, reports.append)
     return started, reports
 
