@@ -19,6 +19,7 @@ import click
 import pytest
 
 from echolm.cli import main
+from tests import warm
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -54,7 +55,7 @@ def blocks(page: Path) -> list[Block]:
 def type_page(page: Path, folder: Path) -> None:
     """Write the files of a page and type its commands in a folder, block by block."""
     kept = {name: os.environ[name] for name in os.environ if not name.startswith("ECHOLM_")}
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    path = f"{warm.commands()}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = {**kept, "PATH": path, "PYTHONUTF8": "1"}
     for block in blocks(page):
         if block.file:

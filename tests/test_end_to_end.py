@@ -7,7 +7,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+
+from tests import warm
 
 GRID = """
 title: the smallest whole demo
@@ -58,7 +59,7 @@ class Typing:
 
     def __call__(self, *words: object) -> str:
         """What a command prints. It must succeed, with no warning but of a strange ventricle."""
-        command = [sys.executable, "-m", "echolm.cli", *map(str, words)]
+        command = [warm.python(), "-m", "echolm.cli", *map(str, words)]
         done = subprocess.run(
             command,
             cwd=self.root,

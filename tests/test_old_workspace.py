@@ -12,7 +12,6 @@ import json
 import os
 import sqlite3
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from cluster.failures import failures
 from echolm.record import find_records
 from echolm.workspace import Workspace
 from grid.definition.grid import load_grid
+from tests import warm
 
 HERE = Path(__file__).parent / "old_workspace"
 WAS_AT = Path("/tmp/oldws/workspace")
@@ -50,7 +50,7 @@ def old(tmp_path: Path) -> Path:
 def echolm(folder: Path, *words: str) -> str:
     """Type a command in a folder and return what it prints; it must not end with an error."""
     done = subprocess.run(
-        [sys.executable, "-m", "echolm.cli", *words],
+        [warm.python(), "-m", "echolm.cli", *words],
         cwd=folder,
         env={**os.environ, "ECHOLM_WORKSPACE": "workspace"},
         capture_output=True,

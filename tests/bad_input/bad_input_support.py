@@ -11,9 +11,8 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -25,6 +24,7 @@ import yaml
 from click.testing import CliRunner
 
 from echolm.cli import main
+from tests import warm
 
 RUN = {
     "data": "phantom",
@@ -357,10 +357,12 @@ def typed(command: str, place: Place) -> Done:
     environment = given | environment
     arguments = words[start + 1 :]
     if "ECHOLM_PLUGINS" in environment:
-        program = [sys.executable, "-m", "echolm.cli", *arguments]
+        program = [warm.python(), "-m", "echolm.cli", *arguments]
         done = subprocess.run(program, env=os.environ | environment, capture_output=True, text=True)
         return Done(done.returncode, done.stdout, done.stderr)
-    with unprivileged():
+    is_launch = arguments[:1] in (["launch"], ["search"])
+    workers = warm.workers() if is_launch else nullcontext()
+    with workers, unprivileged():
         result = CliRunner().invoke(main, arguments, env=environment, prog_name="echolm")
     raised = None if isinstance(result.exception, SystemExit) else result.exception
     return Done(result.exit_code, result.stdout, result.stderr, raised)

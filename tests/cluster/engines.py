@@ -5,6 +5,7 @@ How it is made, and how one waits for it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from cluster.local import LocalExecutor
 from cluster.slurm.submit.ledger import query_jobs
 from grid.definition.grid import Cell, load_grid
 from grid.plan import Executor, Job, Limits, Report, Resources, save_cells, unit_of
+from tests import warm
 
 
 @dataclass
@@ -57,7 +59,8 @@ class Engine:
         errors: list[BaseException] = []
         other = threading.Thread(target=_keep(meanwhile or (lambda: None), errors))
         other.start()
-        with mock.patch.dict(os.environ, self.variables):
+        workers = warm.workers() if self.name == "local" else contextlib.nullcontext()
+        with workers, mock.patch.dict(os.environ, self.variables):
             self.executor.launch(job, Limits(slots), self.reports.append)
         other.join()
         if errors:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from launch_support import Reference, Shell
 from launch_support import faulty_heads as faulty
@@ -26,7 +27,7 @@ def shell(tiny: Path, tmp_path: Path) -> Iterator[Shell]:
     """A workspace with the tiny store; workers that a failed test leaves behind are killed."""
     found = Shell(tmp_path, tiny / "store")
     yield found
-    left = found.workers()
+    _, left = psutil.wait_procs(found.workers(), timeout=5)  # a killed one may be ending
     for process in left:
         os.kill(process.pid, 9)
     assert not left, "workers that nobody waits for"

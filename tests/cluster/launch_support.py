@@ -26,6 +26,7 @@ from echolm.training.prepare import prepare_run
 from echolm.workspace import Workspace
 from grid.definition.grid import Cell, load_grid
 from grid.plan import CellStatus, cell_statuses
+from tests import warm
 
 HERE = Path(__file__).parent
 PATIENCE_S = 400.0
@@ -33,6 +34,10 @@ PATIENCE_S = 400.0
 
 It ends a test that hangs, and judges no speed: a busy machine has been five times slower.
 """
+
+
+STARTING = ("launch", "retry", "search")
+"""Commands that start workers."""
 
 
 @contextlib.contextmanager
@@ -73,6 +78,9 @@ class Done:
 class Shell:
     """``echolm`` commands, as real processes, in one workspace with ``store`` as ``tiny``."""
 
+    is_warm = True
+    """Whether its commands are forks of ``tests.warm``."""
+
     def __init__(self, root: Path, store: Path | None) -> None:
         self.root = root
         self.workspace = Workspace(root / "workspace")
@@ -105,9 +113,17 @@ class Shell:
             "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])]),
         }
 
-    def start(self, *words: str | Path, **options: Any) -> subprocess.Popen[str]:
-        """A command that goes on, in a process group of its own."""
-        command = [sys.executable, "-m", "echolm.cli", *map(str, words)]
+    def start(
+        self, *words: str | Path, cold: bool = False, **options: Any
+    ) -> subprocess.Popen[str]:
+        """A command that goes on, in a process group of its own.
+
+        Its imports are those of ``tests.warm``. A ``cold`` one makes its own, as do those of Ray
+        and SLURM: for tests of signals, and where other machines start the same Python.
+        """
+        makes_imports = cold or not self.is_warm or {"ray", "slurm"} & set(words)
+        python = sys.executable if makes_imports else warm.python()
+        command = [python, "-m", "echolm.cli", *map(str, words)]
         streams = {
             "stdout": subprocess.PIPE,
             "stderr": subprocess.PIPE,
@@ -136,8 +152,10 @@ class Shell:
             "ECHOLM_PLUGINS": None,
             **settings,
         }
-        with contextlib.chdir(self.root):
-            typed = [str(word) for word in words]
+        typed = [str(word) for word in words]
+        is_forked = self.is_warm and words[0] in STARTING and not {"ray", "slurm"} & set(typed)
+        workers = warm.workers() if is_forked else contextlib.nullcontext()
+        with contextlib.chdir(self.root), workers:
             result = CliRunner().invoke(main, typed, env=environment, prog_name="echolm")
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
@@ -235,11 +253,12 @@ class Shell:
         return [process for process in psutil.process_iter() if self._is_worker(process)]
 
     def _is_worker(self, process: psutil.Process) -> bool:
+        """Whether its errors are written to a log of the workspace's workers."""
         try:
-            words = process.cmdline()  # of a zombie: none
-        except psutil.Error:
+            log = os.readlink(f"/proc/{process.pid}/fd/2")  # of a zombie: none
+        except OSError:
             return False
-        return "cluster.worker_server" in words and f'"{self.workspace.root}"' in words[-1]
+        return Path(log).is_relative_to(self.workspace.root / "grids")
 
     def traced(self) -> list[dict[str, Any]]:
         """What the training steps of the head ``traced`` noted, each process's in their order."""

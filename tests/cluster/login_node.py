@@ -49,6 +49,8 @@ echo "Submitted batch job $id" """,
 class LoginNode(Shell):
     """A shell there."""
 
+    is_warm = False
+
     def __init__(self, root: Path, store: Path | None) -> None:
         super().__init__(root, store)
         self.slurm = root / "slurm"

@@ -23,7 +23,7 @@ def test_storm(shell: Shell, reference: Reference, seed: int) -> None:
         done = ended(process)
         assert "Traceback" not in done.err and "Error" not in done.err, done.err
     assert len(storm.faults) == FAULTS
-    assert not shell.workers()
+    until(lambda: not shell.workers(), "no worker is left")
     assert shell.states(grid) == ["complete"] * len(seeds)
     for cell in shell.cells(grid):
         assert result(shell.record(cell)) == reference(cell)

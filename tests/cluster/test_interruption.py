@@ -52,7 +52,7 @@ def test_a_launch_that_is_stopped_again_and_again_ends_as_if_undisturbed(
     shell.slow(3)
     for number, (name, stop, status) in enumerate(STOPS):
         process = shell.start(
-            "launch", grid, "--slots", 2, "--no-collect", preexec_fn=hangups_count
+            "launch", grid, "--slots", 2, "--no-collect", cold=True, preexec_fn=hangups_count
         )
         until(
             lambda number=number: all(shell.trains(cell, number) for cell in (first, second)),
@@ -84,7 +84,7 @@ def test_a_launch_that_is_stopped_again_and_again_ends_as_if_undisturbed(
 def test_a_launcher_that_ends_while_its_workers_start(shell: Shell, number: signal.Signals) -> None:
     """Units are not trained by workers nobody hears, and nobody is left who would fork them."""
     grid = shell.grid({"head": ["slow"], "seed": [0, 1]}, encoder="none", trainable="k0")
-    process = shell.start("launch", grid, "--slots", 2, "--no-collect")
+    process = shell.start("launch", grid, "--slots", 2, "--no-collect", cold=True)
     until(shell.workers, "the process that workers are forked from is there")
     process.send_signal(number)
     assert ended(process).status == (130 if number == signal.SIGINT else -9)
@@ -97,7 +97,7 @@ def test_a_second_ctrl_c_does_not_wait(shell: Shell) -> None:
     shell.slow(3, from_step=4)
     grid = shell.grid({"head": ["slow"]}, epochs=20, encoder="none", trainable="k0")
     [cell] = shell.cells(grid)
-    process = shell.start("launch", grid, "--slots", 1, "--no-collect")
+    process = shell.start("launch", grid, "--slots", 1, "--no-collect", cold=True)
     until(lambda: shell.epochs(cell) >= 1, "an epoch")
     worker = shell.worker_of(cell)
     worker.suspend()
@@ -113,7 +113,7 @@ def test_a_second_ctrl_c_does_not_wait(shell: Shell) -> None:
 def test_a_stopped_launch_says_so_in_json(shell: Shell) -> None:
     shell.slow(3, from_step=4)
     grid = shell.grid({"head": ["slow"]}, epochs=20, encoder="none", trainable="k0")
-    process = shell.start("launch", grid, "--slots", 1, "--json")
+    process = shell.start("launch", grid, "--slots", 1, "--json", cold=True)
     until(lambda: shell.epochs(shell.cells(grid)[0]) >= 1, "an epoch")
     process.send_signal(signal.SIGTERM)
     done = ended(process)

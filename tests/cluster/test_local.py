@@ -18,6 +18,7 @@ from cluster.local import LocalExecutor
 from echolm.errors import EchoLMError
 from grid.definition.grid import Cell, load_grid
 from grid.plan import Job, Limits, Report, Resources, save_cells, unit_of
+from tests import warm
 
 SMALL = {"name": "mlp", "width": 16}
 BLANK = {"encoder": "none", "trainable": "k0"}
@@ -40,7 +41,8 @@ def launch(
     groups = units or [[cell] for cell in shell.cells(grid)]
     together = tuple(unit_of(group) for group in groups)
     job = Job(shell.workspace.root, grid.stem, together, Resources())
-    started = LocalExecutor(list(devices)).launch(job, limits, reports.append)
+    with warm.workers():
+        started = LocalExecutor(list(devices)).launch(job, limits, reports.append)
     return started, reports
 
 

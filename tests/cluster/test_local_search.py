@@ -40,7 +40,7 @@ def test_one_of_two_workers_is_killed_and_then_the_search_is_stopped_and_continu
 ) -> None:
     shell.slow(1.0)
     file = space_file(shell)
-    going = shell.start("search", file, "--trials", 5, "--workers", 2)
+    going = shell.start("search", file, "--trials", 5, "--workers", 2, cold=True)
     until(
         lambda: len(runs := in_training(shell)) == 2 and min(trial["epochs"] for trial in runs) > 0,
         "two trials with an epoch each",

@@ -95,7 +95,7 @@ def test_a_launch_goes_on_when_its_server_is_killed(shell: Shell, reference: Ref
     grid = shell.grid({"head": ["slow"], "seed": [0, 1]}, epochs=3, **BLANK)
     first, second = shell.cells(grid)
     shell.slow(3, from_step=4)
-    process = shell.start("launch", grid, "--slots", 1, "--no-collect")
+    process = shell.start("launch", grid, "--slots", 1, "--no-collect", cold=True)
     until(lambda: shell.epochs(first) >= 1, "an epoch")
     worker = shell.worker_of(first)
     [server] = [process for process in shell.workers() if process.pid != worker.pid]

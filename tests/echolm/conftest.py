@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from echolm.datasets.phantom.generate import generate_phantom, write_mjpeg
+from echolm.datasets.phantom.generate import write_mjpeg
 
 FILE_COLUMNS = [
     "FileName",
@@ -90,11 +90,9 @@ def dataset(tmp_path: Path) -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def phantom_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A phantom of 24 clips, seed 0."""
-    root = tmp_path_factory.mktemp("phantom") / "data"
-    generate_phantom(root, videos=24, seed=0)
-    return root
+def phantom_root(tiny: Path) -> Path:
+    """A phantom of 24 clips, seed 0, which is only read."""
+    return tiny / "source"
 
 
 @pytest.fixture

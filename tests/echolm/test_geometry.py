@@ -5,10 +5,12 @@ And their invariances.
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from hypothesis.extra.numpy import arrays
 from shapely import Polygon
 from skimage.draw import polygon as skimage_polygon
 
-from echolm import geometry, geometry_fast
+from echolm import geometry
 
 COORDINATES = st.one_of(
     st.integers(-4, 20).map(float),  # on pixel centres
@@ -35,18 +37,22 @@ def reference_mask(points: np.ndarray, height: int, width: int) -> np.ndarray:
     return mask
 
 
+def compiled() -> Any:
+    """``echolm.geometry_fast``: its import compiles for seconds, in every process that collects."""
+    return importlib.import_module("echolm.geometry_fast")
+
+
 def compiled_mask(points: np.ndarray, height: int, width: int) -> np.ndarray:
     mask = np.zeros((1, height, width), np.uint8)
-    geometry_fast.fill(np.array(points[None], np.float64), mask)
+    compiled().fill(np.array(points[None], np.float64), mask)
     return mask[0]
 
 
 @pytest.fixture(params=["numpy", "numba"])
 def drawn_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Runs a test with both rasterisers."""
-    monkeypatch.setattr(
-        geometry, "_fast", lambda: geometry_fast if request.param == "numba" else None
-    )
+    fast = compiled() if request.param == "numba" else None
+    monkeypatch.setattr(geometry, "_fast", lambda: fast)
     monkeypatch.setattr(geometry, "_COMPILE_AFTER", -1)
     return str(request.param)
 
@@ -235,7 +241,7 @@ def test_compiled_and_numpy_count_the_same_pixels(
     for truth, prediction in pairs:
         both = truth[None].astype(float), prediction[None].astype(float)
         np.testing.assert_array_equal(
-            geometry_fast.overlap(*both, size), geometry._overlap(*both, size)
+            compiled().overlap(*both, size), geometry._overlap(*both, size)
         )
 
 

@@ -46,6 +46,8 @@ class Site(Shell):
     jobs compile its modules once.
     """
 
+    is_warm = False
+
     def __init__(
         self, root: Path, store: Path | None, settings: Settings, code: Path | None = None
     ) -> None:

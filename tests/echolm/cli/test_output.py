@@ -119,9 +119,8 @@ def test_a_table_that_is_wider_than_the_terminal_loses_nothing(shell: Shell) -> 
 
 def test_a_reader_who_goes_away_is_no_error(shell: Shell) -> None:
     """``echolm grid show ... | head -1``."""
-    process = shell.start(
-        "grid", "show", shell.grid({"seed": list(range(3000))}, head="mean"), "--json"
-    )
+    grid = shell.grid({"seed": list(range(3000))}, head="mean")
+    process = shell.start("grid", "show", grid, "--json", cold=True)
     assert process.stdout
     process.stdout.readline()
     process.stdout.close()

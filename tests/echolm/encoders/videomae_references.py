@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +13,6 @@ from torch import Tensor, nn
 from echolm.encoders.base import EncoderNetwork, Features, State, keep_tokens
 from echolm.encoders.families.video_transformer_files import own_names
 from echolm.encoders.torchvision_compat import import_torchvision
-
-import_torchvision()  # before transformers, which imports it
-import transformers  # noqa: E402
-from transformers.models.videomae import modeling_videomae  # noqa: E402
 
 TINY = {
     "image_size": 32,
@@ -33,6 +31,12 @@ TINY = {
 """The shape of ``tiny-videomae``."""
 
 
+def theirs() -> Any:
+    """``transformers``, which takes a second to import in every process that collects."""
+    import_torchvision()  # before transformers, which imports it
+    return importlib.import_module("transformers")
+
+
 def reference(kind: str, mean_pooling: bool, shape: dict[str, int] | None = None) -> nn.Module:
     """Build a model of transformers whose every parameter is random, biases and norms too.
 
@@ -41,9 +45,9 @@ def reference(kind: str, mean_pooling: bool, shape: dict[str, int] | None = None
         mean_pooling: without it there is a last LayerNorm over tokens.
         shape: fields of ``VideoMAEConfig``. None: those of ViT-B.
     """
-    config = transformers.VideoMAEConfig(use_mean_pooling=mean_pooling, **(shape or {}))
+    config = theirs().VideoMAEConfig(use_mean_pooling=mean_pooling, **(shape or {}))
     torch.manual_seed(0)
-    model: nn.Module = getattr(transformers, f"VideoMAE{kind}")(config)
+    model: nn.Module = getattr(theirs(), f"VideoMAE{kind}")(config)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -52,7 +56,9 @@ def reference(kind: str, mean_pooling: bool, shape: dict[str, int] | None = None
 
 def position_table(length: int, width: int) -> Tensor:
     """Return the fixed positions of transformers, length x width."""
-    table: Tensor = modeling_videomae.get_sinusoid_encoding_table(length, width)[0]
+    theirs()
+    network = importlib.import_module("transformers.models.videomae.modeling_videomae")
+    table: Tensor = network.get_sinusoid_encoding_table(length, width)[0]
     return table
 
 
