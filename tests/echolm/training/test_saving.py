@@ -21,8 +21,10 @@ from training_support import (
     Result,
     config,
     join,
+    outcomes,
     record_of,
     start,
+    start_ranks,
     train,
 )
 
@@ -78,6 +80,23 @@ class TestMinutes:
         newest = checkpoint.newest(record_of(workspace, config()))
         assert newest and checkpoint.position(newest) == (1, 0)
         assert Compute().checkpoint_s == 60 * CHECKPOINT_MINUTES
+
+    def test_on_two_ranks_the_first_saves_and_both_learn_of_its_error(
+        self, workspace: Workspace, tmp_path: Path
+    ) -> None:
+        """One run is saved at each step, and another whose second checkpoint fails."""
+        save = "echolm.training.run_handle:RunHandle.save_checkpoint"
+        cases = (
+            (config(encoder="tiny-mvit", epochs=1), [], "complete"),
+            (config(encoder="tiny-mvit", seed=1), [Fault(save, 2, "raise")], "failed"),
+        )
+        for run, faults, state in cases:
+            out = tmp_path / state
+            ranks = start_ranks(2, workspace, [run], out, faults=faults, compute=EACH_STEP)
+            join(*ranks)
+            assert [outcomes(out / rank)[0].state for rank in ("0", "1")] == [state, state]
+        [failure] = record_of(workspace, cases[1][0]).failures()
+        assert "an injected fault" in failure["error"] and failure["step"] == 2
 
     def test_an_epoch_whose_disk_is_still_busy_is_left_out_but_not_the_last(
         self, workspace: Workspace, reference: Reference, monkeypatch: pytest.MonkeyPatch
