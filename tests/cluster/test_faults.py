@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from launch_support import Reference, Shell, ended, result
+from launch_support import Reference, Shell, ended, result, until
 from storm import FAULTS, STEP_S, Storm
 
 
