@@ -118,7 +118,7 @@ def test_a_server_that_cannot_start_is_an_error(shell: Shell, tmp_path: Path) ->
     environment = shell.environment()
     path = os.pathsep.join([str(tmp_path / "broken"), environment["PYTHONPATH"]])
     grid = shell.grid({"head": ["slow"]}, **BLANK)
-    done = shell("launch", grid, "--no-collect", env=environment | {"PYTHONPATH": path})
+    done = shell("launch", grid, "--no-collect", cold=True, env=environment | {"PYTHONPATH": path})
     assert done.status == 1
     assert "no worker starts: ImportError: this torch is broken; see" in done.err
     assert "server.log" in done.err
