@@ -21,12 +21,15 @@ class Compute:
         heartbeat_s: seconds between two heartbeats.
         outage_s: seconds to wait for what went away. None: ``echolm.outages.limit_s``. With 0,
             a run that meets an outage ends as interrupted at once.
+        states_bytes: memory for states of the frozen part (``echolm.training.shelf``). More of them
+            are in files. None: what the environment says, else a share of what is free.
     """
 
     micro_batch: int | None = None
     patience_s: float = PATIENCE_S
     heartbeat_s: float = HEARTBEAT_S
     outage_s: float | None = None
+    states_bytes: int | None = None
 
 
 def acquire(

@@ -40,7 +40,7 @@ def _flops(member: Member, feed: Feed, row: int) -> int:
     """Count the operations of convolutions and products of matrices for one clip."""
     rows = np.array([row])
     with flop_counter() as counter:
-        _, state = feed(rows, None)
+        _, state = feed.through_trunk(rows)
         member.predict(state, feed.keys[rows])
     return int(counter.get_total_flops())
 

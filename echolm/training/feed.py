@@ -1,24 +1,24 @@
 """Feeds: where the loop gets its batches from, and what they are at the cut.
 
-The loop and the evaluation know a feed by its protocol alone. Today clips are read from a store and
-pass through the trunk. Features that were stored at the cut can come in by another class, without
-an edit of the loop: ``open_feed`` is the place that chooses.
+The loop and the evaluation know a feed by its protocol alone. ``ClipFeed`` reads clips from a store
+and passes them through the trunk. ``echolm.training.stored_feed`` keeps what it gave.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import numpy as np
 import torch
 
-from echolm.encoders.base import EncoderNetwork, State
+from echolm.encoders.base import EncoderNetwork
 from echolm.errors import EchoLMError
 from echolm.stores.clips import ClipStore
 from echolm.tasks import Batch
 from echolm.training.batches import Batches, check_pixels
 from echolm.training.prepare import PreparedRun
-from echolm.training.trunk import Trunk
+from echolm.training.trunk import CutStates, Trunk
 
 
 class Feed(Protocol):
@@ -31,7 +31,7 @@ class Feed(Protocol):
 
     def __call__(
         self, rows: np.ndarray, epoch: int | None, window: int | None = None
-    ) -> tuple[Batch, State]:
+    ) -> tuple[Batch, CutStates]:
         """Return the batch of store rows (B,), and what the member's tails take.
 
         Args:
@@ -45,13 +45,17 @@ class Feed(Protocol):
         """Return the batch without augmentation, when only its targets are needed."""
         ...
 
+    def through_trunk(self, rows: np.ndarray) -> tuple[Batch, CutStates]:
+        """Return a batch without augmentation, read and passed now, whatever is kept."""
+        ...
+
 
 class ClipFeed:
     """Reads clips, augments them, and passes them through the trunk.
 
     Args:
         batches: assembles the batches.
-        trunk: the stages before the cut.
+        trunk: the stages before the cuts.
         view_seed: what clip and augmentation draw from.
         views: ``fresh`` in every epoch, or a number of fixed ones in turn.
     """
@@ -68,14 +72,28 @@ class ClipFeed:
 
     def __call__(
         self, rows: np.ndarray, epoch: int | None, window: int | None = None
-    ) -> tuple[Batch, State]:
-        """Return the batch of store rows (B,), and its clips' state at the cut."""
+    ) -> tuple[Batch, CutStates]:
+        """Return the batch of store rows (B,), and its clips' states at the cuts."""
+        return self.pass_to(rows, epoch, window, self.trunk.cuts)
+
+    def pass_to(
+        self, rows: np.ndarray, epoch: int | None, window: int | None, cuts: Sequence[int]
+    ) -> tuple[Batch, CutStates]:
+        """Do the same for some of the trunk's cuts, ascending."""
+        batch = self.batch(rows, epoch, window)
+        context = {} if batch.frames is None else {"frames": batch.frames}
+        return batch, self.trunk(batch.clips, context, cuts)
+
+    def batch(self, rows: np.ndarray, epoch: int | None, window: int | None = None) -> Batch:
+        """Return the batch, without a pass through the trunk."""
         view = None
         if epoch is not None:
             view = self.batches.view_keys(rows, self._view_seed, epoch, self._views)
-        batch = self.batches.batch(rows, view, window)
-        context = {} if batch.frames is None else {"frames": batch.frames}
-        return batch, self.trunk(batch.clips, context)
+        return self.batches.batch(rows, view, window)
+
+    def through_trunk(self, rows: np.ndarray) -> tuple[Batch, CutStates]:
+        """Return a batch that is read and passed now."""
+        return self(rows, None)
 
     def targets(self, rows: np.ndarray) -> Batch:
         """Return the batch without augmentation, without a pass through the trunk."""
@@ -83,14 +101,14 @@ class ClipFeed:
 
 
 def open_feed(
-    prepared: PreparedRun, network: EncoderNetwork, cut: int, device: torch.device
-) -> Feed:
+    prepared: PreparedRun, network: EncoderNetwork, cuts: int | Sequence[int], device: torch.device
+) -> ClipFeed:
     """Open the feed of runs that share their batches.
 
     Args:
         prepared: one of the runs.
         network: the encoder with its first weights.
-        cut: the position before which nothing trains in any of the runs.
+        cuts: for each run the position before which nothing of its encoder trains.
         device: where batches and trunk are.
 
     Raises:
@@ -106,4 +124,5 @@ def open_feed(
         )
     check_pixels(store, config.encoder)
     batches = Batches(store, config.goal, config.encoder, config.augmentation, device, config.clip)
-    return ClipFeed(batches, Trunk(network, cut), config.view, config.views)
+    trunk = Trunk(network, *([cuts] if isinstance(cuts, int) else cuts))
+    return ClipFeed(batches, trunk, config.view, config.views)

@@ -23,7 +23,7 @@ import pyarrow as pa
 from torch import Tensor
 
 from echolm.config import FinetuneConfig, PretrainConfig, splits_read
-from echolm.encoders.base import EncoderNetwork, State
+from echolm.encoders.base import EncoderNetwork
 from echolm.provenance import code_facts
 from echolm.randomness import order
 from echolm.states import RunState
@@ -44,7 +44,8 @@ from echolm.training.prepare import PreparedRun
 from echolm.training.run_handle import Outcome, RunHandle
 from echolm.training.selection import select_rows
 from echolm.training.signals import StopRequest
-from echolm.training.trunk import first_network
+from echolm.training.stored_feed import keep_states
+from echolm.training.trunk import CutStates, first_network
 
 Verdict = callbacks.Verdict
 
@@ -183,17 +184,18 @@ class Cohort:
         """Open the feed and choose its rows by split. Returns the encoder's first network."""
         prepared = self.runs[0].prepared
         network = first_network(prepared, self.ranks.device)
-        self.cut = min(cut_of(run.config) for run in self.runs)
-        self.feed = open_feed(prepared, network, self.cut, self.ranks.device)
-        selection = select_rows(self.feed.store, self.config, ("train", *self.result_splits))
+        cuts = [cut_of(run.config) for run in self.runs]
+        source = open_feed(prepared, network, cuts, self.ranks.device)
+        selection = select_rows(source.store, self.config, ("train", *self.result_splits))
         self.rows = selection.rows
         self.left_out = selection.left_out
+        self.feed = keep_states(source, self.runs, self.rows, self.ranks, self.compute)
         self.steps = math.ceil(len(self.rows["train"]) / self.config.batch_size)
         return network
 
     def _join(self, run: RunHandle, network: EncoderNetwork, state: dict[str, Any] | None) -> None:
         """Build a run's member: at its beginning, or where its checkpoint says."""
-        run.member = Member(run.config, network, self.cut, self.ranks.device)
+        run.member = Member(run.config, network, cut_of(run.config), self.ranks.device)
         if state is None:
             self._set_start(run)
         else:
@@ -288,7 +290,7 @@ class Cohort:
                     run.error = error
 
     def _backward(
-        self, run: RunHandle, state: State, batch: Batch, rows: np.ndarray, step: OptimiserStep
+        self, run: RunHandle, state: CutStates, batch: Batch, rows: np.ndarray, step: OptimiserStep
     ) -> float:
         """Add a micro-batch's gradients. Returns the sum of its losses.
 

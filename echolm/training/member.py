@@ -20,6 +20,7 @@ from echolm.errors import EchoLMError
 from echolm.randomness import fold, seeded, to_tensor, word
 from echolm.tasks import Batch
 from echolm.training.keyed_dropout import Keys, key_randomness
+from echolm.training.trunk import CutStates, at_cut
 
 _EVALUATION = "evaluation"
 """Stands for epoch and step in the keys of evaluation, which are the same in every epoch."""
@@ -36,13 +37,14 @@ class Finetune(nn.Module):
         self.head = config.head.build(config.head_width, config.task.outputs())
         self._takes = config.head.takes
 
-    def forward(self, state: State) -> Tensor:
+    def forward(self, state: State | CutStates) -> Tensor:
         """Compute the outputs of the head."""
         return self.head(self.inputs(state))
 
-    def inputs(self, state: State) -> Any:
+    def inputs(self, state: State | CutStates) -> Any:
         """Compute what the head takes: the fusion's vectors B x D, or the encoder's Features."""
-        features = self.encoder.run(state, self.cut, len(self.encoder.blocks) + 2)
+        begin = at_cut(state, self.cut)
+        features = self.encoder.run(begin, self.cut, len(self.encoder.blocks) + 2)
         return features if self._takes == "features" else self.fusion(features)
 
 
@@ -54,9 +56,11 @@ class Pretrain(nn.Module):
         self.encoder = encoder
         self.objective = config.objective.build_for(config.encoder, encoder, keys)
 
-    def forward(self, state: State) -> Any:
+    def forward(self, state: State | CutStates) -> Any:
         """Compute the outputs of the objective."""
-        return self.objective(state.tensors["clip"])
+        begin = at_cut(state, 0)
+        assert isinstance(begin, State)
+        return self.objective(begin.tensors["clip"])
 
 
 def cut_of(config: FinetuneConfig | PretrainConfig) -> int:
@@ -118,7 +122,7 @@ class Member:
         set_modes(self.model.encoder, self._positions, training)
 
     def losses(
-        self, state: State, batch: Batch, samples: np.ndarray, epoch: int, step: int
+        self, state: State | CutStates, batch: Batch, samples: np.ndarray, epoch: int, step: int
     ) -> dict[str, Tensor]:
         """Compute losses by sample (B,) in training mode, see ``Goal.loss``.
 
@@ -132,7 +136,7 @@ class Member:
         self._set_keys(samples, epoch, step)
         return self.config.goal.loss(self.model(state), batch)
 
-    def predict(self, state: State, samples: np.ndarray) -> Any:
+    def predict(self, state: State | CutStates, samples: np.ndarray) -> Any:
         """Compute the outputs for evaluation.
 
         What draws even then (a mask) draws the same in every epoch, so that losses compare.
