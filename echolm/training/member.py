@@ -71,10 +71,17 @@ def cut_of(config: FinetuneConfig | PretrainConfig) -> int:
 
 
 def own_tail(encoder: EncoderNetwork, cut: int) -> EncoderNetwork:
-    """Return the encoder with stages before ``cut`` shared and the others copied."""
+    """Return the encoder with its own copies of the stages from ``cut`` on.
+
+    The stages before are left out: the trunk passes them. Empty modules hold their positions, so
+    that nothing that walks over a member's modules walks over a frozen part that it shares.
+    """
     stages = encoder.stages()
-    for position in range(cut, len(stages)):
-        stages[position] = copy.deepcopy(stages[position])
+    for position in range(len(stages)):
+        if position < cut:
+            stages[position] = nn.Identity()
+        else:
+            stages[position] = copy.deepcopy(stages[position])
     return EncoderNetwork(stages[0], stages[1:-1], stages[-1])
 
 
@@ -82,6 +89,9 @@ class Member:
     """The trainable side of one run.
 
     Its whole state is ``state()``. Equal states continue bitwise equally.
+
+    Attributes:
+        shared_parameters: how many parameters the stages before its cut have, which it shares.
     """
 
     def __init__(
@@ -95,6 +105,10 @@ class Member:
         self._device = device
         self._positions = _trained_positions(config)
         self.keys = Keys()
+        shared = nn.ModuleList(encoder.stages()[:cut])
+        self.shared_parameters = sum(parameter.numel() for parameter in shared.parameters())
+        self._mode: bool | None = None
+        """Whether the model is in training mode, as it was last set."""
         self.model = self._build_model(own_tail(encoder, cut), cut).to(device)
         self.train(False)
         named = [pair for pair in self.model.named_parameters() if pair[1].requires_grad]
@@ -117,7 +131,14 @@ class Member:
         return model
 
     def train(self, training: bool) -> None:
-        """Set training or evaluation mode. A stage that does not train stays in evaluation mode."""
+        """Set training or evaluation mode. A stage that does not train stays in evaluation mode.
+
+        A walk over all modules takes longer than a step of a small head: it is made when the mode
+        changes.
+        """
+        if training is self._mode:
+            return
+        self._mode = training
         self.model.train(training)
         set_modes(self.model.encoder, self._positions, training)
 

@@ -88,16 +88,18 @@ class SubGrid:
 
     def alone(self) -> None:
         """Train cell by cell. Each keeps its own states."""
+        self._train_alone("alone")
+
+    def _train_alone(self, way: str) -> None:
         runs = self.runs()
         for run in runs:
             check(fit([run]))
-        self.trained["alone"] = [run.record for run in runs]
+        self.trained[way] = [run.record for run in runs]
 
     def alone_each_epoch(self) -> None:
         """Train cell by cell, where every epoch passes each clip."""
         with no_states_kept():
-            self.alone()
-        self.trained["every epoch"] = self.trained.pop("alone")
+            self._train_alone("every epoch")
 
     def largest_difference(self, way: str, other: str) -> float:
         """Return the largest relative difference of a metric of validation or test."""
