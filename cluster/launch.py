@@ -110,9 +110,9 @@ class _PoolPlace(Place):
         return LaunchPlan(
             statuses=statuses,
             cells=to_run,
-            planned=units(to_run),
+            planned=self._units(grid, to_run),
             following=later,
-            planned_later=units(later),
+            planned_later=self._units(grid, later),
             blocked=blocked_cells(waiting),
             given_up=lost,
             stop_reason=stop,
@@ -165,9 +165,17 @@ class _PoolPlace(Place):
             shapes.setdefault((self.resources(asked), asked.slots), []).append(status)
         jobs = []
         for (needs, slots), of_shape in shapes.items():
-            planned = tuple(units(of_shape))
+            planned = tuple(units(of_shape, self.slots(needs, slots)))
             jobs.append(Job(self.workspace.root, grid.name, planned, needs, slots))
         return jobs
+
+    def _units(self, grid: Grid, statuses: Sequence[CellStatus]) -> list[Unit]:
+        """Return the units of cells, as a launch makes them."""
+        return [unit for job in self._jobs(grid, statuses) for unit in job.units]
+
+    def slots(self, needs: Resources, of_block: int | None) -> int | None:
+        """Return how many units of a shape run at once. None: that is not known before."""
+        return self.options.slots or of_block
 
     def _run(self, jobs: Sequence[Job], report: Callable[[Report], None]) -> tuple[str, str]:
         """Run jobs, one after another: each pool has workers of one shape.
@@ -221,11 +229,16 @@ class LocalPlace(_PoolPlace):
         from cluster.local import LocalExecutor
 
         devices = cuda_devices() or ["cpu"]
-        slots = len(devices)
-        if devices == ["cpu"]:
-            cpus = len(os.sched_getaffinity(0))
-            slots = max(1, cpus // job.resources.threads)
-        return LocalExecutor(devices), self.options.slots or min(slots, job.slots or slots)
+        return LocalExecutor(devices), self.slots(job.resources, job.slots)
+
+    def slots(self, needs: Resources, of_block: int | None) -> int:
+        """Return how many workers this machine has room for."""
+        if self.options.slots:
+            return self.options.slots
+        slots = len(cuda_devices())
+        if not slots:
+            slots = max(1, len(os.sched_getaffinity(0)) // needs.threads)
+        return min(slots, of_block or slots)
 
     def resources(self, asked: BlockResources) -> Resources:
         """Return what a unit needs. A worker has its slot's device without asking for it."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from echolm.config import splits_read, whole_batch_reason
 from echolm.liveness import HEARTBEAT_S, PATIENCE_S
 from echolm.training.distributed import Ranks
+from echolm.training.free_memory import free_on
+from echolm.training.member_memory import how_many_fit, member_memory
 from echolm.training.prepare import PreparedRun
 from echolm.training.run_handle import Outcome, RunHandle
 
@@ -69,17 +72,60 @@ def refusal(prepared: PreparedRun, compute: Compute, ranks: Ranks) -> Outcome | 
     return Outcome(prepared.cell, "refused", detail)
 
 
-def cohorts(runs: list[RunHandle]) -> list[list[RunHandle]]:
-    """Group runs that can share batches.
+def cohorts(
+    runs: list[RunHandle], compute: Compute | None = None, ranks: Ranks | None = None
+) -> list[list[RunHandle]]:
+    """Group runs that can share batches, and whose members fit into memory together.
 
     They have equal data, clips, first weights, views, order and batch size, and stand at the same
     step.
+
+    Args:
+        runs: the runs.
+        compute: how they are computed.
+        ranks: this process among others.
     """
     groups: dict[tuple[tuple[int, int], str], list[RunHandle]] = {}
     for run in runs:
         key = (run.position, _shared(run.prepared))
         groups.setdefault(key, []).append(run)
-    return [groups[key] for key in sorted(groups)]
+    fitting = []
+    for key in sorted(groups):
+        fitting += _that_fit(groups[key], compute or Compute(), ranks or Ranks())
+    return fitting
+
+
+def _that_fit(runs: list[RunHandle], compute: Compute, ranks: Ranks) -> list[list[RunHandle]]:
+    """Divide runs into groups that fit into memory. Rank 0 decides."""
+    if len(runs) == 1:
+        return [runs]
+    counts = ranks.share(_counts_that_fit(runs, compute, ranks) if ranks.first else [])
+    groups = []
+    start = 0
+    for count in counts:
+        groups.append(runs[start : start + count])
+        start += count
+    return groups
+
+
+def _counts_that_fit(runs: list[RunHandle], compute: Compute, ranks: Ranks) -> list[int]:
+    """Return how many runs each group has, in order."""
+    members = []
+    for run in runs:
+        memory = member_memory(run.config)
+        if memory is None:
+            return [len(runs)]
+        members.append(memory)
+    free = free_on(ranks.device)
+    if ranks.device.type != "cuda":
+        free //= ranks.world  # they may all be on this host
+    share = math.ceil(runs[0].config.batch_size / ranks.world)
+    samples = min(compute.micro_batch or share, share)
+    counts = []
+    while members:
+        counts.append(how_many_fit(members, samples, free))
+        members = members[counts[-1] :]
+    return counts
 
 
 def _shared(prepared: PreparedRun) -> str:

@@ -1,9 +1,8 @@
 """The training loop: one for fine-tuning and pretraining, one run or a cohort, one process or many.
 
 A cohort's members have equal data, weights, views, order and batch size. Each batch goes once
-through the trunk, then through every member's tail and head. The loss is the sum over the effective
-batch divided by its true size, so rank count and micro-batch change nothing but rounding. A failing
-member leaves, and the others go on.
+through the trunk, then through every member's tail and head. The loss is the sum over the batch by
+its true size, so ranks and micro-batch change nothing but rounding. A failing member leaves.
 
 Read it top down: ``fit``, then ``Cohort.train``, ``_epoch``, ``_step``. How ranks agree is in
 ``echolm.training.consensus``: there it says why errors are kept on the run until the next
@@ -82,7 +81,7 @@ def fit(
     with StopRequest() as stop:
 
         def train(taken: list[RunHandle]) -> None:
-            for group in cohorts([run for run in taken if run.active]):
+            for group in cohorts([run for run in taken if run.active], compute, ranks):
                 Cohort(group, compute, ranks, stop, on_epoch, test, on_live).train()
 
         train(handles)
