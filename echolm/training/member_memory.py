@@ -76,8 +76,7 @@ def _count(config: FinetuneConfig) -> MemberMemory:
     saved = _Saved()
     with torch.autograd.graph.saved_tensors_hooks(saved.add, lambda tensor: tensor):
         model(state)
-    parameters = sum(p.numel() * p.element_size() for p in model.parameters())
-    return MemberMemory(kept, max(saved.bytes - parameters, 0))
+    return MemberMemory(kept, saved.bytes)
 
 
 class _Saved:
@@ -87,8 +86,10 @@ class _Saved:
         self.bytes = 0
 
     def add(self, tensor: Tensor) -> Tensor:
-        """Count a saved tensor."""
-        self.bytes += tensor.numel() * tensor.element_size()
+        """Count a saved tensor, unless it is a parameter or a view of one."""
+        base = tensor if tensor._base is None else tensor._base
+        if not isinstance(base, torch.nn.Parameter):
+            self.bytes += tensor.numel() * tensor.element_size()
         return tensor
 
 

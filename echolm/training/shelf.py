@@ -76,6 +76,7 @@ class Shelf:
         """Return arrays in the first folder that has space for all of them."""
         for folder in self._folders:
             with suppress(OSError):
+                folder.mkdir(parents=True, exist_ok=True)
                 if sum(sizes.values()) > DISK_SHARE * shutil.disk_usage(folder).free:
                     continue
                 arrays = {}
@@ -132,7 +133,6 @@ def _mapped(folder: Path, size: int) -> Tensor:
     """
     if size == 0:
         return torch.empty(0, dtype=torch.uint8)
-    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder, prefix=".echolm-states-") as file:
         os.posix_fallocate(file.fileno(), 0, size)
         content = mmap.mmap(file.fileno(), size)
