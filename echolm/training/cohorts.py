@@ -32,7 +32,7 @@ class Compute:
     patience_s: float = PATIENCE_S
     heartbeat_s: float = HEARTBEAT_S
     outage_s: float | None = None
-    states_bytes: int | None = None
+    states_bytes: float | None = None
 
 
 def acquire(

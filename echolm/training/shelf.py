@@ -40,7 +40,7 @@ class Shelf:
         folders: where files may be, the first with enough space counts. Empty: no files.
     """
 
-    def __init__(self, budget: int | None, folders: list[Path]) -> None:
+    def __init__(self, budget: float | None, folders: list[Path]) -> None:
         self._budget = memory_budget() if budget is None else budget
         self._folders = folders
         self.in_memory = 0
