@@ -23,10 +23,12 @@ from training_support import (
 from echolm.encoders.base import EncoderNetwork, State
 from echolm.training.cohorts import refusal
 from echolm.training.distributed import Ranks
+from echolm.training.feed import ClipFeed
 from echolm.training.keyed_dropout import KeyedDropout
 from echolm.training.loop import Cohort
 from echolm.training.member import Member
-from echolm.training.trunk import first_network
+from echolm.training.stored_feed import StoredFeed
+from echolm.training.trunk import CutStates, first_network
 from echolm.workspace import Workspace
 
 ENCODERS = pytest.mark.parametrize("encoder", ["tiny-r3d", "tiny-mvit"])
@@ -50,6 +52,14 @@ def stage(name: str) -> str:
     return f"{first}.{second}" if first == "blocks" else first
 
 
+def source_of(cohort: Cohort) -> ClipFeed:
+    """What reads the clips of a cohort and passes them."""
+    feed = cohort.feed
+    source = feed.source if isinstance(feed, StoredFeed) else feed
+    assert isinstance(source, ClipFeed)
+    return source
+
+
 @pytest.fixture
 def networks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The member models of the runs that end in this test, as they were after their last epoch."""
@@ -59,8 +69,10 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     def finishing(self: Cohort, runs: list[Any]) -> None:
         for run in runs:
             model = run.member.model
-            tensors = model.encoder.state_dict().items()
-            models.append((model, {name: tensor.clone() for name, tensor in tensors}))
+            tensors = dict(model.encoder.state_dict())
+            for name, tensor in source_of(self).trunk.encoder.state_dict().items():
+                tensors.setdefault(name, tensor)  # of the stages that members share
+            models.append((model, {name: tensor.clone() for name, tensor in tensors.items()}))
         original(self, runs)
 
     monkeypatch.setattr(Cohort, "_finish", finishing)
@@ -125,6 +137,13 @@ def test_batch_norm_statistics_of_trained_stages(
     )
 
 
+def maps(states: CutStates, cut: int) -> Tensor:
+    """The feature maps at a cut."""
+    state = states.at(cut)
+    assert isinstance(state, State)
+    return state.tensors["maps"]
+
+
 @pytest.mark.parametrize("mode", ["frozen", "batch"])
 def test_batch_norm_of_frozen_stages_uses_stored_statistics(
     mode: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
@@ -133,10 +152,12 @@ def test_batch_norm_of_frozen_stages_uses_stored_statistics(
     seen: list[tuple[Tensor, Tensor]] = []
     original = Cohort._backward
 
-    def watching(self: Cohort, run: Any, state: State, batch: Any, *args: Any) -> float:
-        alone = torch.cat([self.feed.trunk(clip[None]).tensors["maps"] for clip in batch.clips])
-        seen.append((state.tensors["maps"], alone))
-        return original(self, run, state, batch, *args)
+    def watching(self: Cohort, run: Any, states: CutStates, batch: Any, *args: Any) -> float:
+        trunk = source_of(self).trunk
+        [cut] = trunk.cuts
+        alone = torch.cat([maps(trunk(clip[None]), cut) for clip in batch.clips])
+        seen.append((maps(states, cut), alone))
+        return original(self, run, states, batch, *args)
 
     monkeypatch.setattr(Cohort, "_backward", watching)
     train(
