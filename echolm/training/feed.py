@@ -93,7 +93,7 @@ class ClipFeed:
 
     def through_trunk(self, rows: np.ndarray) -> tuple[Batch, CutStates]:
         """Return a batch that is read and passed now."""
-        return self(rows, None)
+        return self.pass_to(rows, None, None, self.trunk.cuts)
 
     def targets(self, rows: np.ndarray) -> Batch:
         """Return the batch without augmentation, without a pass through the trunk."""
