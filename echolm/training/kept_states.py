@@ -21,7 +21,7 @@ _CONTEXT = "context "
 
 
 @dataclass(frozen=True)
-class Layout:
+class PassPlan:
     """In which batches rows are passed through the trunk.
 
     Attributes:
@@ -74,7 +74,7 @@ class KeptStates:
 
     def __init__(
         self,
-        layout: Layout,
+        layout: PassPlan,
         rows: int,
         shelf: Shelf,
         fields: Collection[str],

@@ -25,7 +25,7 @@ from echolm.tasks import Batch
 from echolm.training.cohorts import Compute
 from echolm.training.distributed import Ranks
 from echolm.training.feed import ClipFeed, Feed
-from echolm.training.kept_states import KeptStates, Layout, parts_of
+from echolm.training.kept_states import KeptStates, PassPlan, parts_of
 from echolm.training.keyed_dropout import KeyedUniform
 from echolm.training.run_handle import RunHandle
 from echolm.training.shelf import Shelf, scratch_folders
@@ -158,18 +158,18 @@ class StoredFeed:
             return None
         return split, None, window
 
-    def _layout(self, split: str, view: int | None, window: int | None) -> Layout:
+    def _layout(self, split: str, view: int | None, window: int | None) -> PassPlan:
         """Say in which batches the rows of a split are passed."""
         size = self._config.batch_size
         rows = self._rows[split]
         if view is None:
-            return Layout(chunks(self._ranks.shard(rows), size), None, window)
+            return PassPlan(chunks(self._ranks.shard(rows), size), None, window)
         rows = rows[order(self.keys[rows], self._config.order, view)]
         batches = []
         for step in chunks(rows, size):
             for share in np.array_split(step, self._ranks.world):
                 batches += chunks(share, self._micro_batch or size)
-        return Layout(batches, view)
+        return PassPlan(batches, view)
 
     def _trunk_draws(self) -> bool:
         """Tell whether a stage of the trunk draws, or would change: then nothing may be kept."""
