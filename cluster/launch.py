@@ -112,14 +112,14 @@ class _PoolPlace(Place):
         if not stop:
             to_run = [status for status in waiting if status.cell.id not in lost]
             later = self._later(statuses, to_run)
-        planned = units(to_run)
+        planned = self._units(grid, to_run)
         at_once = cells_at_once(planned, self.most_units(planned))
         return LaunchPlan(
             statuses=statuses,
             cells=to_run,
             planned=planned,
             following=later,
-            planned_later=units(later),
+            planned_later=self._units(grid, later),
             blocked=blocked_cells(waiting),
             given_up=lost,
             stop_reason=stop,
@@ -178,9 +178,17 @@ class _PoolPlace(Place):
             shapes.setdefault((self.resources(asked), asked.slots), []).append(status)
         jobs = []
         for (needs, slots), of_shape in shapes.items():
-            planned = tuple(units(of_shape))
+            planned = tuple(units(of_shape, self.slots(needs, slots)))
             jobs.append(Job(self.workspace.root, grid.name, planned, needs, slots))
         return jobs
+
+    def _units(self, grid: Grid, statuses: Sequence[CellStatus]) -> list[Unit]:
+        """Return the units of cells, as a launch makes them."""
+        return [unit for job in self._jobs(grid, statuses) for unit in job.units]
+
+    def slots(self, needs: Resources, of_block: int | None) -> int | None:
+        """Return how many units of a shape run at once. None: that is not known before."""
+        return self.options.slots or of_block
 
     def _run(self, jobs: Sequence[Job], report: Callable[[Report], None]) -> tuple[str, str]:
         """Run jobs, one after another: each pool has workers of one shape.
@@ -238,8 +246,14 @@ class LocalPlace(_PoolPlace):
         from cluster.local import LocalExecutor
 
         devices = cuda_devices() or ["cpu"]
-        slots = _slots_of_machine(devices, job.resources.threads)
-        return LocalExecutor(devices), self.options.slots or min(slots, job.slots or slots)
+        return LocalExecutor(devices), self.slots(job.resources, job.slots)
+
+    def slots(self, needs: Resources, of_block: int | None) -> int:
+        """Return how many workers this machine has room for."""
+        if self.options.slots:
+            return self.options.slots
+        slots = _slots_of_machine(cuda_devices() or ["cpu"], needs.threads)
+        return min(slots, of_block or slots)
 
     def most_units(self, planned: Sequence[Unit]) -> int:
         """Return how many units this machine trains at once."""

@@ -6,6 +6,7 @@ Also the plain data that executors consume.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ The others are complete, held elsewhere, or wait for ``echolm retry``.
 """
 STOPPED = (RunState.FAILED, RunState.CANCELLED, RunState.PRUNED)
 """States that wait for ``echolm retry``. Cells that begin from such a one are blocked."""
+SMALLEST_PART = 8
+"""Members of a part of a cohort that is divided among slots. Parts pay for the trunk each."""
 _UPSTREAM = re.compile(r'"weights": "run:([0-9a-f]{16})"')
 
 
@@ -314,11 +317,20 @@ def _status_without_inputs(
     return CellStatus(cell, RunStatus(RunState.PENDING), problem=problem)
 
 
-def units(statuses: Sequence[CellStatus], largest: int = 8) -> list[Unit]:
-    """Group the cells to run into cohorts of at most ``largest``.
+def units(statuses: Sequence[CellStatus], slots: int | None = None) -> list[Unit]:
+    """Group the cells to run into cohorts.
 
-    A cell without a frozen trunk is alone.
+    A cell without a frozen trunk is alone. How many members fit into memory together is found out
+    where they run (``echolm.training.cohorts``). A cohort is divided only so that all slots have
+    something to do, and into no smaller parts than ``SMALLEST_PART``.
+
+    Args:
+        statuses: the cells.
+        slots: how many units run at once. None: not known.
     """
+    largest = SMALLEST_PART
+    if slots:
+        largest = max(SMALLEST_PART, math.ceil(len(statuses) / slots))
     cohorts: dict[str, list[Cell]] = {}
     for status in statuses:
         key = cohort_key(status.cell.config) or status.cell.id

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from echolm.config import FinetuneConfig
-from echolm.encoders.base import State
 from echolm.errors import EchoLMError
 from echolm.heads.least_squares import Moments
 from echolm.tasks import Batch
@@ -17,6 +16,7 @@ from echolm.training.consensus import Consensus
 from echolm.training.feed import Feed, FeedRequest
 from echolm.training.member import Member
 from echolm.training.run_handle import RunHandle
+from echolm.training.trunk import CutStates
 
 
 def is_closed_form(member: Member) -> bool:
@@ -83,7 +83,7 @@ class _Fit:
                 f"{config.fusion.name} trains; valid: a fusion without parameters"
             )
 
-    def add(self, batch: Batch, state: State) -> None:
+    def add(self, batch: Batch, state: CutStates) -> None:
         """Add a batch. An error is kept until the ranks agree on errors."""
         if self.run.error is not None:
             return

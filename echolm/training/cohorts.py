@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from echolm.arithmetic import Arithmetic
@@ -9,6 +10,8 @@ from echolm.config import splits_read, whole_batch_reason
 from echolm.kept_weights import Keep
 from echolm.liveness import HEARTBEAT_S, PATIENCE_S
 from echolm.training.distributed import Ranks
+from echolm.training.free_memory import free_on
+from echolm.training.member_memory import how_many_fit, member_memory
 from echolm.training.prepare import PreparedRun
 from echolm.training.run_handle import Outcome, RunHandle
 
@@ -30,6 +33,8 @@ class Compute:
             with one besides. None: ``CHECKPOINT_MINUTES``.
         keep: a ``Keep``: what becomes of a run's weights when it is complete.
         arithmetic: the precision, and whether a compiler is used.
+        states_bytes: memory for states of the frozen part (``echolm.training.shelf``). More of them
+            are in files. None: what the environment says, else a share of what is free.
     """
 
     micro_batch: int | None = None
@@ -39,6 +44,7 @@ class Compute:
     checkpoint_minutes: float | None = None
     keep: str = Keep.BEST
     arithmetic: Arithmetic = Arithmetic()
+    states_bytes: float | None = None
 
     @property
     def checkpoint_s(self) -> float:
@@ -84,17 +90,60 @@ def refusal(prepared: PreparedRun, compute: Compute, ranks: Ranks) -> Outcome | 
     return Outcome(prepared.cell, "refused", detail)
 
 
-def cohorts(runs: list[RunHandle]) -> list[list[RunHandle]]:
-    """Group runs that can share batches.
+def cohorts(
+    runs: list[RunHandle], compute: Compute | None = None, ranks: Ranks | None = None
+) -> list[list[RunHandle]]:
+    """Group runs that can share batches, and whose members fit into memory together.
 
     They have equal data, clips, first weights, views, order and batch size, and stand at the same
     step.
+
+    Args:
+        runs: the runs.
+        compute: how they are computed.
+        ranks: this process among others.
     """
     groups: dict[tuple[tuple[int, int], str], list[RunHandle]] = {}
     for run in runs:
         key = (run.position, _shared(run.prepared))
         groups.setdefault(key, []).append(run)
-    return [groups[key] for key in sorted(groups)]
+    fitting = []
+    for key in sorted(groups):
+        fitting += _that_fit(groups[key], compute or Compute(), ranks or Ranks())
+    return fitting
+
+
+def _that_fit(runs: list[RunHandle], compute: Compute, ranks: Ranks) -> list[list[RunHandle]]:
+    """Divide runs into groups that fit into memory. Rank 0 decides."""
+    if len(runs) == 1:
+        return [runs]
+    counts = ranks.share(_counts_that_fit(runs, compute, ranks) if ranks.first else [])
+    groups = []
+    start = 0
+    for count in counts:
+        groups.append(runs[start : start + count])
+        start += count
+    return groups
+
+
+def _counts_that_fit(runs: list[RunHandle], compute: Compute, ranks: Ranks) -> list[int]:
+    """Return how many runs each group has, in order."""
+    members = []
+    for run in runs:
+        memory = member_memory(run.config)
+        if memory is None:
+            return [len(runs)]
+        members.append(memory)
+    free = free_on(ranks.device)
+    if ranks.device.type != "cuda":
+        free //= ranks.world  # they may all be on this host
+    share = math.ceil(runs[0].config.batch_size / ranks.world)
+    samples = min(compute.micro_batch or share, share)
+    counts = []
+    while members:
+        counts.append(how_many_fit(members, samples, free))
+        members = members[counts[-1] :]
+    return counts
 
 
 def _shared(prepared: PreparedRun) -> str:

@@ -7,11 +7,14 @@ import resource
 import numpy as np
 import torch
 
+from echolm.config import FinetuneConfig, PretrainConfig
 from echolm.encoders.flops import flop_counter
 from echolm.training.feed import Feed
 from echolm.training.member import Member
 
 KIB = 1024
+_KNOWN: dict[str, int] = {}
+"""Architecture -> operations that were counted in this process."""
 
 
 def network_cost(member: Member, feed: Feed, row: int) -> dict[str, int]:
@@ -27,20 +30,37 @@ def network_cost(member: Member, feed: Feed, row: int) -> dict[str, int]:
         ``flops``: of one clip in one pass forward, through the frozen part too. A product and its
         sum are two. ``peak_memory``: bytes, of the GPU, else of the process since its start.
     """
+    own = sum(parameter.numel() for parameter in member.model.parameters())
     return {
-        "parameters": sum(parameter.numel() for parameter in member.model.parameters()),
+        "parameters": own + member.shared_parameters,
         "trainable_parameters": sum(parameter.numel() for parameter in member.parameters),
         "flops": _flops(member, feed, row),
         "peak_memory": peak_memory(),
     }
 
 
-@torch.no_grad()
 def _flops(member: Member, feed: Feed, row: int) -> int:
+    """Return the operations for one clip. Members that differ in their seeds have the same."""
+    key = _architecture(member.config)
+    if key not in _KNOWN:
+        _KNOWN[key] = _counted_flops(member, feed, row)
+    return _KNOWN[key]
+
+
+def _architecture(config: FinetuneConfig | PretrainConfig) -> str:
+    """Return a text that is equal for runs whose networks take the same operations."""
+    parts: tuple[object, ...] = (config.encoder, config.goal)
+    if isinstance(config, FinetuneConfig):
+        parts += (config.fusion, config.head)
+    return repr(parts)
+
+
+@torch.no_grad()
+def _counted_flops(member: Member, feed: Feed, row: int) -> int:
     """Count the operations of convolutions and products of matrices for one clip."""
     rows = np.array([row])
     with member.uncompiled(), flop_counter() as counter:
-        _, state = feed(rows, None)
+        _, state = feed.through_trunk(rows)
         member.predict(state, feed.keys[rows])
     return int(counter.get_total_flops())
 

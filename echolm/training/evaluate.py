@@ -14,11 +14,11 @@ import pyarrow as pa
 import torch
 
 from echolm.config import makes_rows
-from echolm.encoders.base import State
 from echolm.tasks import DENOMINATOR, Batch
 from echolm.training.failures import Diverged
 from echolm.training.feed import Feed, FeedRequest
 from echolm.training.member import Member
+from echolm.training.trunk import CutStates
 
 
 @dataclass
@@ -54,14 +54,14 @@ class Evaluation:
             whole.denominators += part.denominators
         return whole
 
-    def predict(self, member: Member, state: State, samples: np.ndarray) -> None:
+    def predict(self, member: Member, state: CutStates, samples: np.ndarray) -> None:
         """Predict one pass over a batch. ``add`` averages the passes.
 
         An error is kept, and everything after it left out.
 
         Args:
             member: what predicts.
-            state: the batch at the cut.
+            state: the batch at the cuts.
             samples: the samples' keys (B,).
         """
         if self.error is not None:

@@ -1,13 +1,12 @@
 """Feeds: where the loop gets its batches from, and what they are at the cut.
 
-The loop and the evaluation know a feed by its protocol alone. Today clips are read from a store and
-pass through the trunk. Features that were stored at the cut can come in by another class, without
-an edit of the loop: ``open_feed`` is the place that chooses.
+The loop and the evaluation know a feed by its protocol alone. ``ClipFeed`` reads clips from a store
+and passes them through the trunk. ``echolm.training.stored_feed`` keeps what it gave.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -15,14 +14,14 @@ import numpy as np
 import torch
 
 from echolm.arithmetic import Arithmetic
-from echolm.encoders.base import EncoderNetwork, State
+from echolm.encoders.base import EncoderNetwork
 from echolm.encoders.memory_format import clip_format
 from echolm.errors import EchoLMError
 from echolm.stores.clips import ClipStore
 from echolm.tasks import Batch
 from echolm.training.batches import Batches, ClipRequest, check_pixels
 from echolm.training.prepare import PreparedRun
-from echolm.training.trunk import Trunk
+from echolm.training.trunk import CutStates, Trunk
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Feed(Protocol):
 
     def __call__(
         self, rows: np.ndarray, epoch: int | None, window: int | None = None
-    ) -> tuple[Batch, State]:
+    ) -> tuple[Batch, CutStates]:
         """Return the batch of store rows (B,), and what the member's tails take.
 
         Args:
@@ -72,13 +71,17 @@ class Feed(Protocol):
         """Return the batch without augmentation, when only its targets are needed."""
         ...
 
+    def through_trunk(self, rows: np.ndarray) -> tuple[Batch, CutStates]:
+        """Return a batch without augmentation, read and passed now, whatever is kept."""
+        ...
+
 
 class ClipFeed:
     """Reads clips, augments them, and passes them through the trunk.
 
     Args:
         batches: assembles the batches.
-        trunk: the stages before the cut.
+        trunk: the stages before the cuts.
         view_seed: what clip and augmentation draw from.
         views: ``fresh`` in every epoch, or a number of fixed ones in turn.
         arithmetic: how the trunk computes.
@@ -100,22 +103,31 @@ class ClipFeed:
         self._views = views
         self._arithmetic = arithmetic
         self._pass = trunk
-        if arithmetic.compile and trunk.cut:
+        if arithmetic.compile and trunk.cuts[-1]:
             self._pass = torch.compile(trunk)  # type: ignore[call-overload]
 
     def __call__(
         self, rows: np.ndarray, epoch: int | None, window: int | None = None
-    ) -> tuple[Batch, State]:
-        """Return the batch of store rows (B,), and its clips' state at the cut."""
-        view = self._view(rows, epoch)
-        batch = self.batches.batch(rows, view, window)
-        return batch, self.state(batch)
+    ) -> tuple[Batch, CutStates]:
+        """Return the batch of store rows (B,), and its clips' states at the cuts."""
+        return self.pass_to(rows, epoch, window, self.trunk.cuts)
 
-    def state(self, batch: Batch) -> State:
-        """Return a batch's state at the cut."""
+    def pass_to(
+        self, rows: np.ndarray, epoch: int | None, window: int | None, cuts: Sequence[int]
+    ) -> tuple[Batch, CutStates]:
+        """Do the same for some of the trunk's cuts, ascending."""
+        batch = self.batch(rows, epoch, window)
         context = {} if batch.frames is None else {"frames": batch.frames}
         with self._arithmetic.autocast(self.batches.device):
-            return self._pass(batch.clips, context)
+            return batch, self._pass(batch.clips, context, cuts)
+
+    def batch(self, rows: np.ndarray, epoch: int | None, window: int | None = None) -> Batch:
+        """Return the batch, without a pass through the trunk."""
+        return self.batches.batch(rows, self._view(rows, epoch), window)
+
+    def through_trunk(self, rows: np.ndarray) -> tuple[Batch, CutStates]:
+        """Return a batch that is read and passed now."""
+        return self.pass_to(rows, None, None, self.trunk.cuts)
 
     def announce(self, requests: Iterable[FeedRequest]) -> None:
         """Read the clips of these requests ahead."""
@@ -144,16 +156,16 @@ class ClipFeed:
 def open_feed(
     prepared: PreparedRun,
     network: EncoderNetwork,
-    cut: int,
+    cuts: int | Sequence[int],
     device: torch.device,
     arithmetic: Arithmetic = Arithmetic(),  # noqa: B008 - it is frozen
-) -> Feed:
+) -> ClipFeed:
     """Open the feed of runs that share their batches.
 
     Args:
         prepared: one of the runs.
         network: the encoder with its first weights.
-        cut: the position before which nothing trains in any of the runs.
+        cuts: for each run the position before which nothing of its encoder trains.
         device: where batches and trunk are.
         arithmetic: how the trunk computes.
 
@@ -179,4 +191,5 @@ def open_feed(
         keeps_buffer=True,
         memory_format=clip_format(config.encoder, device),
     )
-    return ClipFeed(batches, Trunk(network, cut), config.view, config.views, arithmetic)
+    trunk = Trunk(network, *([cuts] if isinstance(cuts, int) else cuts))
+    return ClipFeed(batches, trunk, config.view, config.views, arithmetic)

@@ -1,9 +1,8 @@
 """The training loop: one for fine-tuning and pretraining, one run or a cohort, one process or many.
 
 A cohort's members have equal data, weights, views, order and batch size. Each batch goes once
-through the trunk, then through every member's tail and head. The loss is the sum over the effective
-batch divided by its true size, so rank count and micro-batch change nothing but rounding. A failing
-member leaves, and the others go on.
+through the trunk, then through every member's tail and head. The loss is the sum over the batch by
+its true size, so ranks and micro-batch change nothing but rounding. A failing member leaves.
 
 Read it top down: ``fit``, then ``Cohort.train``, ``_epoch``, ``_step``. What a step does is in
 ``echolm.training.steps``. How ranks agree is in ``echolm.training.consensus``: there it says why
@@ -45,6 +44,7 @@ from echolm.training.run_handle import Outcome, RunHandle
 from echolm.training.selection import select_rows
 from echolm.training.signals import StopRequest
 from echolm.training.steps import OptimiserStep, OptimiserSteps
+from echolm.training.stored_feed import keep_states
 from echolm.training.trunk import first_network
 
 Verdict = callbacks.Verdict
@@ -83,7 +83,7 @@ def fit(
     with StopRequest() as stop, arithmetic.switches():
 
         def train(taken: list[RunHandle]) -> None:
-            for group in cohorts([run for run in taken if run.active]):
+            for group in cohorts([run for run in taken if run.active], compute, ranks):
                 Cohort(group, compute, ranks, stop, on_epoch, test, on_live).train()
 
         train(handles)
@@ -177,12 +177,13 @@ class Cohort:
         """Open the feed and choose its rows by split. Returns the encoder's first network."""
         prepared = self.runs[0].prepared
         network = first_network(prepared, self.ranks.device)
-        self.cut = min(cut_of(run.config) for run in self.runs)
+        cuts = [cut_of(run.config) for run in self.runs]
         lay_out(network, prepared.config.encoder, self.ranks.device)
-        self.feed = open_feed(prepared, network, self.cut, self.ranks.device, self.arithmetic)
-        selection = select_rows(self.feed.store, self.config, ("train", *self.result_splits))
+        source = open_feed(prepared, network, cuts, self.ranks.device, self.arithmetic)
+        selection = select_rows(source.store, self.config, ("train", *self.result_splits))
         self.rows = selection.rows
         self.left_out = selection.left_out
+        self.feed = keep_states(source, self.runs, self.rows, self.ranks, self.compute)
         self.steps = math.ceil(len(self.rows["train"]) / self.config.batch_size)
         self.optimiser_steps = OptimiserSteps(
             self.runs,
@@ -196,7 +197,8 @@ class Cohort:
 
     def _join(self, run: RunHandle, network: EncoderNetwork, state: dict[str, Any] | None) -> None:
         """Build a run's member: at its beginning, or where its checkpoint says."""
-        run.member = Member(run.config, network, self.cut, self.ranks.device, self.arithmetic)
+        cut = cut_of(run.config)
+        run.member = Member(run.config, network, cut, self.ranks.device, self.arithmetic)
         if state is None:
             set_start(run, self.feed, self.rows["train"])
         else:

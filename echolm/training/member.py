@@ -23,6 +23,7 @@ from echolm.randomness import fold, seeded, word
 from echolm.tasks import Batch
 from echolm.training.keyed_dropout import Keys, compile_in_place, key_randomness
 from echolm.training.parcel import to_device
+from echolm.training.trunk import CutStates, at_cut
 
 _EVALUATION = "evaluation"
 """Stands for epoch and step in the keys of evaluation, which are the same in every epoch."""
@@ -39,13 +40,14 @@ class Finetune(nn.Module):
         self.head = config.head.build(config.head_width, config.task.outputs())
         self._takes = config.head.takes
 
-    def forward(self, state: State) -> Tensor:
+    def forward(self, state: State | CutStates) -> Tensor:
         """Compute the outputs of the head."""
         return self.head(self.inputs(state))
 
-    def inputs(self, state: State) -> Any:
+    def inputs(self, state: State | CutStates) -> Any:
         """Compute what the head takes: the fusion's vectors B x D, or the encoder's Features."""
-        features = self.encoder.run(state, self.cut, len(self.encoder.blocks) + 2)
+        begin = at_cut(state, self.cut)
+        features = self.encoder.run(begin, self.cut, len(self.encoder.blocks) + 2)
         return features if self._takes == "features" else self.fusion(features)
 
 
@@ -57,9 +59,11 @@ class Pretrain(nn.Module):
         self.encoder = encoder
         self.objective = config.objective.build_for(config.encoder, encoder, keys)
 
-    def forward(self, state: State) -> Any:
+    def forward(self, state: State | CutStates) -> Any:
         """Compute the outputs of the objective."""
-        return self.objective(state.tensors["clip"])
+        begin = at_cut(state, 0)
+        assert isinstance(begin, State)
+        return self.objective(begin.tensors["clip"])
 
 
 def cut_of(config: FinetuneConfig | PretrainConfig) -> int:
@@ -70,10 +74,17 @@ def cut_of(config: FinetuneConfig | PretrainConfig) -> int:
 
 
 def own_tail(encoder: EncoderNetwork, cut: int) -> EncoderNetwork:
-    """Return the encoder with stages before ``cut`` shared and the others copied."""
+    """Return the encoder with its own copies of the stages from ``cut`` on.
+
+    The stages before are left out: the trunk passes them. Empty modules hold their positions, so
+    that nothing that walks over a member's modules walks over a frozen part that it shares.
+    """
     stages = encoder.stages()
-    for position in range(cut, len(stages)):
-        stages[position] = copy.deepcopy(stages[position])
+    for position in range(len(stages)):
+        if position < cut:
+            stages[position] = nn.Identity()
+        else:
+            stages[position] = copy.deepcopy(stages[position])
     return EncoderNetwork(stages[0], stages[1:-1], stages[-1])
 
 
@@ -81,6 +92,9 @@ class Member:
     """The trainable side of one run.
 
     Its whole state is ``state()``. Equal states continue bitwise equally.
+
+    Attributes:
+        shared_parameters: how many parameters the stages before its cut have, which it shares.
     """
 
     def __init__(
@@ -98,6 +112,8 @@ class Member:
         """The mode of its modules, so that they are walked only when it changes."""
         self._positions = _trained_positions(config)
         self.keys = Keys()
+        shared = nn.ModuleList(encoder.stages()[:cut])
+        self.shared_parameters = sum(parameter.numel() for parameter in shared.parameters())
         self.model = self._build_model(own_tail(encoder, cut), cut).to(device)
         self.train(False)
         if arithmetic.compile:
@@ -122,15 +138,19 @@ class Member:
         return model
 
     def train(self, training: bool) -> None:
-        """Set training or evaluation mode. A stage that does not train stays in evaluation mode."""
-        if training == self._training:
+        """Set training or evaluation mode. A stage that does not train stays in evaluation mode.
+
+        A walk over all modules takes longer than a step of a small head: it is made when the mode
+        changes.
+        """
+        if training is self._training:
             return
         self._training = training
         self.model.train(training)
         set_modes(self.model.encoder, self._positions, training)
 
     def losses(
-        self, state: State, batch: Batch, samples: np.ndarray, epoch: int, step: int
+        self, state: State | CutStates, batch: Batch, samples: np.ndarray, epoch: int, step: int
     ) -> dict[str, Tensor]:
         """Compute losses by sample (B,) in training mode, see ``Goal.loss``.
 
@@ -144,12 +164,14 @@ class Member:
         self._set_keys(samples, epoch, step)
         return self.config.goal.loss(self._outputs(state), batch)
 
-    def count(self, state: State) -> float:
+    def count(self, state: State | CutStates) -> float:
         """Count what the loss divides by in a part of a batch, see ``Goal.counts_whole_batch``."""
         network = self.model.get_submodule("objective")
-        return float(network.count(state.tensors["clip"]))  # type: ignore[operator]
+        begin = at_cut(state, 0)
+        assert isinstance(begin, State)
+        return float(network.count(begin.tensors["clip"]))  # type: ignore[operator]
 
-    def predict(self, state: State, samples: np.ndarray) -> Any:
+    def predict(self, state: State | CutStates, samples: np.ndarray) -> Any:
         """Compute the outputs for evaluation.
 
         What draws even then (a mask) draws the same in every epoch, so that losses compare.
@@ -167,13 +189,13 @@ class Member:
             return nullcontext()
         return torch.compiler.set_stance("force_eager")
 
-    def head_inputs(self, state: State) -> Any:
+    def head_inputs(self, state: State | CutStates) -> Any:
         """Compute what the head takes, of a run that has one. Without keys: nothing may draw."""
         assert isinstance(self.model, Finetune)
         with self._arithmetic.autocast(self._device):
             return in_float32(self.model.inputs(state))
 
-    def _outputs(self, state: State) -> Any:
+    def _outputs(self, state: State | CutStates) -> Any:
         """Compute the network's outputs, in float32 whatever it computes in."""
         with self._arithmetic.autocast(self._device):
             outputs = self.model(state)

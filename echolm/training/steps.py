@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from echolm.encoders.base import State
 from echolm.tasks import DENOMINATOR, Batch
 from echolm.training.consensus import Consensus, StepFacts
 from echolm.training.distributed import Ranks
 from echolm.training.failures import Diverged
 from echolm.training.feed import Feed, FeedRequest
 from echolm.training.run_handle import RunHandle
+from echolm.training.trunk import CutStates
 from echolm.training.whole_batch import StepReader
 
 LOSS, WEIGHT = 0, 1
@@ -157,7 +157,7 @@ class OptimiserSteps:
                     run.error = error
 
     def _backward(
-        self, run: RunHandle, state: State, batch: Batch, rows: np.ndarray, step: OptimiserStep
+        self, run: RunHandle, state: CutStates, batch: Batch, rows: np.ndarray, step: OptimiserStep
     ) -> Tensor:
         """Add a micro-batch's gradients.
 

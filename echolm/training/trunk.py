@@ -1,14 +1,19 @@
-"""The trunk: the stages before a cohort's cut, shared, in evaluation mode, without gradient."""
+"""The trunk: the stages before a cohort's cuts, shared, in evaluation mode, without gradient.
+
+A member's cut is the position before which nothing of its encoder trains. Members may have
+different ones. One pass goes to the last of them, and its states at the others are kept on the way.
+"""
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from echolm.encoders.base import EncoderNetwork, State
+from echolm.encoders.base import EncoderNetwork, Features, State
 from echolm.errors import EchoLMError
 from echolm.randomness import seeded
 from echolm.training.prepare import PreparedRun, check_weights
@@ -17,25 +22,66 @@ _PREFIX = "encoder."
 """Of the encoder's tensors in a run's best weights."""
 
 
-class Trunk:
-    """Maps clips (B x 3 x T x H x W, normalised) to the State (or Features) at the cut."""
+@dataclass(frozen=True)
+class CutStates:
+    """A batch at each cut of a cohort.
 
-    def __init__(self, encoder: EncoderNetwork, cut: int) -> None:
+    Attributes:
+        by_cut: cut -> the State there, or the Features behind the last stage.
+    """
+
+    by_cut: dict[int, State | Features]
+
+    def at(self, cut: int) -> State | Features:
+        """Return the batch at a cut."""
+        return self.by_cut[cut]
+
+
+def at_cut(states: State | Features | CutStates, cut: int) -> State | Features:
+    """Return the batch at a cut. What is no ``CutStates`` is at that cut already."""
+    return states.at(cut) if isinstance(states, CutStates) else states
+
+
+class Trunk:
+    """Maps clips (B x 3 x T x H x W, normalised) to their states at the cuts.
+
+    Args:
+        encoder: the encoder with its first weights.
+        cuts: positions of its stages.
+    """
+
+    def __init__(self, encoder: EncoderNetwork, *cuts: int) -> None:
         self.encoder = encoder
-        self.cut = cut
-        for stage in encoder.stages()[:cut]:
+        self.cuts = tuple(sorted(set(cuts)))
+        for stage in self.stages():
             stage.eval().requires_grad_(False)
 
-    def __call__(self, clips: Tensor, context: dict[str, Tensor] | None = None) -> State:
-        """Compute the state at the cut.
+    def stages(self) -> list[torch.nn.Module]:
+        """List the stages before the last cut."""
+        return self.encoder.stages()[: self.cuts[-1]]
+
+    def __call__(
+        self,
+        clips: Tensor,
+        context: dict[str, Tensor] | None = None,
+        cuts: Sequence[int] | None = None,
+    ) -> CutStates:
+        """Compute the states at the cuts, in one pass.
 
         Args:
             clips: B x 3 x T x H x W.
-            context: what is known of the clips, which the state carries on.
+            context: what is known of the clips, which the states carry on.
+            cuts: those of its cuts that are wanted, ascending. None: all of them.
         """
-        state = State({"clip": clips}, context=context or {})
+        state: State | Features = State({"clip": clips}, context=context or {})
+        states = {}
+        position = 0
         with torch.no_grad():
-            return cast(State, self.encoder.run(state, 0, self.cut))
+            for cut in self.cuts if cuts is None else cuts:
+                state = self.encoder.run(state, position, cut)
+                states[cut] = state
+                position = cut
+        return CutStates(states)
 
 
 def first_network(run: PreparedRun, device: torch.device) -> EncoderNetwork:

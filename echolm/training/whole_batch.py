@@ -20,6 +20,7 @@ from echolm.tasks.goal import WholeBatch
 from echolm.training.distributed import Ranks
 from echolm.training.feed import Feed
 from echolm.training.run_handle import RunHandle
+from echolm.training.trunk import CutStates
 
 
 class StepReader:
@@ -33,7 +34,7 @@ class StepReader:
     def __init__(self, feed: Feed, ranks: Ranks) -> None:
         self.feed = feed
         self.ranks = ranks
-        self._held: dict[bytes, tuple[Batch, State]] = {}
+        self._held: dict[bytes, tuple[Batch, CutStates]] = {}
         self._whole: WholeBatch | None = None
 
     def count(
@@ -67,7 +68,7 @@ class StepReader:
         total = torch.tensor(count, dtype=torch.float64, device=self.ranks.device)
         self._whole = WholeBatch(samples, float(self.ranks.sum(total)))
 
-    def read(self, rows: np.ndarray, epoch: int) -> tuple[Batch, State]:
+    def read(self, rows: np.ndarray, epoch: int) -> tuple[Batch, CutStates]:
         """Return a part of the batch, and its state at the cut."""
         held = self._held.pop(rows.tobytes(), None)
         batch, state = self.feed(rows, epoch) if held is None else held
@@ -75,7 +76,9 @@ class StepReader:
         return batch, state
 
 
-def _copy(batch: Batch, state: State) -> tuple[Batch, State]:
-    """Return the same clips and states in memory of their own."""
-    tensors = {name: tensor.clone() for name, tensor in state.tensors.items()}
-    return replace(batch, clips=batch.clips.clone()), replace(state, tensors=tensors)
+def _copy(batch: Batch, states: CutStates) -> tuple[Batch, CutStates]:
+    """Return the same clips in memory of their own. Such goals learn from the clips themselves."""
+    clips = batch.clips.clone()
+    state = states.at(0)
+    assert isinstance(state, State)
+    return replace(batch, clips=clips), CutStates({0: replace(state, tensors={"clip": clips})})

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.benchmarks.measure import run
 from tests.benchmarks.report import RESULTS, write
 
-NAMES = ("clips", "raster", "augment", "intervals", "dicom")
+NAMES = ("clips", "raster", "augment", "intervals", "dicom", "cohorts")
 """Modules with ``measure(folder, tiny)``."""
 
 

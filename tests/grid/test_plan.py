@@ -161,7 +161,7 @@ class TestCohorts:
 
 
 class TestUnits:
-    """Units are cohorts of bounded size, in the order of the cells."""
+    """Units are cohorts, divided so that all slots have something to do."""
 
     def standings(self, *changes: dict[str, Any]) -> list[CellStatus]:
         configs = [parse_config({**BASE, **change}) for change in changes]
@@ -170,7 +170,7 @@ class TestUnits:
             for config in configs
         ]
 
-    def test_cohorts_of_at_most_the_largest_size(self) -> None:
+    def test_cohorts_are_divided_among_slots_and_no_further(self) -> None:
         standings = self.standings(*({"epochs": n} for n in range(1, 20)))
         ids = [s.cell.id for s in standings]
         assert [unit.cells for unit in units(standings)] == [
@@ -178,8 +178,9 @@ class TestUnits:
             tuple(ids[8:16]),
             tuple(ids[16:]),
         ]
-        assert [len(unit.cells) for unit in units(standings, largest=19)] == [19]
-        assert [len(unit.cells) for unit in units(standings, largest=1)] == [1] * 19
+        assert [len(unit.cells) for unit in units(standings, slots=1)] == [19]
+        assert [len(unit.cells) for unit in units(standings, slots=2)] == [10, 9]
+        assert [len(unit.cells) for unit in units(standings, slots=19)] == [8, 8, 3]
         assert units(standings)[1].id == ids[8]
 
     def test_only_what_may_share_is_together_and_everything_is_somewhere(self) -> None:

@@ -177,7 +177,14 @@ class SlurmLaunch:
             statuses = cell_statuses(cells, self.workspace)
             away = self._what_is_away(statuses)
             planned = plan(
-                self.workspace, self.grid, statuses, views, self.needs, ask, shape_of=self.shape_of
+                self.workspace,
+                self.grid,
+                statuses,
+                views,
+                self.needs,
+                ask,
+                shape_of=self.shape_of,
+                at_once=self.at_once,
             )
             code = self.pinned_code() if planned.jobs else ""
             executor = SlurmExecutor(
@@ -214,6 +221,7 @@ class SlurmLaunch:
             ask,
             assumed=assumed_cells,
             shape_of=self.shape_of,
+            at_once=self.at_once,
         )
         forecast = forecast_plan(
             self.workspace,

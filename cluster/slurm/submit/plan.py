@@ -80,6 +80,7 @@ def plan(
     ask: Ask = ask_squeue,
     assumed: Collection[str] = (),
     shape_of: Callable[[Cell], Shape] | None = None,
+    at_once: int | None = None,
 ) -> Submission:
     """Plan a submission. Files are read, and nothing is written or submitted.
 
@@ -92,6 +93,7 @@ def plan(
         ask: how squeue's answer is got. It is needed only when a cell runs where one cannot see it.
         assumed: cells whose data and weights are taken to be there.
         shape_of: says what a job of a cell needs. None: what was asked for.
+        at_once: how many jobs may run at once. None: that is not known.
 
     Raises:
         EchoLMError: squeue does not answer.
@@ -139,7 +141,9 @@ def plan(
             started |= {one.cell.id for one in to_submit}
     stop = stop_reason(workspace, grid) or never_began(recorded, newest_begun)
     return Submission(
-        jobs=() if stop else _jobs(workspace, grid, recorded, to_submit, give_shape, sources),
+        jobs=()
+        if stop
+        else _jobs(workspace, grid, recorded, to_submit, give_shape, sources, at_once),
         covered=frozenset(covered),
         given_up=not_submitted,
         stop=stop,
@@ -186,6 +190,7 @@ def _jobs(
     to_submit: Sequence[CellStatus],
     shape_of: Callable[[Cell], Shape],
     sources: Mapping[str, Source],
+    at_once: int | None,
 ) -> tuple[Job, ...]:
     """Make one job of the cells of each resource shape that begin from cells of one source.
 
@@ -205,7 +210,7 @@ def _jobs(
         after: list[str] = []
         if source is not None:
             after = list(dict.fromkeys(status.upstream for status in statuses))
-        planned = tuple(units(statuses))
+        planned = tuple(units(statuses, slots or at_once))
         jobs.append(Job(workspace.root, grid, planned, needs, slots, tuple(after)))
     return tuple(jobs)
 

@@ -30,6 +30,7 @@ from echolm.tasks import Batch
 from echolm.training.cohorts import Compute
 from echolm.training.feed import ClipFeed, open_feed
 from echolm.training.member import Member, cut_of
+from echolm.training.stored_feed import StoredFeed
 from echolm.training.trunk import first_network
 from echolm.workspace import Workspace
 
@@ -52,11 +53,15 @@ def windows(**changes: Any) -> Config:
 
 def note_frames(into: Path | None = None) -> None:
     """Note from now on what every feed gives, in this process or in a file for each rank."""
-    original = ClipFeed.__call__
+    for kind in (ClipFeed, StoredFeed):
+        _note_frames_of(kind, into)
 
-    def noting(
-        self: ClipFeed, rows: np.ndarray, epoch: int | None, window: int | None = None
-    ) -> Any:
+
+def _note_frames_of(kind: Any, into: Path | None) -> None:
+    """Do so for one kind of feed. One that keeps states asks the other kind for new ones alone."""
+    original = kind.__call__
+
+    def noting(self: Any, rows: np.ndarray, epoch: int | None, window: int | None = None) -> Any:
         batch, state = original(self, rows, epoch, window)
         assert batch.frames is not None and batch.frames.dtype == torch.int64
         for item, frames in zip(batch.items, batch.frames.tolist(), strict=True):
@@ -69,7 +74,7 @@ def note_frames(into: Path | None = None) -> None:
                     file.write(json.dumps(note) + "\n")
         return batch, state
 
-    ClipFeed.__call__ = noting  # type: ignore[method-assign,assignment]
+    kind.__call__ = noting
 
 
 @pytest.fixture
@@ -78,6 +83,7 @@ def noted() -> Iterator[list[dict[str, Any]]]:
     FRAMES.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ClipFeed, "__call__", ClipFeed.__call__)
+        patch.setattr(StoredFeed, "__call__", StoredFeed.__call__)
         note_frames()
         yield FRAMES
 

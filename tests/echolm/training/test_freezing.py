@@ -23,11 +23,13 @@ from training_support import (
 from echolm.encoders.base import EncoderNetwork, State
 from echolm.training.cohorts import refusal
 from echolm.training.distributed import Ranks
+from echolm.training.feed import ClipFeed
 from echolm.training.keyed_dropout import KeyedDropout
 from echolm.training.loop import Cohort
 from echolm.training.member import Member
 from echolm.training.steps import OptimiserSteps
-from echolm.training.trunk import first_network
+from echolm.training.stored_feed import StoredFeed
+from echolm.training.trunk import CutStates, first_network
 from echolm.workspace import Workspace
 
 ENCODERS = pytest.mark.parametrize("encoder", ["tiny-r3d", "tiny-mvit"])
@@ -51,6 +53,14 @@ def stage(name: str) -> str:
     return f"{first}.{second}" if first == "blocks" else first
 
 
+def source_of(owner: Cohort | OptimiserSteps) -> ClipFeed:
+    """What reads the clips of a cohort and passes them."""
+    feed = owner.feed
+    source = feed.source if isinstance(feed, StoredFeed) else feed
+    assert isinstance(source, ClipFeed)
+    return source
+
+
 @pytest.fixture
 def networks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The member models of the runs that end in this test, as they were after their last epoch."""
@@ -60,8 +70,10 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     def finishing(self: Cohort, runs: list[Any]) -> None:
         for run in runs:
             model = run.member.model
-            tensors = model.encoder.state_dict().items()
-            models.append((model, {name: tensor.clone() for name, tensor in tensors}))
+            tensors = dict(model.encoder.state_dict())
+            for name, tensor in source_of(self).trunk.encoder.state_dict().items():
+                tensors.setdefault(name, tensor)  # of the stages that members share
+            models.append((model, {name: tensor.clone() for name, tensor in tensors.items()}))
         original(self, runs)
 
     monkeypatch.setattr(Cohort, "_finish", finishing)
@@ -126,6 +138,13 @@ def test_batch_norm_statistics_of_trained_stages(
     )
 
 
+def maps(states: CutStates, cut: int) -> Tensor:
+    """The feature maps at a cut."""
+    state = states.at(cut)
+    assert isinstance(state, State)
+    return state.tensors["maps"]
+
+
 @pytest.mark.parametrize("mode", ["frozen", "batch"])
 def test_batch_norm_of_frozen_stages_uses_stored_statistics(
     mode: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
@@ -134,10 +153,14 @@ def test_batch_norm_of_frozen_stages_uses_stored_statistics(
     seen: list[tuple[Tensor, Tensor]] = []
     original = OptimiserSteps._backward
 
-    def watching(self: OptimiserSteps, run: Any, state: State, batch: Any, *args: Any) -> Tensor:
-        alone = torch.cat([self.feed.trunk(clip[None]).tensors["maps"] for clip in batch.clips])
-        seen.append((state.tensors["maps"], alone))
-        return original(self, run, state, batch, *args)
+    def watching(
+        self: OptimiserSteps, run: Any, states: CutStates, batch: Any, *args: Any
+    ) -> Tensor:
+        trunk = source_of(self).trunk
+        [cut] = trunk.cuts
+        alone = torch.cat([maps(trunk(clip[None]), cut) for clip in batch.clips])
+        seen.append((maps(states, cut), alone))
+        return original(self, run, states, batch, *args)
 
     monkeypatch.setattr(OptimiserSteps, "_backward", watching)
     train(
@@ -242,5 +265,6 @@ def test_members_do_not_share_what_they_train(workspace: Workspace, networks: li
     train(workspace, config(trainable="k1", epochs=1), config(trainable="k3", epochs=1))
     encoders: list[EncoderNetwork] = [model.encoder for model, _ in networks]
     pointers = [{n: p.data_ptr() for n, p in encoder.named_parameters()} for encoder in encoders]
-    shared = {stage(name) for name in pointers[0] if pointers[0][name] == pointers[1][name]}
-    assert shared == {"stem", "blocks.0"}
+    for name, pointer in pointers[0].items():
+        assert stage(name) in ("blocks.3", "readout")
+        assert pointers[1][name] != pointer

@@ -156,7 +156,7 @@ def features(workspace: Workspace, run: Config, split: str) -> tuple[np.ndarray,
     cut = run.trainable.cut(run.encoder.blocks)  # type: ignore[union-attr]
     feed = open_feed(prepared, network, cut, device)
     batch, state = feed(np.array(feed.store.split(split)), None)
-    pooled = state.pooled.double().numpy()  # type: ignore[attr-defined]
+    pooled = state.at(cut).pooled.double().numpy()  # type: ignore[union-attr]
     return pooled, run.task.truth(batch).flatten(1).double().numpy()  # type: ignore[union-attr]
 
 
