@@ -27,7 +27,12 @@ FIRST_LAB = (
 """Files of the first SLURM lab. A lab mostly waits, so two of them share the machine well."""
 LAB = ("tests/slurm/", "tests/ray/test_on_slurm.py", "tests/cluster/test_executors.py")
 """Where tests of SLURM are. Those that are not of the first lab are of the second."""
-RAY = ("tests/ray/test_launch.py", "tests/ray/test_losses.py", "tests/cluster/test_ray_search.py")
+RAY = (
+    "tests/ray/test_launch.py",
+    "tests/ray/test_losses.py",
+    "tests/ray/test_stages.py",
+    "tests/cluster/test_ray_search.py",
+)
 """Files of the Ray cluster that tests share. Tests of all executors join them by their name.
 
 Each further cluster would cost the machine what a minute of tests does.

@@ -17,7 +17,7 @@ def test_downstream_seed_i_begins_from_pretraining_seed_i() -> None:
     upstream = {cell.config.seed: f"run:{cell.id}" for cell in pretrained}
     assert sorted(upstream) == [0, 1, 2]
     settings = set()
-    for cell in grid.where(["table=pretrain-phantom"]):
+    for cell in grid.where(["table=volumes,landmarks"]):
         labels = cell.coordinates
         settings.add((labels["measure"], labels["start"], labels["trainable"]))
         begins = upstream[cell.config.seed] if labels["start"] == "pretrained" else "random"
@@ -26,7 +26,7 @@ def test_downstream_seed_i_begins_from_pretraining_seed_i() -> None:
     rows = [("random", "k0"), ("pretrained", "k0"), ("pretrained", "k2"), ("pretrained", "all")]
     measures = ("EDV", "landmarks")
     assert settings == {(measure, *row) for measure in measures for row in rows}
-    assert len(grid.where(["table=pretrain-phantom"])) == 3 * len(settings)
+    assert len(grid.where(["table=volumes,landmarks"])) == 3 * len(settings)
 
 
 def test_the_file_says_how_its_store_is_made() -> None:

@@ -8,6 +8,7 @@ do not read (5 kB a run).
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -42,6 +43,9 @@ RUNS = (
     "problem",
     "params.data.name",
 )
+CONSTANTS = "constant"
+OF_CONSTANTS = ("data", "params.task", "params.data", "params.clip")
+"""Beginnings of columns of runs by which their constant prediction is found."""
 UNREAD = ("score", "study")
 """Columns of predictions that tables do not read."""
 COORDINATES = ("truth", "prediction", *UNREAD)
@@ -183,7 +187,12 @@ def _or_infinite(number: float | str | None) -> float:
 def keep(results: Path, out: Path) -> None:
     """Copy what tables are made of."""
     (out / "predictions").mkdir(parents=True)
-    runs = pq.read_table(results / "runs.parquet", columns=list(RUNS))
+    columns = list(RUNS)
+    if (results / CONSTANTS).is_dir():  # what tables hold values against where no cell is one
+        shutil.copytree(results / CONSTANTS, out / CONSTANTS)
+        names = pq.read_schema(results / "runs.parquet").names
+        columns += [name for name in names if name.startswith(OF_CONSTANTS) and name not in RUNS]
+    runs = pq.read_table(results / "runs.parquet", columns=columns)
     pq.write_table(runs, out / "runs.parquet", compression="zstd")
     for path in sorted((results / "predictions").glob("*.parquet")):
         names = pq.read_schema(path).names
