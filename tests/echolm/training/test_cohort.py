@@ -137,7 +137,7 @@ def test_an_error_of_shared_data_ends_all(
     assert states(outcomes) == ["failed", "failed"]
 
 
-@pytest.mark.parametrize("call", [2, 6, 8, 13])
+@pytest.mark.parametrize("call", [2, 6, 8, 10])
 def test_a_signal_interrupts_all_and_all_continue_together(
     call: int,
     workspace: Workspace,

@@ -11,6 +11,7 @@ from torch import Tensor
 from training_support import Config, Reference, config, prepare_run, train
 
 from echolm.tasks import Batch
+from echolm.training import loop
 from echolm.training.batches import Batches
 from echolm.training.loop import Cohort
 from echolm.training.member import Member
@@ -38,6 +39,8 @@ class Watched:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Batches, "batch", watching)
+            # Else fixed views are read once for all epochs.
+            patch.setattr(loop, "keep_states", lambda source, *_: source)
             [outcome] = train(workspace, run)
         assert outcome.state == "complete"
 
