@@ -48,11 +48,9 @@ NETWORKS: dict[str, list[dict[str, Any]]] = {
         {
             "encoder": "tiny-mvit",
             "trainable": "k0",
-            "seed": seed,
-            "order_seed": 0,
-            "view_seed": 0,
+            "head": {"name": "mlp", "width": width},
         }
-        for seed in range(8)
+        for width in range(64, 72)
     ],
 }
 
