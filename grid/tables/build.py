@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from echolm.arithmetic import PLAIN
 from echolm.commands import Command
 from echolm.errors import EchoLMError
 from echolm.text import suggest
-from echolm.weights import random_weights
 from grid.definition.subgroups import ALL, group_name
 from grid.definition.table_cells import (
     baseline_cells,
@@ -31,7 +29,6 @@ from grid.definition.tables import (
 )
 from grid.results.files import RUNS_FILE, TASK_PREFIX
 from grid.statistics import Runs, kind
-from grid.statistics.baseline import constant_words
 from grid.tables.assess import assess
 from grid.tables.blocks import PendingValue
 from grid.tables.constants import NOT_FITTED, Constants
@@ -41,6 +38,7 @@ from grid.tables.origins import NONE_COUNTS, TodaysOrigins, same_data
 from grid.tables.predictions import FileWatch, Predictions, data_names
 from grid.tables.published import PublishedNumber, find, paper_rows, published_numbers
 from grid.tables.row_interactions import row_interactions
+from grid.tables.run_words import constant_of, definite, has_random_weights, unit_of
 from grid.tables.runs import CollectedRuns, target_words
 from grid.tables.seen_data import seen_notes
 from grid.tables.table import LOCAL, Missing, Table, TableRow, Value, ValueSource
@@ -189,36 +187,6 @@ def _paper_rows(
     return tuple(rows)
 
 
-def _has_random_weights(run: Mapping[str, Any]) -> bool:
-    """Return whether a collected run began with random weights where others are published."""
-    encoder = run["params.encoder.name"]
-    return bool(encoder and _random(encoder, run["params.weights"] or ""))
-
-
-def _constant_words(runs: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return what the constant prediction of the runs of a value is called."""
-    for run in runs.values():
-        return constant_words(run["params.task.name"] or "")
-    return constant_words("")
-
-
-def _definite(runs: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return ``the mean contour`` or ``the constant prediction``."""
-    return _constant_words(runs).replace("a ", "the ", 1)
-
-
-def _unit(column: ColumnDefinition, target: str) -> str:
-    """Return the unit of a column whose runs predict a value."""
-    if column.metric or column.target:
-        return column.described.unit
-    return column.model_copy(update={"target": target}).described.unit
-
-
-@cache
-def _random(encoder: str, weights: str) -> str:
-    return random_weights(encoder, weights)
-
-
 @dataclass(frozen=True)
 class _HeldAgainst:
     """What a value is held against.
@@ -328,13 +296,13 @@ class _ValueReader:
             sources=tuple(self._source(seed, run) for seed, run in runs.items()),
             missing=self._missing(labels, column, cells, runs),
             synthetic=any(run["synthetic"] for run in runs.values()),
-            random_weights=any(_has_random_weights(run) for run in runs.values()),
+            random_weights=any(has_random_weights(run) for run in runs.values()),
             seen=bool(seen),
             data=frozenset(datasets_of.values()),
             notes=tuple(notes),
             published=self._find_published(column, cells),
             baseline=held_against.baseline,
-            constant=_constant_words(runs),
+            constant=constant_of(runs),
             test_set=", ".join(part for part in test_set if part),
             cost=cost,
         )
@@ -358,7 +326,7 @@ class _ValueReader:
         units = []
         for column in self.definition.columns:
             targets = self._targets.get(column.heading, set()) or {""}
-            found = {_unit(column, target) for target in targets}
+            found = {unit_of(column, target) for target in targets}
             units.append(found.pop() if len(found) == 1 else "")
         return tuple(units)
 
@@ -444,13 +412,13 @@ class _ValueReader:
                 labels[axis] = {cell.coordinates.get(axis, "") for cell in cells.values()}
             baseline_rows, baseline_runs = self._read_baseline(column, self._baseline_like(labels))
             if baseline_rows is not None and not same_data(runs.values(), baseline_runs.values()):
-                return _HeldAgainst(note=f"{_definite(runs)} {UNLIKE_DATA}")
+                return _HeldAgainst(note=f"{definite(runs)} {UNLIKE_DATA}")
         if baseline_rows is None:
             baseline_rows = self._constants.rows(column, runs)
         if baseline_rows is None:
             return self._without_baseline(labels, runs)
         if not np.array_equal(baseline_rows.samples, rows.samples):
-            return _HeldAgainst(note=f"{_definite(runs)} {UNLIKE}")
+            return _HeldAgainst(note=f"{definite(runs)} {UNLIKE}")
         baseline = float(column.made().full(baseline_rows).mean())
         # Some statistics of a constant do not exist, such as a correlation.
         return _HeldAgainst(baseline if np.isfinite(baseline) else None)

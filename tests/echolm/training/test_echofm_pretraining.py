@@ -29,7 +29,7 @@ from training_support import (
 from echolm.cli.main import main
 from echolm.objectives import echofm_contrast
 from echolm.training.cohorts import Compute
-from echolm.training.loop import Cohort
+from echolm.training.steps import OptimiserSteps
 from echolm.workspace import Workspace
 
 OBJECTIVE = {"name": "echofm", "decoder_width": 32, "decoder_depth": 1}
@@ -56,15 +56,16 @@ def losses_of(workspace: Workspace, run: Config) -> list[dict[str, float]]:
 
 def keep_losses(folder: Path) -> None:
     """Write the loss of the first step, as it is over all ranks. Called in a process of its own."""
-    update = Cohort._update
+    learn = OptimiserSteps._learn
 
-    def updating(self: Cohort, handle: Any, step: Any) -> None:
+    def learning(self: OptimiserSteps, step: Any, facts: Any) -> None:
         path = folder / os.environ["RANK"]
         if not path.exists():
-            path.write_text(repr(handle.step_loss / len(step.rows)))
-        update(self, handle, step)
+            [[loss, *_]] = facts.read()
+            path.write_text(repr(loss / len(step.rows)))
+        learn(self, step, facts)
 
-    Cohort._update = updating  # type: ignore[method-assign]
+    OptimiserSteps._learn = learning  # type: ignore[method-assign]
 
 
 def test_two_ranks_and_micro_batches_change_no_gradient(whole: Path, tmp_path: Path) -> None:

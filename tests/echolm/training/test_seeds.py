@@ -51,7 +51,7 @@ class Watched:
             self.clips.append({})
         for item, clip in zip(batch.items, batch.clips, strict=True):
             self.orders[-1].append(item.sample)
-            self.clips[-1][item.sample] = clip
+            self.clips[-1][item.sample] = clip.clone()  # the next batch overwrites it
 
     def all_same_clips(self, other: Watched) -> list[int]:
         """The same, epoch by epoch."""

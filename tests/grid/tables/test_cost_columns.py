@@ -55,7 +55,7 @@ def test_a_cost_is_the_mean_over_seeds_without_a_spread(grid: Any, results: Any)
         assert taken.number.estimate == pytest.approx(np.mean(own))
         assert taken.number.spread is None and not taken.bold and not taken.not_better
     text = markdown(built)
-    assert "parameters (M)" in text and " 86.2 " in text and "0 patients" not in text
+    assert "parameters (M)" in text and " 86.2 " in text and " 0 patients" not in text
     for spell in (latex, html):
         assert "86.2" in spell(built)
     stored = [row for row in records(built).to_pylist() if row["metric"] == "seconds"]

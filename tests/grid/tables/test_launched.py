@@ -91,7 +91,7 @@ def test_a_grid_that_was_never_launched(tmp_path: Path) -> None:
     assert launched_grids(tmp_path) == ["other", "smoke"]
     with pytest.raises(
         EchoLMError,
-        match="'smok' was never launched, .* did you mean 'smoke'. valid: demo, .*other, smoke",
+        match="'smok' was never launched, .* did you mean 'smoke'. valid: demo, .*other, .*smoke",
     ):
         read_launched(tmp_path, "smok")
     with pytest.raises(EchoLMError, match="never launched"):

@@ -26,8 +26,9 @@ from grid.definition.tables import ColumnDefinition, FigureDefinition
 from grid.statistics import DivergedRun, Estimate
 from grid.tables import output
 from grid.tables.render import html, latex, markdown
-from grid.tables.render.data import csv_text, indented_json, json_text, plain
+from grid.tables.render.data import csv_text, json_text, plain
 from grid.tables.render.figure import figure_name
+from grid.tables.render.indented_json import indented_json
 from grid.tables.table import Missing, Table, TableRow, Value, ValueSource
 
 PIECES = (
@@ -108,7 +109,7 @@ def obeyed(text: str, kept: str = "\n\t") -> set[str]:
 def hostile(text: str) -> Table:
     """A table with the text wherever somebody else's text may stand."""
     number = Estimate(-1.5, "std-over-patients", patients=5, seeds=2, spread=0.25)
-    source = ValueSource("0", text, text, text, text, (), -1.25)
+    source = ValueSource("0", text, text, text, text, (), value=-1.25)
     full = Value(
         number,
         sources=(source, replace(source, seed=text)),
