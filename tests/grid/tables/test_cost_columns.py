@@ -58,7 +58,7 @@ def test_a_cost_is_the_mean_over_seeds_without_a_spread(grid: Any, results: Any)
     assert "parameters (M)" in text and " 86.2 " in text and " 0 patients" not in text
     for spell in (latex, html):
         assert "86.2" in spell(built)
-    stored = [row for row in records(built).to_pylist() if row["metric"] == "seconds"]
+    stored = [row for row in records(built) if row["metric"] == "seconds"]
     assert stored and all(row["mean"] is not None for row in stored)
 
 
