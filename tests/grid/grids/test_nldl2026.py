@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -21,9 +22,21 @@ TABLES = ("table-2", "table-3", "table-4", "figure-2", "figure-a1")
 SEEDS = ("0", "1", "2")
 
 
+FURTHER = "further-encoders"
+"""The table of encoders that the paper does not have."""
+
+
 @pytest.fixture(scope="module")
-def grid() -> Grid:
+def whole() -> Grid:
     return load_grid("nldl2026")
+
+
+@pytest.fixture(scope="module")
+def grid(whole: Grid) -> Grid:
+    """What is the paper's own."""
+    tables = {name: table for name, table in whole.tables.items() if name != FURTHER}
+    cells = [cell for cell in whole.cells if FURTHER not in cell.tables]
+    return replace(whole, cells=cells, tables=tables)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +69,20 @@ def is_baseline(cell: Cell) -> bool:
 def config(cell: Cell) -> FinetuneConfig:
     assert isinstance(cell.config, FinetuneConfig)
     return cell.config
+
+
+def test_further_encoders_stand_apart(whole: Grid, grid: Grid) -> None:
+    """By the paper's recipe, in a table of their own, without a published number."""
+    further = of(whole, FURTHER)
+    assert len(further) == 2 * 3 * 2 * 2 * 3 == len(whole.cells) - len(grid.cells)
+    assert {cell.tables for cell in further} == {(FURTHER,)}
+    assert {cell.coordinates["encoder"] for cell in further} == {"echo-vision-fm", "echofm-l"}
+    assert whole.tables[FURTHER].published is None
+    [recipe] = {
+        (own.optimizer, own.schedule, own.batch_size, own.epochs)
+        for own in map(config, (*further, of(grid, "table-3")[0]))
+    }
+    assert recipe[2:] == (20, 100)
 
 
 class TestCells:
