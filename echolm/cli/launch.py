@@ -12,6 +12,7 @@ import click
 from echolm.cli.hints import labels, warn
 from echolm.cli.launch_options import compute_options, read_launch_options
 from echolm.cli.options import as_json, grid_argument, print_json, print_table, where
+from echolm.cli.tables import tables
 from echolm.commands import Command, Hint
 from echolm.errors import EchoLMError
 from echolm.text import counted
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     help="Say what would run; run and write nothing.  slurm: also where SLURM, data or weights are"
     " not here; what is assumed is listed.",
 )
+@click.option(
+    "--tables", "show_tables", is_flag=True, help="Print the tables of GRID at the end. Not slurm."
+)
 @as_json
 @click.pass_obj
 def launch(
@@ -53,6 +57,7 @@ def launch(
     settings: tuple[str, ...],
     limit: int | None,
     dry_run: bool,
+    show_tables: bool,
     as_json: bool,
     no_collect: bool,
     **typed_options: Any,
@@ -84,14 +89,29 @@ def launch(
         grid_name = grid.typed
         if not dry_run:
             write_smoke_grid(grid)
+    if show_tables:
+        _check_tables_can_be_shown(options, dry_run or no_collect or as_json)
     warn(plugin_changes(workspace, grid.name, cells))
     if not dry_run:
         facts: dict[str, Any] | None = {} if as_json else None
-        sys.exit(run_cells(workspace, grid_name, grid, cells, options, no_collect, facts))
+        status = run_cells(workspace, grid_name, grid, cells, options, no_collect, facts)
+        if show_tables and status in (0, 1):
+            click.get_current_context().invoke(tables, grid_name=grid_name)
+        sys.exit(status)
     place: Any = choose_place(workspace, options)
     if options.on == "slurm":
         return launch_slurm.print_preview(place, grid_name, grid, cells, as_json)
     print_plan(grid_name, grid, place.plan(grid, cells), options.on, as_json)
+
+
+def _check_tables_can_be_shown(options: LaunchOptions, is_without: bool) -> None:
+    """Refuse --tables where the launch has no collected runs to show in the end."""
+    if options.on == "slurm":
+        raise click.UsageError(
+            "--tables: a launch on SLURM returns before its jobs end; type echolm tables then"
+        )
+    if is_without:
+        raise click.UsageError("--tables: not with --dry-run, --no-collect or --json")
 
 
 def run_cells(

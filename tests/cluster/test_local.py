@@ -366,3 +366,23 @@ class TestCancel:
         assert shell("retry", grid, "--no-collect").status == 0
         for cell in shell.cells(grid):
             assert result(shell.record(cell)) == reference(cell)
+
+
+class TestTables:
+    """``launch --tables``: one command from cells to their tables."""
+
+    def test_the_tables_stand_at_the_end(self, shell: Shell) -> None:
+        grid = shell.grid({"head": ["mean"], "seed": [0, 1]}, epochs=1, **BLANK)
+        done = shell("launch", grid, "--tables")
+        assert done.status == 0, done.err
+        counts, shown = done.out.split("toy: 2 cells: 2 complete\n")
+        assert "Dice" not in counts
+        assert shown == shell.inside("tables", grid).out
+
+    @pytest.mark.parametrize("option", [["--dry-run"], ["--json"], ["--no-collect"]])
+    def test_where_nothing_was_collected_it_is_refused(
+        self, shell: Shell, option: list[str]
+    ) -> None:
+        grid = shell.grid({"head": ["mean"]}, epochs=1, **BLANK)
+        done = shell.inside("launch", grid, "--tables", *option)
+        assert done.status == 2 and "--tables: not with" in done.err
