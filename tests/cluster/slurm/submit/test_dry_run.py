@@ -72,7 +72,9 @@ def laptop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoginNode:
 
 def test_a_dry_run_needs_neither_slurm_nor_data_nor_weights(laptop: LoginNode) -> None:
     done = laptop.submit(Path("nldl2026"), "--dry-run", "--gpus", 1)
-    assert done.status == 0 and done.err == "", done
+    assert done.status == 0, done
+    for line in done.err.splitlines():
+        assert "would be written: make room" in line, "this machine's disk may be too small"
     cells = len(load_grid("nldl2026").cells)
     for words in (
         "#SBATCH --gpus-per-node=1",
