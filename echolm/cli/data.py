@@ -218,6 +218,8 @@ def _describe_splits(splits: dict[str, int]) -> str:
 )
 @click.option(
     "--clips",
+    "--frames",
+    "clips",
     metavar="RULE",
     shell_complete=complete_clip_rule,
     default="ed-to-es-16",

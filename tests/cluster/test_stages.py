@@ -257,13 +257,13 @@ def test_resources_of_a_block_give_way_to_what_was_typed(shell: Shell) -> None:
 
 
 def test_arithmetic_is_typed_else_the_block_s_else_the_last_submission_s(shell: Shell) -> None:
-    grid = shell.stages(first={"resources": {"precision": "bf16", "gpus": 8}})
+    grid = shell.stages(first={"resources": {"precision": "bf16", "gpus": 1}})
     [cell] = load_grid(str(grid)).where(["subgrid=first"])
     last = BlockResources(precision="tf32", compile=True, ranks=3)
     of_block = LaunchOptions(last=last).of_block(cell.resources)
-    assert of_block.stated == {"precision": "bf16", "gpus": 8, "compile": True}
+    assert of_block.stated == {"precision": "bf16", "gpus": 1, "compile": True}
     typed = LaunchOptions(precision="fp32", compile=False, last=last).of_block(cell.resources)
-    assert typed.stated == {"precision": "fp32", "gpus": 8, "compile": False}
+    assert typed.stated == {"precision": "fp32", "gpus": 1, "compile": False}
     plain = LaunchOptions(last=last).of_block(BlockResources())
     assert plain.stated == {"precision": "tf32", "compile": True, "ranks": 3}
     needs = LocalPlace(shell.workspace, LaunchOptions()).resources(of_block)

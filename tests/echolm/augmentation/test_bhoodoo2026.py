@@ -261,7 +261,7 @@ def test_probabilities_and_magnitudes_are_part_of_the_identity() -> None:
     stored = canonical(RECIPE)
     assert set(stored) == set(Bhoodoo2026.model_fields)
     assert AUGMENTATIONS.parse(stored) == RECIPE == AUGMENTATIONS.parse("bhoodoo2026")
-    assert AUGMENTATIONS.names() == ["bhoodoo2026", "none"]
+    assert AUGMENTATIONS.names() == ["bhoodoo2026", "flips", "none"]
 
 
 @pytest.mark.parametrize(
