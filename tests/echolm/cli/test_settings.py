@@ -73,7 +73,7 @@ class TestSettings:
         path.write_text(yaml.safe_dump(RUN))
         assert load_changed_run(path, settings) == expected
         assert load_changed_run(path, {}) == parse_config(RUN)
-        with pytest.raises(EchoLMError, match=r"run.yaml: epochs: .*integer"):
+        with pytest.raises(EchoLMError, match=r"run.yaml: epochs: .*whole number"):
             load_changed_run(path, {"epochs": "ten"})
         with pytest.raises(EchoLMError, match=r"run.yaml: epochs.x: epochs is 1, which has no"):
             load_changed_run(path, {"epochs.x": 1})
