@@ -131,10 +131,10 @@ def test_a_mistake_names_the_field_and_what_is_valid(mistake: str) -> None:
     ("clip", "plain"),
     [
         ("uniform", {"name": "uniform"}),
-        ({"name": "window"}, {"name": "window", "period": 1, "windows": 1}),
+        ({"name": "window"}, {"name": "window", "period": 1, "windows": 1, "short": "repeat"}),
         (
             {"name": "window", "period": 2, "windows": 4},
-            {"name": "window", "period": 2, "windows": 4},
+            {"name": "window", "period": 2, "windows": 4, "short": "repeat"},
         ),
     ],
 )

@@ -278,7 +278,7 @@ def test_a_variant_is_its_fields_written_out() -> None:
         ("tiny-echofm", {"ratio": 0.05}, "0.05 of 16 places .* masks none or all"),
         ("tiny-echofm", {"target_frames": 12}, "12 of 32 frames; .* a multiple of 8, at most 32"),
         ("tiny-echofm", {"target_frames": 40}, "40 of 32 frames"),
-        ("tiny-echofm", {"variant": "v3"}, "'paper' or 'v2'"),
+        ("tiny-echofm", {"variant": "v3"}, "'v3' is not valid; valid: paper, v2"),
         ("tiny-echofm", {"cycle_weight": 1}, "variant paper has no cycle term"),
         ("tiny-echofm", {"decoder_width": 100}, "a multiple of 32, or an even number"),
         ("tiny-echofm", {"clip": "ed-to-es"}, "echofm is learned from window or uniform"),

@@ -138,7 +138,7 @@ def test_a_recipe_is_its_fields_written_out() -> None:
         ("tiny-videomae", {"ratio": 0.001}, "0.001 of 128 tokens .* masks none or all"),
         ("tiny-videomae", {"ratio": 0.05, "mask": "tube"}, "0.05 of 16 tokens"),
         ("tiny-videomae", {"ratio": 1}, "objective.ratio"),
-        ("tiny-videomae", {"recipe": "papre"}, "'paper' or 'released'"),
+        ("tiny-videomae", {"recipe": "papre"}, "did you mean 'paper'. valid: paper, released"),
         ("tiny-videomae", {"mask": "tubes"}, "objective.mask"),
         ("tiny-videomae", {"decoder_width": 100}, "a multiple of 64, or an even number"),
         ("tiny-videomae", {"decoder_width": 33}, "a multiple of 64, or an even number"),
