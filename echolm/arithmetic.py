@@ -65,12 +65,27 @@ class Arithmetic:
         return torch.autocast(device.type, torch.bfloat16)
 
     @contextmanager
-    def switches(self, device: torch.device) -> Iterator[None]:
-        """Set torch's switches for products and convolutions, and put them back.
+    def backward(self, device: torch.device) -> Iterator[None]:
+        """Be the context of a backward pass.
 
-        On CPUs bf16 goes without oneDNN: its gradients of small 3D convolutions (torch 2.13) read
-        memory that nobody has written, and are not finite now and then.
+        On CPUs bf16 goes without oneDNN there: its gradients of small 3D convolutions (torch 2.13)
+        read memory that nobody has written, and are not finite now and then.
         """
+        import torch
+
+        if self.precision != "bf16" or device.type != "cpu":
+            yield
+            return
+        uses_onednn = torch.backends.mkldnn.enabled
+        torch.backends.mkldnn.enabled = False
+        try:
+            yield
+        finally:
+            torch.backends.mkldnn.enabled = uses_onednn
+
+    @contextmanager
+    def switches(self) -> Iterator[None]:
+        """Set torch's switches for products and convolutions in float32, and put them back."""
         import torch
 
         value = "tf32" if self.precision == "tf32" else "ieee"
@@ -82,13 +97,9 @@ class Arithmetic:
         before = [place.fp32_precision for place in places]
         for place in places:
             place.fp32_precision = value
-        uses_onednn = torch.backends.mkldnn.enabled
-        if self.precision == "bf16" and device.type == "cpu":
-            torch.backends.mkldnn.enabled = False
         try:
             yield
         finally:
-            torch.backends.mkldnn.enabled = uses_onednn
             for place, earlier in zip(places, before, strict=True):
                 place.fp32_precision = earlier
 

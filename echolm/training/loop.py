@@ -80,7 +80,7 @@ def fit(
     ranks = ranks or Ranks()
     handles = [acquire(run, compute, ranks) for run in runs]
     arithmetic = compute.arithmetic.on(ranks.device)
-    with StopRequest() as stop, arithmetic.switches(ranks.device):
+    with StopRequest() as stop, arithmetic.switches():
 
         def train(taken: list[RunHandle]) -> None:
             for group in cohorts([run for run in taken if run.active], compute, ranks):
@@ -192,6 +192,7 @@ class Cohort:
             self.consensus,
             self.compute.micro_batch,
             self.steps,
+            self.arithmetic,
         )
         return network
 

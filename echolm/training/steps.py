@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from echolm.arithmetic import Arithmetic
 from echolm.tasks import DENOMINATOR, Batch
 from echolm.training.consensus import Consensus, StepFacts
 from echolm.training.distributed import Ranks
@@ -55,6 +56,7 @@ class OptimiserSteps:
         consensus: what ranks agree by.
         micro_batch: samples that a rank pushes at once. None: all of its share.
         steps: how many an epoch has.
+        arithmetic: how the networks compute.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class OptimiserSteps:
         consensus: Consensus,
         micro_batch: int | None,
         steps: int,
+        arithmetic: Arithmetic = Arithmetic(),  # noqa: B008 - it is frozen
     ) -> None:
         self.feed = feed
         self._reader = StepReader(feed, ranks)
@@ -73,6 +76,7 @@ class OptimiserSteps:
         self._consensus = consensus
         self._micro_batch = micro_batch
         self._steps = steps
+        self._arithmetic = arithmetic
         self._late = reads_late(ranks.device)
         self._unread: tuple[OptimiserStep, StepFacts] | None = None
         """A step of which nothing was read yet."""
@@ -177,7 +181,8 @@ class OptimiserSteps:
             share = loss
             weight = losses[DENOMINATOR].detach().double().sum()
         if run.member.parameters:
-            share.backward()
+            with self._arithmetic.backward(share.device):
+                share.backward()
         return torch.stack([loss.detach().double(), weight])
 
     def _update(self, run: RunHandle, step: OptimiserStep, weight: Tensor) -> None:

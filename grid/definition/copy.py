@@ -125,8 +125,45 @@ def with_seeds(values: Mapping[str, Any], seeds: Sequence[int], where: str) -> d
         if len(with_ranges(SEED, block_axes[SEED])) > 1:
             of_several_seeds.append(block_axes)
     for block_axes in of_several_seeds or axes:
-        block_axes[SEED] = list(seeds)
+        block_axes[SEED] = _axis_of_seeds(block_axes[SEED], seeds, where)
     return new
+
+
+def _axis_of_seeds(values: Any, seeds: Sequence[int], where: str) -> list[Any]:
+    """Return the values of an axis of seeds for other seeds.
+
+    Values with a label set further fields, such as the weights of the pretraining of that seed.
+    Each new one sets the same fields, with its own number in the place of the seed's.
+    """
+    first, *others = with_ranges(SEED, values)
+    if not isinstance(first, dict):
+        return list(seeds)
+    number = _seed_set(first)
+    for other in others:
+        if number is None or _for_seed(first, number, _seed_set(other)) != other:
+            raise EchoLMError(
+                f"{where}: axes.seed: what its values set differs by more than the seed's number, "
+                "so further seeds cannot be made of it; copy it without --seeds and add them"
+            )
+    return [_for_seed(first, number, seed) for seed in seeds]
+
+
+def _seed_set(value: Any) -> int | None:
+    """Return the seed that a value with a label sets."""
+    settings = value.get("set") if isinstance(value, dict) else None
+    seed = settings.get(SEED) if isinstance(settings, dict) else None
+    return seed if isinstance(seed, int) else None
+
+
+def _for_seed(value: Any, seed: int | None, new: int | None) -> Any:
+    """Return a value with one seed's number replaced, also where it is a text."""
+    if isinstance(value, dict):
+        return {name: _for_seed(part, seed, new) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_for_seed(part, seed, new) for part in value]
+    if value == seed and isinstance(value, int) and not isinstance(value, bool):
+        return new
+    return str(new) if value == str(seed) else value
 
 
 def _blocks(values: dict[str, Any]) -> list[dict[str, Any]]:

@@ -118,6 +118,6 @@ def test_clips_of_runs_and_clip_rules_of_stores_are_two_kinds() -> None:
     assert {"all", "ed-to-es-16"} <= set(names("rules"))
     window = describe_component("clip", "window")
     fields = [(field["name"], field["default"], field["range"]) for field in window["fields"]]
-    assert fields == [("period", 1, ">= 1"), ("windows", 1, ">= 1")]
+    assert fields == [("period", 1, ">= 1"), ("windows", 1, ">= 1"), ("short", "repeat", "")]
     assert describe_component("task", "landmarks")["facts"]["clips"] == ["ed-to-es"]
     assert describe_component("clip", "ed-to-es")["facts"]["needs"] == ["ed", "es"]

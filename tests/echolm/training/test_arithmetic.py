@@ -65,10 +65,10 @@ def test_bf16_reads_no_memory_that_nobody_has_written() -> None:
     for _ in range(5):
         convolution = torch.nn.Conv3d(32, 32, 3, padding=1)
         clip = torch.randn(5, 32, 2, 4, 4, requires_grad=True)
-        with Arithmetic("bf16").switches(CPU):
-            leave_nan()
-            with Arithmetic("bf16").autocast(CPU):
-                out = convolution(clip)
+        with Arithmetic("bf16").autocast(CPU):
+            out = convolution(clip)
+        leave_nan()
+        with Arithmetic("bf16").backward(CPU):
             out.float().square().mean().backward()
         assert convolution.weight.grad is not None and clip.grad is not None
         assert convolution.weight.grad.isfinite().all() and clip.grad.isfinite().all()
@@ -144,7 +144,7 @@ def test_switches_are_put_back() -> None:
     places = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
     before = [place.fp32_precision for place in places]
     for precision, value in (("fp32", "ieee"), ("tf32", "tf32"), ("bf16", "ieee")):
-        with pytest.raises(ZeroDivisionError), Arithmetic(precision).switches(CPU):  # type: ignore[arg-type]
+        with pytest.raises(ZeroDivisionError), Arithmetic(precision).switches():  # type: ignore[arg-type]
             assert [place.fp32_precision for place in places] == [value] * 3
             raise ZeroDivisionError
         assert [place.fp32_precision for place in places] == before

@@ -47,7 +47,22 @@ def test_further_seeds_leave_the_cells_that_were_there(name: str, tmp_path: Path
     assert {len(seeds) for seeds in by_rest.values()} <= {1, 5}, (
         "every value has all seeds, or is one that draws nothing"
     )
+    of_pretraining = {cell.upstream.coordinates["seed"] for cell in copied.cells if cell.upstream}
+    assert of_pretraining in (set(), {"0"}, {"0", "1", "2", "3", "4"}), "one, or each seed its own"
     assert "*" not in copied.path.read_text(), "no aliases: the file is to be read and edited"
+
+
+def test_seeds_that_set_more_than_their_number_are_refused() -> None:
+    """Else what they set would be lost without a word."""
+
+    def seed(number: int, lr: float) -> dict[str, Any]:
+        return {"label": str(number), "set": {"seed": number, "optimizer.lr": lr}}
+
+    assert with_seeds({"axes": {"seed": [seed(0, 0.1), seed(1, 0.1)]}}, [5, 7], "g.yaml") == {
+        "axes": {"seed": [seed(5, 0.1), seed(7, 0.1)]}
+    }
+    with pytest.raises(EchoLMError, match="g.yaml: axes.seed: what its values set differs by more"):
+        with_seeds({"axes": {"seed": [seed(0, 0.1), seed(1, 0.2)]}}, [5, 7], "g.yaml")
 
 
 def test_one_seed_everywhere_becomes_several() -> None:
