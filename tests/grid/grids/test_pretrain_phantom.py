@@ -32,7 +32,8 @@ def test_downstream_seed_i_begins_from_pretraining_seed_i() -> None:
 def test_the_file_says_how_its_store_is_made() -> None:
     prefix = "#   echolm "
     lines = [line for line in SHIPPED.read_text().splitlines() if line.startswith(prefix)]
-    phantom, prepare = (shlex.split(line.removeprefix(prefix)) for line in lines)
+    phantom, prepare, launch = (shlex.split(line.removeprefix(prefix)) for line in lines)
+    assert launch == ["launch", NAME, "--tables"]
     assert phantom[:3] == ["data", "phantom", "echonet-dynamic"]
     assert prepare[:4] == ["data", "prepare", "echonet-dynamic", phantom[3]]
     stores = {cell.config.data.name for cell in load_grid(NAME).cells}
