@@ -43,6 +43,12 @@ def pixel_prior(clips: Tensor, slots: int) -> Tensor:
     Returns:
         B x T x T cosines.
     """
+    # Counted before a step and compared within it, so it is in float32 in both.
+    with torch.autocast(clips.device.type, enabled=False):
+        return _pixel_prior(clips, slots)
+
+
+def _pixel_prior(clips: Tensor, slots: int) -> Tensor:
     gray = clips.mean(dim=1)
     pictures = gray.unflatten(1, (slots, -1)).mean(dim=2)
     pixels = functional.adaptive_avg_pool2d(pictures, SIDE).flatten(2)

@@ -30,11 +30,14 @@ class CheckpointTimes:
     def save(self, runs: Sequence[RunHandle]) -> None:
         """Save all runs on rank 0 in the middle of an epoch.
 
-        A run's error is kept until the ranks next agree on errors.
+        A run with an error is not saved: its last step may be half made. An error of saving is kept
+        until the ranks next agree on errors.
         """
         if not self._ranks.first:
             return
         for run in runs:
+            if run.error is not None:
+                continue
             try:
                 run.save_checkpoint(wait=False)
             except Exception as error:

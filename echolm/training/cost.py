@@ -10,7 +10,7 @@ import torch
 from echolm.config import FinetuneConfig, PretrainConfig
 from echolm.encoders.flops import flop_counter
 from echolm.training.feed import Feed
-from echolm.training.member import Member
+from echolm.training.member import Member, cut_of
 
 KIB = 1024
 _KNOWN: dict[str, int] = {}
@@ -60,7 +60,7 @@ def _counted_flops(member: Member, feed: Feed, row: int) -> int:
     """Count the operations of convolutions and products of matrices for one clip."""
     rows = np.array([row])
     with member.uncompiled(), flop_counter() as counter:
-        _, state = feed.through_trunk(rows)
+        _, state = feed.through_trunk(rows, [cut_of(member.config)])
         member.predict(state, feed.keys[rows])
     return int(counter.get_total_flops())
 

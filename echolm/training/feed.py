@@ -71,8 +71,8 @@ class Feed(Protocol):
         """Return the batch without augmentation, when only its targets are needed."""
         ...
 
-    def through_trunk(self, rows: np.ndarray) -> tuple[Batch, CutStates]:
-        """Return a batch without augmentation, read and passed now, whatever is kept."""
+    def through_trunk(self, rows: np.ndarray, cuts: Sequence[int]) -> tuple[Batch, CutStates]:
+        """Return a batch without augmentation, read and passed to ``cuts`` now."""
         ...
 
 
@@ -125,9 +125,9 @@ class ClipFeed:
         """Return the batch, without a pass through the trunk."""
         return self.batches.batch(rows, self._view(rows, epoch), window)
 
-    def through_trunk(self, rows: np.ndarray) -> tuple[Batch, CutStates]:
-        """Return a batch that is read and passed now."""
-        return self.pass_to(rows, None, None, self.trunk.cuts)
+    def through_trunk(self, rows: np.ndarray, cuts: Sequence[int]) -> tuple[Batch, CutStates]:
+        """Return a batch that is read and passed to ``cuts`` now."""
+        return self.pass_to(rows, None, None, cuts)
 
     def announce(self, requests: Iterable[FeedRequest]) -> None:
         """Read the clips of these requests ahead."""

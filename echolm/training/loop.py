@@ -157,6 +157,9 @@ class Cohort:
         finally:
             if self.feed is not None:
                 self.feed.close()
+            for run in self.runs:
+                if not run.active:
+                    run.release_memory()  # the next cohort needs it
 
     # Beginning
 

@@ -432,6 +432,12 @@ class RunHandle:
         except OSError:  # nobody can say so now: the next attempt finds out
             return False
 
+    def release_memory(self) -> None:
+        """Drop the network, its optimiser, and what an error's traceback holds, after the end."""
+        self.error = None
+        if hasattr(self, "member"):
+            del self.member
+
     def end(
         self, state: str, detail: str = "", metrics: dict[str, float] | None = None, **fields: Any
     ) -> None:

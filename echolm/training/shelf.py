@@ -99,12 +99,16 @@ def empty_arrays(count: int, like: dict[str, Tensor]) -> dict[str, Tensor]:
     return arrays
 
 
-def memory_budget() -> int:
-    """Return the bytes of memory that states may take in this process."""
+def memory_budget(processes: int = 1) -> int:
+    """Return the bytes of memory that states may take in this process.
+
+    Args:
+        processes: how many share what is free. What the environment states is for each.
+    """
     stated = os.environ.get(MEMORY_VARIABLE, "")
     with suppress(ValueError):
         return int(float(stated) * GB)
-    return int(SHARE * free_memory())
+    return int(SHARE * free_memory() / processes)
 
 
 def scratch_folders(cache: Path | None) -> list[Path]:

@@ -28,7 +28,7 @@ from echolm.training.feed import ClipFeed, Feed, FeedRequest
 from echolm.training.kept_states import KeptStates, PassPlan, parts_of
 from echolm.training.keyed_dropout import KeyedUniform
 from echolm.training.run_handle import RunHandle
-from echolm.training.shelf import Shelf, scratch_folders
+from echolm.training.shelf import Shelf, memory_budget, scratch_folders
 from echolm.training.trunk import CutStates
 
 Config = FinetuneConfig | PretrainConfig
@@ -90,7 +90,10 @@ class StoredFeed:
             batch, states = self.source(batch_rows, layout.epoch, layout.window)
             kept.put(batch_rows, batch, states)
             if np.array_equal(batch_rows, rows):
-                return batch, states
+                # Sums of kept states may round otherwise: they lie in memory in another order. So
+                # those are given that later epochs, and a run that is continued, are given.
+                kept_states = kept.states(rows, self.source.batches.device)
+                return batch, CutStates({**states.by_cut, **kept_states})
         return self._read(kept, rows)
 
     def announce(self, requests: Iterable[FeedRequest]) -> None:
@@ -120,13 +123,15 @@ class StoredFeed:
         """
         key = rows.tobytes()
         if key not in self._targets:
-            parts = parts_of(self.source.targets(rows))
+            parts = {}
+            for name, part in parts_of(self.source.targets(rows)).items():
+                parts[name] = part.clone()  # else it holds the pixels that it came with
             self._targets[key] = self._batch(rows, parts, None, None)
         return self._targets[key]
 
-    def through_trunk(self, rows: np.ndarray) -> tuple[Batch, CutStates]:
-        """Return a batch that is read and passed now, whatever is kept."""
-        return self.source.through_trunk(rows)
+    def through_trunk(self, rows: np.ndarray, cuts: Sequence[int]) -> tuple[Batch, CutStates]:
+        """Return a batch that is read and passed to ``cuts`` now, whatever is kept."""
+        return self.source.through_trunk(rows, cuts)
 
     def _read(self, kept: KeptStates, rows: np.ndarray) -> tuple[Batch, CutStates]:
         """Put a batch together from what is kept. Only what is not is passed again."""
@@ -251,7 +256,10 @@ def keep_states(
         for run in runs:
             run.log(text)
 
-    shelf = Shelf(compute.states_bytes, scratch_folders(runs[0].prepared.cache))
+    budget = compute.states_bytes
+    if budget is None:
+        budget = memory_budget(ranks.world)  # they may all be on this host
+    shelf = Shelf(budget, scratch_folders(runs[0].prepared.cache))
     configs = [run.config for run in runs]
     return StoredFeed(source, configs, rows, ranks, compute.micro_batch, shelf, tell)
 

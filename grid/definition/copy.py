@@ -136,9 +136,14 @@ def _axis_of_seeds(values: Any, seeds: Sequence[int], where: str) -> list[Any]:
     Each new one sets the same fields, with its own number in the place of the seed's.
     """
     first, *others = with_ranges(SEED, values)
-    if not isinstance(first, dict):
+    if not any(isinstance(value, dict) for value in (first, *others)):
         return list(seeds)
     number = _seed_set(first)
+    if not others and first != {"label": str(number), "set": {SEED: number}}:
+        raise EchoLMError(
+            f"{where}: axes.seed: its one value sets further fields, and one does not tell which "
+            "of them follow the seed; copy it without --seeds and add others"
+        )
     for other in others:
         if number is None or _for_seed(first, number, _seed_set(other)) != other:
             raise EchoLMError(

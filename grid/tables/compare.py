@@ -207,7 +207,7 @@ def column_of(grid: TableGrid, values: Sequence[Selected], heading: str = "") ->
         cells += value.cells
     columns = []
     for table in _tables_of(grid, cells):
-        columns += [_of_any_cells(column) for column in table.columns]
+        columns += [_of_any_cells(column) for column in table.columns if not column.cost]
     if not columns:
         raise EchoLMError(
             f"grid {grid.name}: no table has these cells, so no column says what to compare"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 from training_support import config, record_of, train
@@ -58,3 +59,16 @@ def test_a_record_says_what_its_network_costs(workspace: Workspace) -> None:
         .parameters()
     )
     assert [cost["trainable_parameters"] for cost in costs] == [head, head, expected["parameters"]]
+
+
+def test_blocks_between_two_cuts_of_a_cohort_count_once(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("echolm.training.cost._KNOWN", {})  # of other tests
+    runs = [config(trainable=cut, epochs=1, augmentation="none") for cut in ("k1", "k3", "k0")]
+    train(workspace, *runs)
+    assert isinstance(runs[0], FinetuneConfig)
+    flops = by_hand(workspace, runs[0])["flops"]
+    for run in runs:
+        summary = record_of(workspace, run).summary()
+        assert summary is not None and summary["cost"]["flops"] == flops

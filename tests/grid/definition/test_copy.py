@@ -106,3 +106,15 @@ def test_nothing_is_written_over_or_half(tmp_path: Path) -> None:
 def test_ranges_are_read_as_they_are_written(numbers: set[int]) -> None:
     assert _numbers(ranges(numbers)) == sorted(numbers)
     assert ranges([0, 1, 2, 5]) == "0-2,5"
+
+
+@pytest.mark.parametrize(
+    "seeds",
+    [
+        [{"label": "0", "set": {"seed": 0, "epochs": 1}}],
+        [0, {"label": "1", "set": {"seed": 1, "epochs": 2}}],
+    ],
+)
+def test_seeds_of_which_one_does_not_tell_what_follows_them_are_refused(seeds: list[Any]) -> None:
+    with pytest.raises(EchoLMError, match="g.yaml: axes.seed: "):
+        with_seeds({"axes": {"seed": seeds}}, [5, 7], "g.yaml")
