@@ -243,7 +243,7 @@ def test_the_tables_of_a_grid_that_was_never_launched(
 ) -> None:
     before = sorted(workspace.root.rglob("*"))
     text = run(tables, "nldl2026").output
-    assert text.count("No run was collected yet.") == 5 and "91.42 ± 3.82" in text
+    assert text.count("No run was collected yet.") == 6 and "91.42 ± 3.82" in text
     assert "type: `echolm launch nldl2026 --on local --where table=table-3`" in text
     assert len(text.splitlines()) < 300 and sorted(workspace.root.rglob("*")) == before
     definition = tmp_path / "own.yaml"
