@@ -80,6 +80,7 @@ def launch(
     from grid.definition.settings import read_settings
     from grid.definition.smoke import smoke_grid, write_smoke_grid
     from grid.plugin_changes import plugin_changes
+    from grid.results.files import RUNS_FILE
 
     options = read_launch_options(workspace, grid_name, **typed_options)
     grid = load_in(workspace, grid_name)
@@ -95,7 +96,9 @@ def launch(
     if not dry_run:
         facts: dict[str, Any] | None = {} if as_json else None
         status = run_cells(workspace, grid_name, grid, cells, options, no_collect, facts)
-        if show_tables and status in (0, 1):
+        # Where no run was collected, tables would be as long and say nothing.
+        collected = (workspace.results(grid.name) / RUNS_FILE).exists()
+        if show_tables and status in (0, 1) and collected:
             click.get_current_context().invoke(tables, grid_name=grid_name)
         sys.exit(status)
     place: Any = choose_place(workspace, options)

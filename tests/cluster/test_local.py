@@ -379,6 +379,13 @@ class TestTables:
         assert "Dice" not in counts
         assert shown == shell.inside("tables", grid).out
 
+    def test_without_a_run_there_is_no_table(self, tmp_path: Path) -> None:
+        shell = Shell(tmp_path, None)
+        grid = shell.grid({"head": ["mean"]}, epochs=1, **BLANK)
+        done = shell.inside("launch", grid, "--tables")
+        assert done.status == 1 and "no clip store here" in done.err
+        assert done.out.splitlines()[-1] == "toy: 1 cell: 1 pending"
+
     @pytest.mark.parametrize("option", [["--dry-run"], ["--json"], ["--no-collect"]])
     def test_where_nothing_was_collected_it_is_refused(
         self, shell: Shell, option: list[str]

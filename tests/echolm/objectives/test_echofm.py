@@ -329,3 +329,11 @@ def test_the_optimisers_recipe_is_its_fields_written_out() -> None:
     assert cell_id(named) == cell_id(parse_config({**values, "optimizer": plain}))
     faster = parse_config({**values, "optimizer": {"name": "adamw", "recipe": "echofm", "lr": 1}})
     assert faster.optimizer.lr == 1 and faster.optimizer.clip == 0.02
+
+
+def test_what_is_counted_before_a_step_and_within_it_is_the_same_in_bf16() -> None:
+    clips = torch.rand(2, 3, 8, 16, 16, generator=torch.Generator().manual_seed(0))
+    before = contrast.pixel_prior(clips, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        within = contrast.pixel_prior(clips, 4)
+    assert within.dtype == torch.float32 and torch.equal(within, before)

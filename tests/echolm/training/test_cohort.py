@@ -252,3 +252,25 @@ def test_the_same_run_twice_is_trained_once(workspace: Workspace, reference: Ref
     outcomes = train(workspace, MEMBERS[0], MEMBERS[0], compute=QUICK)
     assert states(outcomes) == ["complete", "busy"]
     assert_as_alone(workspace, MEMBERS[:1], reference)
+
+
+def test_an_ended_cohort_gives_its_memory_back_to_the_next(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``fit`` holds all handles until the last run has ended."""
+    handles: list[Any] = []
+    networks: list[int] = []
+    acquire, begin = loop.acquire, loop.Cohort._open
+
+    def acquiring(*args: Any) -> Any:
+        handles.append(acquire(*args))
+        return handles[-1]
+
+    def opening(self: loop.Cohort) -> Any:
+        networks.append(sum(hasattr(handle, "member") for handle in handles))
+        return begin(self)
+
+    monkeypatch.setattr(loop, "acquire", acquiring)
+    monkeypatch.setattr(loop.Cohort, "_open", opening)
+    train(workspace, config(epochs=1), config(epochs=1, batch_size=7))
+    assert networks == [0, 0]

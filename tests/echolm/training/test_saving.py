@@ -322,6 +322,8 @@ def test_all_runs_of_a_cohort_are_saved_at_one_step(monkeypatch: pytest.MonkeyPa
     times.save(runs)
     assert [run.saved for run in runs] == [1, 1, 1]
     assert [run.error is None for run in runs] == [True, False, True]
+    times.save(runs)
+    assert [run.saved for run in runs] == [2, 1, 2], "the last step of the second may be half made"
     runs[2].is_writing = True
     times.end_epoch(runs)
     assert not times.wants(False) and times.wants(True)
