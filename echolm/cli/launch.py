@@ -80,7 +80,6 @@ def launch(
     from grid.definition.settings import read_settings
     from grid.definition.smoke import smoke_grid, write_smoke_grid
     from grid.plugin_changes import plugin_changes
-    from grid.results.files import RUNS_FILE
 
     options = read_launch_options(workspace, grid_name, **typed_options)
     grid = load_in(workspace, grid_name)
@@ -96,15 +95,20 @@ def launch(
     if not dry_run:
         facts: dict[str, Any] | None = {} if as_json else None
         status = run_cells(workspace, grid_name, grid, cells, options, no_collect, facts)
-        # Where no run was collected, tables would be as long and say nothing.
-        collected = (workspace.results(grid.name) / RUNS_FILE).exists()
-        if show_tables and status in (0, 1) and collected:
+        if show_tables and status in (0, 1) and _has_collected_runs(workspace, grid):
             click.get_current_context().invoke(tables, grid_name=grid_name)
         sys.exit(status)
     place: Any = choose_place(workspace, options)
     if options.on == "slurm":
         return launch_slurm.print_preview(place, grid_name, grid, cells, as_json)
     print_plan(grid_name, grid, place.plan(grid, cells), options.on, as_json)
+
+
+def _has_collected_runs(workspace: Workspace, grid: Grid) -> bool:
+    """Return whether a run of the grid was collected. Without one, tables say nothing."""
+    from grid.results.files import RUNS_FILE
+
+    return (workspace.results(grid.name) / RUNS_FILE).exists()
 
 
 def _check_tables_can_be_shown(options: LaunchOptions, is_without: bool) -> None:

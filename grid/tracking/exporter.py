@@ -64,13 +64,17 @@ class Exporter:
         """Bring back experiments that were deleted.
 
         A deleted one keeps its name, so it cannot be made again.
+
+        Raises:
+            StoreFailed: the store fails.
         """
-        for grid in grids:
-            experiment = self.client.get_experiment_by_name(grid)
-            if experiment is not None:
-                self.experiments[grid] = experiment.experiment_id
-                if experiment.lifecycle_stage == "deleted":
-                    self.client.restore_experiment(experiment.experiment_id)
+        with self._refusing():
+            for grid in grids:
+                experiment = self.client.get_experiment_by_name(grid)
+                if experiment is not None:
+                    self.experiments[grid] = experiment.experiment_id
+                    if experiment.lifecycle_stage == "deleted":
+                        self.client.restore_experiment(experiment.experiment_id)
 
     def read_known_runs(self) -> None:
         """Learn which fingerprints are there. A finished run counts before an unfinished one."""
@@ -82,10 +86,14 @@ class Exporter:
         """Delete the doubles, which MLflow can restore. Return a sentence for each.
 
         They are left by a request to make a run whose answer was lost.
+
+        Raises:
+            StoreFailed: the store fails.
         """
         sentences = []
         for run in self.doubles:
-            self.client.delete_run(run.run_id)
+            with self._refusing():
+                self.client.delete_run(run.run_id)
             kept = self.known[run.fingerprint].run_id
             sentences.append(
                 f"run {run.run_id}: an unfinished double of run {kept} (the answer to the request "
@@ -139,6 +147,16 @@ class Exporter:
             if error.error_code == STORE_FAILED:
                 raise unusable(self.uri, error) from None
             raise
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Turn any refusal of a request that concerns no single run into a StoreFailed."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except MlflowException as error:
+            raise unusable(self.uri, error) from None
 
     def _create(self, grid: str, fingerprint: str, content: MlflowRun) -> str:
         """Make a run, once: after a request without an answer it is looked for first."""
