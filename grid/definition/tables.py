@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from echolm.errors import EchoLMError
 from echolm.registry import Frozen
 from echolm.value_groups import UNKNOWN_GROUP
+from grid.definition.figures import AnyFigure, Scale, check_figures
 from grid.definition.quantities import metric_quantity, target_quantity
 from grid.definition.subgroups import AXIS, GroupLabel, group_name
 from grid.statistics import DEFAULT_KIND, Bounds, Quantity, Statistic, kind, statistic
@@ -191,7 +192,7 @@ class FigureDefinition(Frozen):
 
     x: str
     y: str
-    scale: Literal["even", "linear", "log"] = "even"
+    scale: Scale = "even"
     panels: str = ""
 
 
@@ -240,6 +241,7 @@ class TableDefinition(Frozen):
             better is marked. They need not be in the table. Where they differ in an axis
             (``fraction``), a value is held against those that share its label.
         figure: the table is drawn as well.
+        figures: name -> a figure of some of its columns.
     """
 
     title: str
@@ -253,6 +255,7 @@ class TableDefinition(Frozen):
     cells: dict[str, tuple[str, ...]] = {}
     baseline: dict[str, str] = {}
     figure: FigureDefinition | None = None
+    figures: dict[Annotated[str, Field(min_length=1)], AnyFigure] = {}
 
     @field_validator("spread")
     @classmethod
@@ -313,6 +316,14 @@ class TableDefinition(Frozen):
         panels = self.figure.panels if self.figure else ""
         if panels and panels not in self.rows:
             raise ValueError(f"figure: panels: {panels!r} is not an axis of rows; valid: {valid}")
+        return self
+
+    @model_validator(mode="after")
+    def _figures_can_be_drawn(self) -> TableDefinition:
+        statistics: dict[str, str | None] = {}
+        for column in self.columns:
+            statistics[column.heading] = None if column.cost else column.statistic
+        check_figures(self.figures, self.rows, statistics)
         return self
 
     def _has_two_groups(self) -> bool:

@@ -8,7 +8,6 @@ import numpy as np
 
 from grid.report.content import Setting
 from grid.report.predicted import Predicted
-from grid.report.roc import POINTS, roc_band, roc_curves
 from grid.report.svg import (
     COLOURS,
     Axes,
@@ -20,6 +19,7 @@ from grid.report.svg import (
 )
 from grid.statistics import Runs, statistic
 from grid.statistics.probabilities import BINS, bin_of
+from grid.statistics.roc import POINTS, roc_band, roc_curves
 
 HEIGHT = 200
 UNIT = (0.0, 1.0)

@@ -38,6 +38,7 @@ The way of a number::
 ``significance``          Holm over a table's comparisons, and ``significances``: what is bold
 ``seeds_needed``          ``seeds_needed``: how many more seeds would decide a difference
 ``published``             ``verdict`` on a published number by a printed ``RULE``
+``roc``                   ROC curves: corner by corner, their mean, and a band
 ``divergence``            ``diverged``: runs whose value is not a finite number
 ``far_behind``            ``runs_far_behind``: runs far behind the best seed of their value
 ``bounds``                which values are possible, and intervals that are cut there

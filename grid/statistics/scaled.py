@@ -93,5 +93,10 @@ def scaled(statistic: Statistic, factor: float) -> Statistic:
     return ScaledGeneral(statistic, factor)
 
 
+def unscaled(statistic: Statistic) -> Statistic:
+    """Return the statistic that another is times a factor, or itself."""
+    return statistic.inner if isinstance(statistic, _Scaled) else statistic
+
+
 def _times(end: float | None, factor: float) -> float | None:
     return None if end is None else end * factor

@@ -85,6 +85,14 @@ class SubsetTInterval(Separate):
 
     def draws(self, runs: Runs, statistic: Statistic) -> np.ndarray:
         """Return the statistic on each draw, averaged over seeds, (50,)."""
+        return self.draws_by_seed(runs, statistic).mean(0)
+
+    def draws_by_seed(self, runs: Runs, statistic: Statistic) -> np.ndarray:
+        """Return the statistic of each seed on each draw, (S, 50).
+
+        Raises:
+            EchoLMError: the test set has fewer than three batches.
+        """
         order = np.argsort(runs.samples, kind="stable")
         batches = np.array_split(order, np.arange(BATCH, len(order), BATCH))
         if len(batches) < 3:
@@ -98,7 +106,7 @@ class SubsetTInterval(Separate):
         for draw in weights:
             numbers = generator.choice(len(batches), size, replace=False)
             draw[np.concatenate([batches[number] for number in numbers])] = 1
-        return statistic.evaluate(_by_sample(runs), weights).mean(0)
+        return statistic.evaluate(_by_sample(runs), weights)
 
 
 def _by_sample(runs: Runs) -> Runs:

@@ -140,6 +140,7 @@ def build(
         kind=spread_kind.name,
         published=definition.published,
         figure=definition.figure,
+        figures=definition.figures,
         where=where,
         reference=grid.typed,
         place=place,

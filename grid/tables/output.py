@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -66,20 +67,23 @@ def draw(grid: TableGrid, tables: Sequence[Table], folder: Path) -> Iterator[Pat
         Each file, once it is written.
 
     Raises:
-        EchoLMError: no table is drawn.
+        EchoLMError: no table is drawn, or two figures would have the same files.
     """
-    from grid.tables.render.figure import figure_name, save
+    from grid.tables.render.figures import figures_of
 
-    drawn = [table for table in tables if table.figure]
-    if not drawn:
+    figures = [figure for table in tables for figure in figures_of(table)]
+    if not figures:
         names = ", ".join(table.name for table in tables)
-        raise EchoLMError(f"--figures: no table of {names} has a section 'figure'")
+        raise EchoLMError(f"--figures: no table of {names} has a section 'figure' or 'figures'")
+    for name, count in Counter(figure.name for figure in figures).items():
+        if count > 1:
+            raise EchoLMError(f"--figures: two figures would be {name}.svg; rename one of them")
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    for table in drawn:
-        yield from save(table, folder)
-        path = folder / f"{figure_name(table)}.json"
-        write(path, provenance(grid, [table]))
+    for figure in figures:
+        yield from figure.save(folder)
+        path = folder / f"{figure.name}.json"
+        write(path, provenance(grid, [figure.table]))
         yield path
 
 

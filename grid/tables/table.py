@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from echolm.arithmetic import PLAIN
 from echolm.commands import Command
+from grid.definition.figures import TableFigure
 from grid.definition.subgroups import AXIS, group_name
 from grid.definition.tables import ABSENT as ABSENT
 from grid.definition.tables import ColumnDefinition, FigureDefinition, PublishedSource
@@ -223,6 +224,7 @@ class Table:
         kind: the name of the kind of ± of its own numbers (see ``grid.statistics.KINDS``).
         published: where the published numbers beside them are from.
         figure: how it is drawn.
+        figures: further figures of it, by name.
         where: the conditions (``axis=label``) by which a command selects its cells in the grid.
         reference: how a command names the grid: its name, or the path of its file.
         program: the words that a printed command begins with.
@@ -246,6 +248,7 @@ class Table:
     kind: str
     published: PublishedSource | None = None
     figure: FigureDefinition | None = None
+    figures: Mapping[str, TableFigure] = field(default_factory=dict)
     where: tuple[str, ...] = ()
     reference: str = ""
     program: tuple[str, ...] = ("echolm",)
@@ -256,6 +259,26 @@ class Table:
     units: tuple[str, ...] = ()
     interaction: Mapping[str, str] = field(default_factory=dict)
     interactions: tuple[InteractionRow, ...] = ()
+
+    def of_columns(self, headings: Sequence[str]) -> Table:
+        """Return the table with some of its columns, in their order there. Interactions stay out.
+
+        Args:
+            headings: of the columns.
+        """
+        chosen = []
+        for index, column in enumerate(self.columns):
+            if column.heading in headings:
+                chosen.append(index)
+        return replace(
+            self,
+            columns=tuple(self.columns[index] for index in chosen),
+            rows=_of_columns(self.rows, chosen),
+            paper_rows=_of_columns(self.paper_rows, chosen),
+            units=tuple(self.units[index] for index in chosen if self.units),
+            interaction={},
+            interactions=(),
+        )
 
     @property
     def values(self) -> list[Value]:
@@ -289,3 +312,11 @@ class Table:
     def spell(self, command: Command | None) -> str:
         """Spell a command as one types it about this table's workspace. No command gives ''."""
         return command.text(self.program) if command else ""
+
+
+def _of_columns(rows: Sequence[TableRow], chosen: Sequence[int]) -> tuple[TableRow, ...]:
+    """Return rows with some of their values, by index."""
+    kept = []
+    for row in rows:
+        kept.append(replace(row, values=tuple(row.values[index] for index in chosen)))
+    return tuple(kept)

@@ -6,12 +6,11 @@ dashed, and a constant prediction is dotted.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +22,16 @@ from echolm.text import one_line
 from grid.definition.tables import FigureDefinition
 from grid.statistics import FEWEST_SEEDS, PATIENTS_ONLY, FarBehindRun
 from grid.statistics.baseline import MEAN_CONTOUR
+from grid.tables.render.canvas import (
+    COLOURS,
+    GREY,
+    FileStyle,
+    encoded,
+    file_name,
+    mark_synthetic,
+    shown,
+)
 from grid.tables.render.wording import (
-    PHANTOM,
     constants_of,
     counted_range,
     estimates,
@@ -36,10 +43,7 @@ from grid.tables.table import Table, TableRow, Value
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5B5B5B")
-"""The colours of Okabe and Ito, which people with any colour vision tell apart."""
 MARKERS = "osD^vPX"
-GREY = "#5c6475"
 OVER_BOTH = "95 % interval over patients and seeds"
 BANDS = {
     "crossed-95": OVER_BOTH,
@@ -50,29 +54,10 @@ BANDS = {
     "subset-draws-95": "95 % t-interval over 50 subsets",
 }
 """Kind of ± -> what the band is."""
-FILE_SIGNS = re.compile(r"^\.+|[^\w .,=+()-]|^ | $")
-"""What a file's name does not get from a table's: a dot in front, and signs other than these."""
-LONGEST_NAME = 180
-"""Bytes of the name of a figure's file, to which an ending is added."""
 PANEL_WIDTH, PANEL_HEIGHT = 4.6, 3.4
 """Size of a panel in inches."""
 ALONE_WIDTH = 6.4
 """Width of a figure with one panel, in inches."""
-SETTINGS: Any = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e6e8ee",
-    "grid.linewidth": 0.7,
-    "axes.edgecolor": GREY,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "echolm",
-    "pdf.fonttype": 42,
-    # A dollar sign in a label is a dollar sign.
-    "text.parse_math": False,
-}
-
 # Settings of matplotlib's lines, the same in the panels and in the legend.
 PUBLISHED_LINE: Any = {
     "markersize": 4,
@@ -105,7 +90,7 @@ def figure(table: Table) -> str:
     Raises:
         EchoLMError: The table does not say how it is drawn.
     """
-    return _save(table, "svg").decode()
+    return encoded(partial(_draw, table), "svg").decode()
 
 
 def band(table: Table) -> str:
@@ -126,41 +111,20 @@ def band(table: Table) -> str:
 def figure_name(table: Table) -> str:
     """Return the name of the figure's files, without their ending.
 
-    It is the table's name. What has no place in a file's name, such as ``/``, is written as in an
-    address: ``%2F``. Of a long name the end is its hash.
+    It is the table's name, as ``file_name`` spells it.
     """
-    name = FILE_SIGNS.sub(_percent_encoded, table.name) or "table"
-    if len(name.encode()) <= LONGEST_NAME:
-        return name
-    end = hashlib.sha256(table.name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    start = name.encode()[: LONGEST_NAME - len(end) - 1].decode("utf-8", "ignore")
-    return f"{start}-{end}"
-
-
-def _percent_encoded(match: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))
+    return file_name(table.name)
 
 
 def save(table: Table, folder: Path) -> list[Path]:
     """Write the figure as ``NAME.svg`` and ``NAME.pdf``, by ``figure_name``."""
     paths = []
-    for style in ("svg", "pdf"):
+    styles: tuple[FileStyle, ...] = ("svg", "pdf")
+    for style in styles:
         path = folder / f"{figure_name(table)}.{style}"
-        write_atomic(path, _save(table, style))
+        write_atomic(path, encoded(partial(_draw, table), style))
         paths.append(path)
     return paths
-
-
-def _save(table: Table, style: str) -> bytes:
-    """Draw the figure in a file format of matplotlib, without the time of drawing."""
-    import matplotlib
-
-    metadata = {"Date": None} if style == "svg" else {"CreationDate": None}
-    file = io.BytesIO()
-    with matplotlib.rc_context(SETTINGS):
-        drawing = _draw(table)
-        drawing.savefig(file, format=style, metadata=metadata, bbox_inches="tight", pad_inches=0.08)
-    return file.getvalue()
 
 
 def _draw(table: Table) -> Figure:
@@ -182,15 +146,15 @@ def _draw(table: Table) -> Figure:
     positions = _positions(table, definition)
     for axis, (label, rows) in zip(axes, panels.items(), strict=False):
         for row in rows:
-            _draw_row(axis, row, positions, styles[_line_name(table, row, definition)])
-        _draw_baselines(axis, rows, positions)
+            draw_row(axis, row, positions, styles[_line_name(table, row, definition)])
+        draw_baselines(axis, rows, positions)
         _label_axis(axis, table, definition, positions, label)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     for index, axis in enumerate(axes):
         in_first_column = index % across == 0
         axis.set_ylabel(one_line(definition.y) if in_first_column else "")
-    _draw_legend(drawing, table, styles)
+    draw_legend(drawing, table, styles)
     return drawing
 
 
@@ -221,16 +185,7 @@ def _line_styles(table: Table, definition: FigureDefinition) -> dict[str, LineSt
 def _line_name(table: Table, row: TableRow, definition: FigureDefinition) -> str:
     """Name the line of a row by its labels, without that of the panel."""
     labels = zip(table.axes, row.labels, strict=True)
-    return _shown(", ".join(label for axis, label in labels if axis != definition.panels))
-
-
-def _shown(text: str) -> str:
-    """Return a text as the figure shows it.
-
-    A file of XML may hold no control characters, and a legend leaves out what begins with ``_``.
-    """
-    text = one_line(text)
-    return f" {text}" if text.startswith("_") else text
+    return shown(", ".join(label for axis, label in labels if axis != definition.panels))
 
 
 def _positions(table: Table, definition: FigureDefinition) -> list[float]:
@@ -249,7 +204,7 @@ def _positions(table: Table, definition: FigureDefinition) -> list[float]:
     return positions
 
 
-def _draw_row(axis: Any, row: TableRow, positions: Sequence[float], style: LineStyle) -> None:
+def draw_row(axis: Any, row: TableRow, positions: Sequence[float], style: LineStyle) -> None:
     """Draw the band, the line, the published numbers, the seeds and those far behind, of a row."""
     lows, highs, means, published = [], [], [], []
     for value in row.values:
@@ -269,7 +224,7 @@ def _draw_row(axis: Any, row: TableRow, positions: Sequence[float], style: LineS
             axis.plot([position], [run.value], **FAR_BEHIND_CROSS, markersize=7, zorder=5)
 
 
-def _draw_baselines(axis: Any, rows: Sequence[TableRow], positions: Sequence[float]) -> None:
+def draw_baselines(axis: Any, rows: Sequence[TableRow], positions: Sequence[float]) -> None:
     """Draw what a constant prediction reaches at each point, once for all rows that share it."""
     drawn = set()
     for row in rows:
@@ -308,7 +263,7 @@ def _label_axis(
         axis.set_title(title, fontsize=9, fontweight="bold", loc="left")
 
 
-def _draw_legend(drawing: Figure, table: Table, styles: Mapping[str, LineStyle]) -> None:
+def draw_legend(drawing: Figure, table: Table, styles: Mapping[str, LineStyle]) -> None:
     """Say below the panels what lines, bands and marks are, of those that occur."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -341,11 +296,7 @@ def _draw_legend(drawing: Figure, table: Table, styles: Mapping[str, LineStyle])
         frameon=False,
         fontsize=8,
     )
-    if any(value.synthetic for value in table.values):
-        title = PHANTOM
-        if table.published:
-            title = f"{PHANTOM}: not comparable with the published numbers"
-        drawing.suptitle(title, fontsize=8, color="#8a4b00")
+    mark_synthetic(drawing, table)
 
 
 def _stands_for(table: Table, name: str) -> str:

@@ -125,13 +125,21 @@ class NoteList:
 
 
 @dataclass(frozen=True, slots=True)
+class FigurePage:
+    """A figure as SVG, and what stands below it."""
+
+    svg: str
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
 class TablePage:
     """A table as ``table.html.j2`` shows it.
 
     Args:
         short_title: the title up to its first colon.
         marks: what the marks behind numbers mean.
-        figure: the figure as SVG. Empty without one.
+        figures: its figures.
         collect_command: what to type after the commands in ``missing``.
         interactions: what stands below the rows. None without any.
     """
@@ -139,7 +147,7 @@ class TablePage:
     name: str
     title: str
     short_title: str
-    figure: str
+    figures: list[FigurePage]
     axes: Sequence[str]
     headings: list[str]
     lines: list[TableLine]
@@ -206,12 +214,12 @@ def style() -> str:
 
 
 def html(table: Table, folder: Path | None = None, drawn: bool = True) -> str:
-    """Print one table as a ``section``, with its figure, caption and notes.
+    """Print one table as a ``section``, with its figures, caption and notes.
 
     Args:
         table: the table.
         folder: where the page will lie, so that links to logs are relative to it.
-        drawn: whether its figure is shown.
+        drawn: whether its figures are shown.
     """
     template = environment(TABLES).get_template("table.html.j2")
     return template.render(table=table_page(table, folder, drawn))
@@ -229,7 +237,7 @@ def table_page(
     Args:
         table: the table.
         folder: where the page will lie, so that links to logs are relative to it.
-        drawn: whether its figure is shown.
+        drawn: whether its figures are shown.
         anchors: cell -> the place of the same document that shows it.
         note_style: of the notes.
     """
@@ -249,7 +257,7 @@ def table_page(
         name=table.name,
         title=table.title,
         short_title=table.title.partition(":")[0],
-        figure=_figure(table) if drawn else "",
+        figures=_figures(table) if drawn else [],
         axes=table.axes,
         headings=[*wording.headings(table), *count_columns],
         lines=_lines(context, list(count_columns.values())),
@@ -266,17 +274,19 @@ def table_page(
     )
 
 
-def _figure(table: Table) -> str:
-    """Draw the table's figure, or nothing where it has no figure or no numbers."""
-    if table.figure is None:
-        return ""
-    from grid.tables.render.figure import figure
+def _figures(table: Table) -> list[FigurePage]:
+    """Draw the table's figures, but for those that have no numbers."""
+    if table.figure is None and not table.figures:
+        return []
+    from grid.tables.render.figures import figures_of
 
-    # Drawn also without numbers: a figure that cannot be drawn is told before anything ran.
-    svg = figure(table)
-    if not any(value.number for value in table.values):
-        return ""
-    return svg[svg.index("<svg") :]
+    pages = []
+    for figure in figures_of(table):
+        # Drawn also without numbers: a figure that cannot be drawn is told before anything ran.
+        svg = figure.svg()
+        if any(value.number for value in figure.table.values):
+            pages.append(FigurePage(svg[svg.index("<svg") :], figure.caption))
+    return pages
 
 
 def _lines(context: _Context, counts: Sequence[Sequence[str]]) -> list[TableLine]:

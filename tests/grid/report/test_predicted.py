@@ -19,9 +19,9 @@ from grid.report.classifiers import classifier, confusion, reliability_bins
 from grid.report.content import ReportContent, Run, Setting
 from grid.report.page import encoded_page
 from grid.report.predicted import Predicted, predicted
-from grid.report.roc import POINTS, roc_band, roc_curves
 from grid.report.svg import Chart
 from grid.statistics import statistic
+from grid.statistics.roc import POINTS, roc_band, roc_curves
 
 COUNT = 50
 LISTS = pa.list_(pa.float64())

@@ -1,0 +1,218 @@
+"""Figures that tables declare: what they draw is what the runs predict, and mistakes are told."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from sklearn.metrics import mean_absolute_error, r2_score, roc_auc_score
+from value_rows import value_rows
+
+from echolm.errors import EchoLMError
+from echolm.yaml_files import explain_validation
+from grid.definition.tables import TableDefinition
+from grid.statistics.subset_interval import SubsetTInterval
+from grid.tables import output
+from grid.tables.build import build
+from grid.tables.render import html
+from grid.tables.render.boxes_figure import TOO_FEW, box
+from grid.tables.render.figures import figures_of
+from grid.tables.table import Table
+
+COUNT = 40
+SHARES = ("50%", "85%")
+COLUMNS = [
+    {"statistic": "mae", "where": {"goal": "EF"}, "label": "EF MAE (%)"},
+    {"statistic": "r2", "where": {"goal": "EF"}, "label": "EF R²"},
+    {"statistic": "auc", "where": {"goal": "low EF"}, "label": "AUC"},
+]
+FIGURES = {
+    "roc": {"kind": "roc", "columns": ["AUC"], "band": True},
+    "boxes": {"kind": "boxes", "columns": ["EF MAE (%)", "EF R²"], "caption": "As printed."},
+    "curves": {"kind": "lines", "x": "share", "columns": ["EF MAE (%)", "AUC"]},
+    "scatter": {"kind": "scatter", "columns": ["EF MAE (%)"]},
+}
+NAMES = [f"main-{name}" for name in FIGURES]
+ROWS = [f"{encoder}, {share}" for encoder in ("tiny-r3d", "_tiny-mvit") for share in SHARES]
+
+
+def definition(**change: Any) -> TableDefinition:
+    fields = {
+        "title": "T",
+        "rows": ["encoder", "share"],
+        "columns": COLUMNS,
+        "figures": FIGURES,
+        "spread": "subset-draws-95",
+    }
+    return TableDefinition.model_validate({**fields, **change})
+
+
+def rows(goal: str, number: int, count: int = COUNT) -> Any:
+    """Return the predictions of a run: EF in percent, or whether it is low."""
+    truth = np.random.default_rng(0).normal(55, 12, count)
+    predicted = truth + np.random.default_rng([1, number]).normal(-1, 6, count)
+    if goal == "EF":
+        return value_rows(truth, predicted)
+    low = (truth < 55).astype(float)
+    return value_rows(low, (predicted < 55).astype(float), 1 / (1 + np.exp(predicted - 55)))
+
+
+@pytest.fixture
+def declared(grid: Any, results: Any, cell: Any) -> Any:
+    """Two encoders with two shares and two goals, of which one cell has no run."""
+    grid.cells = []
+    for encoder in ("tiny-r3d", "_tiny-mvit"):
+        for share in SHARES:
+            for goal in ("EF", "low EF"):
+                for seed in "01":
+                    place = {"encoder": encoder, "share": share, "goal": goal, "seed": seed}
+                    grid.cells.append(cell(f"c{len(grid.cells):02d}", place))
+    grid.tables["main"] = definition()
+    for number, one in enumerate(grid.cells):
+        if number != 1:
+            table = rows(one.coordinates["goal"], number)
+            results.run(one.id, table=table, synthetic=True)
+    return grid
+
+
+@pytest.fixture
+def built(declared: Any, results: Any) -> Table:
+    return build(declared, "main", results.folder)
+
+
+def text_of(svg: str) -> list[str]:
+    texts = [element for element in ElementTree.fromstring(svg).iter() if "text" in element.tag]
+    return ["".join(element.itertext()) for element in texts]
+
+
+def test_every_figure_has_its_rows_and_files(built: Table, declared: Any, tmp_path: Path) -> None:
+    figures = {figure.name: figure for figure in figures_of(built)}
+    assert list(figures) == NAMES
+    texts = {name: text_of(figure.svg()) for name, figure in figures.items()}
+    for name, shown in texts.items():
+        assert "synthetic data (phantom)" in shown, name
+    areas = [text for text in texts["main-roc"] if "AUC 0." in text]
+    assert [text.strip().split(": ")[0] for text in areas] == ROWS
+    value = built.rows[1].values[2]
+    assert f"{np.mean([source.value for source in value.sources]):.3f}" in areas[1]
+    assert [text.strip() for text in texts["main-boxes"] if text.strip() in ROWS] == ROWS
+    assert [text.strip() for text in texts["main-scatter"] if "MAE" in text]
+    assert len([text for text in texts["main-scatter"] if text.startswith("R²")]) == len(ROWS)
+    assert {"tiny-r3d", "_tiny-mvit", *SHARES} <= {text.strip() for text in texts["main-curves"]}
+    assert "§" in texts["main-curves"], "a point of which a seed is missing is marked"
+
+    written = list(output.draw(declared, [built], tmp_path))
+    assert len(written) == 3 * len(NAMES)
+    svg = " ".join(text_of((tmp_path / "main-boxes.svg").read_text(encoding="utf-8")))
+    assert "As printed. The spread is that of random subsets" in svg
+    assert "§ some seeds are missing." in svg
+    page = html.html(built)
+    assert page.count("<svg") == page.count("<figcaption") == len(NAMES)
+    assert "<svg" not in html.html(built, drawn=False)
+
+
+def test_a_box_is_of_all_draws_of_all_seeds(built: Table) -> None:
+    value = built.rows[2].values[0]
+    assert value.resampled is not None and value.number is not None
+    runs = value.resampled.runs
+    draws = SubsetTInterval().draws_by_seed(runs, value.resampled.statistic)
+    assert draws.shape == (2, 50)
+    assert value.number.estimate == pytest.approx(draws.mean(), abs=1e-12)
+    random = np.random.default_rng(5050)
+    order = np.argsort(runs.samples)
+    truth, predicted = runs.column("truth")[:, order], runs.column("prediction")[:, order]
+    for draw in range(50):
+        batches = random.choice(5, 3, replace=False)
+        places = np.concatenate([np.arange(8 * batch, 8 * batch + 8) for batch in batches])
+        for seed in range(2):
+            error = mean_absolute_error(truth[seed, places], predicted[seed, places])
+            assert draws[seed, draw] == pytest.approx(error, abs=1e-12)
+    quantiles = np.quantile(draws.ravel(), (0.05, 0.25, 0.5, 0.75, 0.95))
+    np.testing.assert_array_equal(box(value), quantiles)
+
+
+def test_numbers_of_a_scatter_and_a_curve(built: Table) -> None:
+    scatter = figures_of(built)[3].svg()
+    value = built.rows[3].values[0]
+    assert value.resampled is not None
+    runs = value.resampled.runs
+    pairs = list(zip(runs.column("truth"), runs.column("prediction"), strict=True))
+    mae = np.mean([mean_absolute_error(truth, predicted) for truth, predicted in pairs])
+    r2 = np.mean([r2_score(truth, predicted) for truth, predicted in pairs])
+    assert f"MAE {mae:.3g}" in scatter and f"R² {r2:.2f}" in scatter
+    classes = built.rows[3].values[2].resampled
+    assert classes is not None
+    pairs = list(zip(classes.runs.column("truth"), classes.runs.column("score"), strict=True))
+    area = np.mean([roc_auc_score(truth, score) for truth, score in pairs])
+    assert f"AUC {area:.3f}" in figures_of(built)[0].svg()
+
+
+def test_figures_without_runs_are_drawn_and_not_shown(declared: Any) -> None:
+    table = build(declared, "main", None)
+    for figure in figures_of(table):
+        assert "missing" in figure.svg() or figure.name == "main-curves"
+    assert "<svg" not in html.html(table)
+
+
+def test_a_test_set_of_too_few_samples_has_no_box(grid: Any, results: Any) -> None:
+    grid.cells = grid.cells[:1]
+    results.run(grid.cells[0].id, table=rows("EF", 0, count=16))
+    column = {"statistic": "mae", "label": "MAE"}
+    figures = {"boxes": {"kind": "boxes", "columns": ["MAE"]}}
+    change = {"rows": ["encoder"], "columns": [column], "figures": figures}
+    grid.tables["main"] = definition(**change, spread="crossed-95")
+    [figure] = figures_of(build(grid, "main", results.folder))
+    assert TOO_FEW in figure.svg()
+
+
+@pytest.mark.parametrize(
+    ("figure", "sentence"),
+    [
+        (
+            {"kind": "pie", "columns": ["AUC"]},
+            "figures.a: kind 'pie' is not valid; valid: boxes, lines, roc, scatter",
+        ),
+        ({"columns": ["AUC"]}, "figures.a: kind is missing, and must be given"),
+        ({"kind": "roc", "columns": ["AUK"]}, "figures: a: no column 'AUK'; did you mean 'AUC'?"),
+        (
+            {"kind": "roc", "columns": ["EF R²"]},
+            "column 'EF R²' is of r2; valid for it: a column of auc, macro auc",
+        ),
+        (
+            {"kind": "scatter", "columns": ["AUC"]},
+            "column 'AUC' is of auc; valid for it: a column of bias, mae, ",
+        ),
+        (
+            {"kind": "lines", "x": "shares", "columns": ["AUC"]},
+            "x: 'shares' is not an axis of rows; did you mean 'share'?",
+        ),
+        ({"kind": "boxes", "columns": []}, "figures.a"),
+    ],
+)
+def test_a_mistake_is_one_sentence(figure: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        definition(figures={"a": figure})
+    told = explain_validation(caught.value, "grid.yaml")
+    assert sentence in told, told
+    assert len(caught.value.errors()) == 1
+
+
+def test_labels_without_numbers_stand_side_by_side(declared: Any, results: Any) -> None:
+    curves = {"kind": "lines", "x": "encoder", "columns": ["AUC"]}
+    declared.tables["main"] = definition(figures={"a": curves})
+    [figure] = figures_of(build(declared, "main", results.folder))
+    with pytest.raises(EchoLMError, match="'tiny-r3d' of encoder begins with no number; or use"):
+        figure.svg()
+    declared.tables["main"] = definition(figures={"a": {**curves, "scale": "even"}})
+    [figure] = figures_of(build(declared, "main", results.folder))
+    assert "tiny-r3d" in re.sub(r"<[^>]+>", " ", figure.svg())
+
+
+def test_two_figures_of_one_name_are_refused(built: Table, declared: Any, tmp_path: Path) -> None:
+    with pytest.raises(EchoLMError, match=r"two figures would be main-roc\.svg; rename one"):
+        list(output.draw(declared, [built, built], tmp_path))
