@@ -61,16 +61,20 @@ class RowStyle:
 
 
 def row_styles(table: Table) -> list[RowStyle]:
-    """Give each row a colour by its first label, and dashes by its further ones.
+    """Give each row a colour of its own, while there are enough of them.
 
-    Rows of one axis that are more than there are colours take dashes from the eighth on.
+    Of more rows, those of one first label share a colour, and further labels are dashes. Where
+    these are not enough either, rows from the eighth on begin again with other dashes.
     """
-    colours = list(dict.fromkeys(row.labels[0] for row in table.rows))
+    firsts = list(dict.fromkeys(row.labels[0] for row in table.rows))
     further = list(dict.fromkeys(row.labels[1:] for row in table.rows))
+    many = len(table.rows) > len(COLOURS)
+    by_label = many and len(firsts) <= len(COLOURS) and len(further) <= len(DASHES)
     styles = []
-    for row in table.rows:
-        colour = colours.index(row.labels[0])
-        kind = further.index(row.labels[1:]) + colour // len(COLOURS)
+    for number, row in enumerate(table.rows):
+        colour, kind = number, number // len(COLOURS)
+        if by_label:
+            colour, kind = firsts.index(row.labels[0]), further.index(row.labels[1:])
         style = RowStyle(
             COLOURS[colour % len(COLOURS)],
             DASHES[kind % len(DASHES)],

@@ -151,7 +151,11 @@ def _kind_sentence(table: Table, definition: TableFigure) -> str:
         case LinesFigure():
             return f"Points as in the table, with the band {band(table)} ({counts})."
         case RocFigure():
-            bands = "; bands: 95 % over patients and seeds" if definition.band else ""
+            bands = (
+                "; bands: 95 % over patients, and from three seeds on over seeds"
+                if definition.band
+                else ""
+            )
             return (
                 f"Test split ({counts}). Curves are the mean over seeds, of several classes the "
                 "mean of each class against the others. AUC: the area below the curve, on the "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -21,6 +22,7 @@ from grid.tables import output
 from grid.tables.build import build
 from grid.tables.render import html
 from grid.tables.render.boxes_figure import TOO_FEW, box
+from grid.tables.render.canvas import row_styles
 from grid.tables.render.figures import figures_of
 from grid.tables.table import Table
 
@@ -114,6 +116,20 @@ def test_every_figure_has_its_rows_and_files(built: Table, declared: Any, tmp_pa
     page = html.html(built)
     assert page.count("<svg") == page.count("<figcaption") == len(NAMES)
     assert "<svg" not in html.html(built, drawn=False)
+
+
+def test_rows_are_told_apart(built: Table) -> None:
+    """Up to seven by colour, more by dashes too: of one encoder where that is enough."""
+    row = built.rows[0]
+
+    def styles(*labels: tuple[str, ...]) -> list[tuple[str, Any]]:
+        rows = tuple(replace(row, labels=one) for one in labels)
+        return [(style.colour, style.dashes) for style in row_styles(replace(built, rows=rows))]
+
+    assert len({colour for colour, _ in styles(*(("a", str(one)) for one in range(7)))}) == 7
+    paired = styles(*((encoder, fusion) for encoder in "abcde" for fusion in ("none", "STF-Net")))
+    assert len(set(paired)) == 10 and paired[0][0] == paired[1][0]
+    assert len(set(styles(*(("a", str(one)) for one in range(28))))) == 28
 
 
 def test_a_box_is_of_all_draws_of_all_seeds(built: Table) -> None:
