@@ -48,6 +48,7 @@ BANDS = {
     "std-over-patients": "± std over patients",
     "std-over-seeds": "± std over seeds",
     "subset-draws-95": "95 % t-interval over 50 subsets",
+    "subset-draws-and-crossed-95": OVER_BOTH,
 }
 """Kind of ± -> what the band is."""
 FILE_SIGNS = re.compile(r"^\.+|[^\w .,=+()-]|^ | $")
