@@ -113,3 +113,14 @@ def test_the_authors_spread_stands_beside_our_interval(seeds: int) -> None:
     caption = SubsetAndCrossed().caption("60 patients", "3 seeds")
     assert "± the 95 % t-interval over 50 random subsets" in caption
     assert "In brackets: 95 % bootstrap interval" in caption
+
+
+def test_too_few_batches_have_our_interval_alone_and_a_note() -> None:
+    values = runs(3, 16)
+    both = SubsetAndCrossed().number(values, R2())
+    ours = CrossedBootstrap().number(values, R2())
+    assert both.spread is None
+    assert (both.estimate, both.low, both.high) == (ours.estimate, ours.low, ours.high)
+    assert both.notes[-1] == (
+        "16 test samples are 2 batches of 8, where the ± over random subsets needs 3"
+    )
