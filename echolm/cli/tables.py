@@ -39,7 +39,8 @@ notes_option = click.option(
     metavar="KIND",
     default="",
     help="What the ± is: crossed-95, bootstrap-95, bootstrap-90, std-over-patients (or patients), "
-    "std-over-seeds (or seeds), subset-draws-95.  [default: each table's own]",
+    "std-over-seeds (or seeds), subset-draws-95, subset-draws-and-crossed-95.  "
+    "[default: each table's own]",
 )
 @click.option("--table", "name", metavar="NAME", help="Only this table.")
 @click.option(

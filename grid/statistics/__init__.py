@@ -117,7 +117,7 @@ from grid.statistics.spreads import (
     StdOverPatients,
     StdOverSeeds,
 )
-from grid.statistics.subset_interval import SubsetTInterval
+from grid.statistics.subset_interval import SubsetAndCrossed, SubsetTInterval
 from grid.statistics.thresholds import Auprc, Sensitivity, Specificity
 
 DEFAULT_KIND = "crossed-95"
@@ -131,6 +131,7 @@ KINDS: dict[str, Spread] = {
         PatientBootstrap(0.95),
         PatientBootstrap(0.90),
         SubsetTInterval(),
+        SubsetAndCrossed(),
     )
 }
 """The kinds of ± by name."""

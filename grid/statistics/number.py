@@ -9,7 +9,7 @@ from grid.statistics.bounds import ANY, Bounds
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimate with either a spread or an interval, or neither.
+    """An estimate with a spread, an interval, both or neither.
 
     A NaN among the rows makes all of its numbers NaN: it is not left out.
 
@@ -46,12 +46,12 @@ class Estimate:
 
     @property
     def band(self) -> tuple[float, float] | None:
-        """What a figure shades: the interval, or the estimate with its spread.
+        """What a figure shades: the interval, or without one the estimate with its spread.
 
         No end is beyond what is possible. None without either.
         """
         low, high = self.low, self.high
-        if self.spread is not None:
+        if (low is None or high is None) and self.spread is not None:
             low, high = self.estimate - self.spread, self.estimate + self.spread
         if low is None or high is None:
             return None
@@ -63,12 +63,13 @@ class Estimate:
         """Spell the number.
 
         Returns:
-            ``91.20 ± 3.10``, ``91.20 [90.95, 91.44]``, or ``91.20`` without a spread. An end at the
-            bound of what is possible has no decimals: ``98.10 [91.20, 100]``.
+            ``91.20 ± 3.10``, ``91.20 [90.95, 91.44]``, both as ``91.20 ± 3.10 [90.95, 91.44]``, or
+            ``91.20`` without a spread. An end at the bound of what is possible has no decimals:
+            ``98.10 [91.20, 100]``.
         """
         value = f"{self.estimate:.{digits}f}"
         if self.spread is not None:
-            return f"{value} ± {self.spread:.{digits}f}"
+            value = f"{value} ± {self.spread:.{digits}f}"
         if self.low is not None and self.high is not None:
             ends = []
             for end, is_bound in zip((self.low, self.high), self.cut, strict=True):

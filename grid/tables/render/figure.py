@@ -52,6 +52,7 @@ BANDS = {
     "std-over-patients": "± std over patients",
     "std-over-seeds": "± std over seeds",
     "subset-draws-95": "95 % t-interval over 50 subsets",
+    "subset-draws-and-crossed-95": OVER_BOTH,
 }
 """Kind of ± -> what the band is."""
 PANEL_WIDTH, PANEL_HEIGHT = 4.6, 3.4

@@ -8,7 +8,7 @@ from scipy import stats
 from statistics_support import model, runs, value, with_columns
 
 from echolm.errors import EchoLMError
-from grid.statistics import R2, Auc, CrossedBootstrap, Mean, SubsetTInterval
+from grid.statistics import R2, Auc, CrossedBootstrap, Mean, SubsetAndCrossed, SubsetTInterval
 
 DICE = Mean("dice")
 
@@ -95,3 +95,32 @@ def test_too_few_samples_are_refused() -> None:
         match="16 test samples are 2 batches of 8; subset-draws-95 needs 3; valid here: crossed-95",
     ):
         SubsetTInterval().number(value(np.zeros((1, 16))), DICE)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_authors_spread_stands_beside_our_interval(seeds: int) -> None:
+    """The value and the brackets are those of the default kind, whatever the ± is."""
+    values = runs(seeds, 60)
+    both = SubsetAndCrossed().number(values, R2())
+    ours = CrossedBootstrap().number(values, R2())
+    authors = SubsetTInterval().number(values, R2())
+    assert (both.estimate, both.low, both.high) == (ours.estimate, ours.low, ours.high)
+    assert both.spread == authors.spread
+    assert both.label == ours.label
+    assert both.band == ours.band
+    digits = f"{both.estimate:.2f} ± {both.spread:.2f} [{both.low:.2f}, {both.high:.2f}]"
+    assert both.text(2) == digits
+    caption = SubsetAndCrossed().caption("60 patients", "3 seeds")
+    assert "± the 95 % t-interval over 50 random subsets" in caption
+    assert "In brackets: 95 % bootstrap interval" in caption
+
+
+def test_too_few_batches_have_our_interval_alone_and_a_note() -> None:
+    values = runs(3, 16)
+    both = SubsetAndCrossed().number(values, R2())
+    ours = CrossedBootstrap().number(values, R2())
+    assert both.spread is None
+    assert (both.estimate, both.low, both.high) == (ours.estimate, ours.low, ours.high)
+    assert both.notes[-1] == (
+        "16 test samples are 2 batches of 8, where the ± over random subsets needs 3"
+    )
