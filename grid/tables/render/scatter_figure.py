@@ -49,8 +49,10 @@ def draw_scatter(table: Table) -> Figure:
         unit = table.units[index] if table.units else ""
         target = place_of(table.columns[index]) + (f" ({unit})" if unit else "")
         axis.set_xlabel(f"true {target}", fontsize=7.5)
-        axis.set_ylabel("predicted" if number % ACROSS == 0 else "", fontsize=7.5)
-        axis.tick_params(labelsize=7)
+        # All panels of a column have one scale, so its first in each line has the numbers.
+        is_first = number % ACROSS == 0 or panels[number - 1][0] != index
+        axis.set_ylabel("predicted" if is_first else "", fontsize=7.5)
+        axis.tick_params(labelsize=7, labelleft=is_first, left=is_first)
         axis.locator_params(nbins=4)
         axis.grid(visible=False)
     mark_synthetic(drawing, table)
