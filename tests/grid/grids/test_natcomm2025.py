@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from echolm.config import PretrainConfig
+from grid.definition.claimed_rows import claimed_place
 from grid.definition.grid import Grid, load_grid
 from grid.definition.table_cells import cells_of_table
 from grid.definition.tables import TableDefinition
@@ -94,3 +95,15 @@ def test_numbers_stand_in_the_papers_layout(natcomm: Grid) -> None:
     assert value("table-4", "('85%',) RMSE") == 0.06
     assert value("table-5-released", "('25%',) EF k0 MAE (%)") == 8.42
     assert value("table-6", "('1%',) EF R²") == -2.231
+
+
+def test_its_claims_are_on_the_cells_of_each_recipe_s_table(natcomm: Grid) -> None:
+    """Those of Echo-Vision-FM are cells of the recipe paper also under equal."""
+    assert list(natcomm.claims) == ["echo-pretraining", "stf-net", "all-baselines"]
+    claim = natcomm.claims["echo-pretraining"]
+    assert list(claim.tables) == ["paper", "released", "equal"]
+    paper, released, equal = (claimed_place(natcomm, claim, label) for label in claim.tables)
+    assert paper.better == equal.better != released.better
+    for recipe, place in (("paper", paper), ("released", released), ("equal", equal)):
+        assert {cell.coordinates["recipe"] for cell in place.than[0].cells} == {recipe}
+        assert len(place.than[0].cells) == 3, "a cell a seed"
