@@ -330,7 +330,9 @@ def _remarks(sides: Sequence[Compared]) -> list[str]:
 
 
 def _marked(side: Compared) -> list[str]:
-    return list(dict.fromkeys(run.seed for run in (*side.diverged, *side.far_behind)))
+    seeds = [run.seed for run in side.diverged]
+    seeds += [run.seed for run in side.far_behind]
+    return list(dict.fromkeys(seeds))
 
 
 def _pair_facts(one: ClaimedPair) -> Mapping[str, Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SmallGrid
 from dice_rows import dice_at_ed
 from scipy import stats
 
@@ -43,7 +43,7 @@ def short(recipe: str, encoder: str, head: str, seed: int) -> str:
 
 
 @pytest.fixture
-def unrun(grid: SmallGrid, cell: Callable[..., Any]) -> SmallGrid:
+def unrun(grid: Any, cell: Callable[..., Any]) -> Any:
     """A grid of three values under the recipes of ``BY_RECIPE`` and another one."""
     cells = []
     for recipe in (*BY_RECIPE, "never run"):
@@ -52,11 +52,11 @@ def unrun(grid: SmallGrid, cell: Callable[..., Any]) -> SmallGrid:
                 labels = {"encoder": encoder, "head": head, "seed": str(seed), "recipe": recipe}
                 cells.append(cell(short(recipe, encoder, head, seed), labels, (recipe,)))
     table = grid.tables["main"].model_copy(update={"columns": (DICE,), "spread": "crossed-95"})
-    return SmallGrid(cells, dict.fromkeys((*BY_RECIPE, "never run"), table))
+    return replace(grid, cells=cells, tables=dict.fromkeys((*BY_RECIPE, "never run"), table))
 
 
 @pytest.fixture
-def three(unrun: SmallGrid, results: Any, patients: np.ndarray) -> SmallGrid:
+def three(unrun: Any, results: Any, patients: np.ndarray) -> Any:
     """The same with runs of ``BY_RECIPE``. The encoder tiny-mvit is as good as mlp."""
     noise = np.random.default_rng(5)
     for one in unrun.cells:
@@ -71,7 +71,7 @@ def three(unrun: SmallGrid, results: Any, patients: np.ndarray) -> SmallGrid:
     return unrun
 
 
-def judge(grid: SmallGrid, results: Any, **changes: Any) -> JudgedClaim:
+def judge(grid: Any, results: Any, **changes: Any) -> JudgedClaim:
     """Judge one claim, as the grid's definition says it but for some fields."""
     grid.claims = {"one": ClaimDefinition.model_validate(CLAIM | changes)}
     check_claims(grid, grid.claims)
@@ -83,7 +83,7 @@ def recipes(*names: str) -> dict[str, Any]:
     return {"tables": {name: name for name in names}}
 
 
-def test_a_claim_holds_is_reversed_undecided_or_not_known(three: SmallGrid, results: Any) -> None:
+def test_a_claim_holds_is_reversed_undecided_or_not_known(three: Any, results: Any) -> None:
     judged = judge(three, results, **recipes(*BY_RECIPE, "never run"))
     verdicts = {one.label: one.verdict for one in judged.verdicts}
     assert verdicts == {
@@ -104,7 +104,7 @@ def test_a_claim_holds_is_reversed_undecided_or_not_known(three: SmallGrid, resu
 
 
 def test_its_numbers_are_those_of_compare_and_of_a_paired_t_test(
-    unrun: SmallGrid, results: Any, patients: np.ndarray
+    unrun: Any, results: Any, patients: np.ndarray
 ) -> None:
     """Where seeds are almost equal, the crossed interval is Student's over patients."""
     noise = np.random.default_rng(6)
@@ -130,7 +130,7 @@ def test_its_numbers_are_those_of_compare_and_of_a_paired_t_test(
     assert (one.advantage, one.low, one.high) == (found.difference, found.low, found.high)
 
 
-def test_where_lower_is_better_plus_still_means_better(three: SmallGrid, results: Any) -> None:
+def test_where_lower_is_better_plus_still_means_better(three: Any, results: Any) -> None:
     lower = DICE.model_copy(update={"better": "lower"})
     for name, table in three.tables.items():
         three.tables[name] = table.model_copy(update={"columns": (lower,)})
@@ -141,7 +141,7 @@ def test_where_lower_is_better_plus_still_means_better(three: SmallGrid, results
     assert code.deciding.low is not None and code.deciding.low < code.deciding.advantage
 
 
-def test_of_several_pairs_the_weakest_decides_and_is_named(three: SmallGrid, results: Any) -> None:
+def test_of_several_pairs_the_weakest_decides_and_is_named(three: Any, results: Any) -> None:
     mvit = {"encoder": "tiny-mvit", "head": "mlp"}
     judged = judge(three, results, than=[*CLAIM["than"], mvit], **recipes("paper", "equal"))
     paper, equal = judged.verdicts
@@ -150,12 +150,12 @@ def test_of_several_pairs_the_weakest_decides_and_is_named(three: SmallGrid, res
     assert f"(least against {paper.deciding.other}: +" in judged.sentence
 
 
-def test_recipes_that_share_their_cells_are_told_together(three: SmallGrid, results: Any) -> None:
+def test_recipes_that_share_their_cells_are_told_together(three: Any, results: Any) -> None:
     judged = judge(three, results, tables={"paper": "paper", "same": "paper"})
     assert "holds under recipe paper and same (the same cells; +3." in judged.sentence
 
 
-def test_missing_seeds_and_other_counts_are_told(three: SmallGrid, results: Any) -> None:
+def test_missing_seeds_and_other_counts_are_told(three: Any, results: Any) -> None:
     results.runs = [
         run for run in results.runs if run["cell"] != short("code", "tiny-r3d", "gcn", 2)
     ]
@@ -167,7 +167,7 @@ def test_missing_seeds_and_other_counts_are_told(three: SmallGrid, results: Any)
     assert "tiny-r3d, gcn without seed 2" in text
 
 
-def test_its_facts_are_json(three: SmallGrid, results: Any) -> None:
+def test_its_facts_are_json(three: Any, results: Any) -> None:
     judged = judge(three, results, **recipes("paper", "never run"))
     document = json.loads(json.dumps(judged.facts(), allow_nan=False))
     paper, never = document["verdicts"]
@@ -191,16 +191,14 @@ def test_its_facts_are_json(three: SmallGrid, results: Any) -> None:
     ids=str,
 )
 def test_a_claim_of_nothing_is_refused(
-    unrun: SmallGrid, results: Any, change: dict[str, Any], message: str
+    unrun: Any, results: Any, change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(EchoLMError, match="claims: one: ") as refused:
         judge(unrun, results, **{**recipes("paper"), **change})
     assert message in str(refused.value)
 
 
-def test_a_launched_grid_has_the_claims_that_its_file_has_now(
-    unrun: SmallGrid, tmp_path: Path
-) -> None:
+def test_a_launched_grid_has_the_claims_that_its_file_has_now(unrun: Any, tmp_path: Path) -> None:
     """One that needs cells that were not launched is left out."""
     table = unrun.tables["paper"].model_dump(mode="json")
     other = {**CLAIM, "better": {"encoder": "tiny-r3d", "head": "mean"}}
