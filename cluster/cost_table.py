@@ -28,7 +28,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True)
-class CostRow:
+class StageCost:
     """Some cells and what they cost.
 
     Attributes:
@@ -58,7 +58,7 @@ class CostTable:
     """
 
     by: str
-    rows: tuple[CostRow, ...]
+    rows: tuple[StageCost, ...]
     on_cpus: bool
     assumed: tuple[str, ...]
 
@@ -191,7 +191,7 @@ def planned_cell(status: CellStatus, sizes: DataSizes) -> PlannedCell:
     return PlannedCell(config, int(sizes(config).count * config.data.fraction), epochs_done)
 
 
-def _rows(costs: Sequence[_Cost], by: str) -> list[CostRow]:
+def _rows(costs: Sequence[_Cost], by: str) -> list[StageCost]:
     """Return a row for each stage and label, then those of all stages and of all."""
     labels = list(dict.fromkeys(one.label for one in costs))
     stages = [stage for stage in STAGES if any(one.stage == stage for one in costs)]
@@ -209,9 +209,9 @@ def _rows(costs: Sequence[_Cost], by: str) -> list[CostRow]:
     return rows
 
 
-def _row(stage: str, label: str, costs: Sequence[_Cost]) -> CostRow:
+def _row(stage: str, label: str, costs: Sequence[_Cost]) -> StageCost:
     gpu = _sum([one.gpu for one in costs])
-    return CostRow(stage, label, len(costs), gpu, _sum([one.cpu for one in costs]))
+    return StageCost(stage, label, len(costs), gpu, _sum([one.cpu for one in costs]))
 
 
 def _sum(hours: Sequence[Range | None]) -> Range | None:
