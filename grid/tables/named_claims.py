@@ -115,6 +115,9 @@ class ClaimVerdict:
         names = ""
         if len(self.pairs) > 1:
             names = f"least against {one.other}: "
+            holding = sum(pair.verdict == HOLDS for pair in self.pairs)
+            if holding < len(self.pairs):
+                names = f"holds against {holding} of {len(self.pairs)}, {names}"
         digits = self.digits
         return (
             f"{names}{one.advantage:+.{digits}f}, {one.low:+.{digits}f} to {one.high:+.{digits}f}"

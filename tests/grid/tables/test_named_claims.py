@@ -148,6 +148,18 @@ def test_of_several_pairs_the_weakest_decides_and_is_named(three: Any, results: 
     assert (paper.verdict, equal.verdict) == ("holds", "undecided")
     assert paper.deciding.low == min(one.low for one in paper.pairs if one.low is not None)
     assert f"(least against {paper.deciding.other}: +" in judged.sentence
+    assert f"(holds against 0 of 2, least against {equal.deciding.other}: " in judged.sentence
+
+
+def test_columns_of_other_cells_are_not_asked_for(three: Any, results: Any) -> None:
+    """A table may hold a statistic that the compared cells cannot have, of cells of its own."""
+    dice = DICE.model_copy(update={"where": {"recipe": "paper"}})
+    auc = ColumnDefinition(statistic="auc", where={"recipe": "equal"}, label="AUC")
+    three.tables["both"] = three.tables["paper"].model_copy(update={"columns": (dice, auc)})
+    for one in three.cells:
+        if one.coordinates["recipe"] in ("paper", "equal"):
+            one.tables = ("both",)
+    assert judge(three, results, tables={"paper": "both"}).verdicts[0].verdict == "holds"
 
 
 def test_recipes_that_share_their_cells_are_told_together(three: Any, results: Any) -> None:
