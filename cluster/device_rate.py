@@ -58,7 +58,7 @@ class DeviceRate:
         """Say the rate, where it is from and how far it may be off."""
         source = "as stated"
         if self.tflops is None:
-            source = f"{ASSUMED} of a CPU rank; --tflops says another)"
+            source = f"{ASSUMED} of a CPU rank; on SLURM --tflops says another)"
             if on_gpu:
                 source = f"{ASSUMED} from the paper's hours on an A100; --tflops says another)"
         rate = f"{self.flops(on_gpu) / TERA:.3g} TFLOP/s {source}"
