@@ -52,16 +52,17 @@ class DeviceRate:
 
     def words(self, on_gpu: bool) -> str:
         """Say what the rate is, and where it is from."""
+        return f"the encoder's FLOPs at {self.short(on_gpu)}, for want of complete runs"
+
+    def short(self, on_gpu: bool) -> str:
+        """Say the rate, where it is from and how far it may be off."""
         source = "as stated"
         if self.tflops is None:
-            source = f"{ASSUMED} of a CPU rank; --tflops says another)"
+            source = f"{ASSUMED} of a CPU rank; on SLURM --tflops says another)"
             if on_gpu:
                 source = f"{ASSUMED} from the paper's hours on an A100; --tflops says another)"
         rate = f"{self.flops(on_gpu) / TERA:.3g} TFLOP/s {source}"
-        return (
-            f"the encoder's FLOPs at {rate}, within a factor of {self.factor:g}, for want of "
-            "complete runs"
-        )
+        return f"{rate}, within a factor of {self.factor:g}"
 
 
 UNSTATED = DeviceRate()

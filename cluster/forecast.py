@@ -229,6 +229,30 @@ def forecast(
     )
 
 
+def cell_hours(
+    unit: Sequence[PlannedCell], rates: Rates, on_gpu: bool, devices: int = 1
+) -> list[Range | None]:
+    """Return the device-hours of each cell of a unit. None: not known.
+
+    What the cells pay once is divided among them evenly, so that their sum is the unit's cost.
+
+    Args:
+        unit: cells that are trained together.
+        rates: what is known of rates.
+        on_gpu: whether devices are GPUs, or ranks on CPUs.
+        devices: of the unit.
+    """
+    priced = _price(unit, rates, on_gpu, devices)
+    hours: dict[int, list[float]] = {id(one.cell): [] for one in priced}
+    for bound in ("low", "mid", "high"):
+        own = [_own_cost(one, priced, bound) for one in priced]
+        rest = _cost(priced, bound) - sum(own)
+        for one, cost in zip(priced, own, strict=True):
+            hours[id(one.cell)].append((cost + rest / len(priced)) / 3600)
+    known = {cell: Range(*bounds) for cell, bounds in hours.items()}
+    return [known.get(id(cell)) for cell in unit]
+
+
 def one_after_another(parts: Sequence[Forecast]) -> Forecast:
     """Join forecasts of jobs of several shapes, such as those of the stages of a grid.
 
@@ -295,6 +319,21 @@ def _after_each(priced: Sequence[Sequence[_Priced]]) -> list[float]:
     return hours
 
 
+def _own_cost(one: _Priced, cells: Sequence[_Priced], bound: str) -> float:
+    """Return the device-seconds of a cell that those trained with it do not share."""
+    cut = min(priced.shape.cut for priced in cells)
+    cost = _alone(one, bound)
+    part = shared_part(one.shape, cut) if len(cells) > 1 else 0.0
+    return cost * (1 - part)
+
+
+def _alone(one: _Priced, bound: str) -> float:
+    """Return the device-seconds of a cell that is trained alone."""
+    epochs = max(0, one.cell.config.epochs - one.cell.epochs_done)
+    cost: float = getattr(one.rate, bound) * one.cell.clips * epochs
+    return cost
+
+
 def _cost(cells: Sequence[_Priced], bound: str) -> float:
     """Return the device-seconds of cells that are trained together.
 
@@ -302,10 +341,9 @@ def _cost(cells: Sequence[_Priced], bound: str) -> float:
     """
     cut = min((priced.shape.cut for priced in cells), default=0)
     alone, shared = [], []
-    for cell, shape, rate in cells:
-        epochs = max(0, cell.config.epochs - cell.epochs_done)
-        cost = getattr(rate, bound) * cell.clips * epochs
-        part = shared_part(shape, cut) if len(cells) > 1 else 0.0
+    for priced in cells:
+        cost = _alone(priced, bound)
+        part = shared_part(priced.shape, cut) if len(cells) > 1 else 0.0
         alone.append(cost)
         shared.append(cost * part)
     return max(shared, default=0.0) + sum(alone) - sum(shared)
@@ -325,6 +363,13 @@ def _number(value: float) -> str:
         return f"{value:,.0f}"
     rounded = float(f"{value:.2g}")
     return f"{rounded:f}".rstrip("0").rstrip(".")
+
+
+def hours_text(hours: Range | None) -> str:
+    """Return hours with their bounds, or that they are not known."""
+    if hours is None:
+        return "not known"
+    return f"{_number(hours.mid)} ({_number(hours.low)} to {_number(hours.high)})"
 
 
 def _time(hours: float) -> str:

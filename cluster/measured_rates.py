@@ -9,7 +9,8 @@ estimated from these assumptions:
 - twice the GPUs take half the time.
 
 An encoder declares its FLOPs (``Encoder.forward_flops``), and ``cluster.device_rate`` says what a
-device computes a second. Heads and fusions are not in it. Of a masked autoencoder all tokens are.
+device computes a second. Heads and fusions are not in it. Of a masked autoencoder the visible
+tokens and the decoder are (``Objective.pass_flops``).
 For an encoder that declares none (a plugin) the published hours are taken.
 """
 
@@ -113,6 +114,8 @@ def cell_shape(
     encoder = canonical_json(values["encoder"])
     regime = canonical_json(values.get("trainable", "all"))
     trainable, cut, stages, flops = _frozen(encoder, regime)
+    if isinstance(config, PretrainConfig):
+        flops = config.objective.pass_flops(config.encoder)
     return CellShape(
         task=canonical_json(values.get("task") or values["objective"]),
         encoder=encoder,

@@ -18,6 +18,7 @@ from echolm.config import Data, FinetuneConfig, PretrainConfig, Trainable
 from echolm.registry import Registry
 from echolm.weights import FORMS as WEIGHTS_FORMS
 from echolm.weights import Weights
+from grid.definition.claims import ClaimDefinition
 from grid.definition.schema import BlockResources, GridDefinition
 from grid.definition.stages import WEIGHTS, StageReference
 from grid.definition.tables import TableDefinition
@@ -109,6 +110,7 @@ def grid_schema() -> JsonSchemaValue:
         **block,
         "subgrids": {"type": "object", "additionalProperties": subgrid},
         "tables": tables,
+        "claims": {"type": "object", "additionalProperties": _model(ClaimDefinition)},
     }
     assert set(properties) == known, "a block of a grid file has no schema"
     grid = {"type": "object", "properties": properties, "additionalProperties": False}

@@ -399,6 +399,10 @@ def cells_text(grid: Grid, workspace: Workspace) -> bytes:
             cells[cell.id]["resources"] = cell.resources.stated
     tables = {name: table.model_dump(mode="json") for name, table in grid.tables.items()}
     content = {"grid": grid.name, "title": grid.title, "cells": cells, "tables": tables}
+    if grid.claims:
+        content["claims"] = {
+            name: claim.model_dump(mode="json") for name, claim in grid.claims.items()
+        }
     content.update(path_fields(grid, workspace))
     return json.dumps(content, indent=1).encode()
 

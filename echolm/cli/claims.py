@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from echolm.cli.options import as_json, grid_argument, print_json, print_table, program
+from echolm.cli.terminal import say
 from echolm.commands import Command
 from echolm.errors import EchoLMError
 from echolm.workspace import Workspace
@@ -14,6 +16,7 @@ from echolm.workspace import Workspace
 if TYPE_CHECKING:
     from grid.statistics.claims import SuperiorityClaim
     from grid.tables.claims import ColumnClaims
+    from grid.tables.named_claims import JudgedClaim
 
 
 @click.command()
@@ -47,9 +50,14 @@ def claims(
     in truth is over patients and seeds, each drawn independently. For published numbers it is the
     closed form of arXiv 2505.04720, of one training each. Values that cannot be told apart form a
     group. The variance of each difference is split into the shares of patients and of seeds.
+
+    Claims that GRID names (claims: in its file) stand first, in a sentence each: under which
+    recipes they hold, are undecided or are reversed. In the list that --json prints they are the
+    entries with "claim".
     """
     from cluster.status import where_run
     from grid.tables.claims import claims_document, table_claims
+    from grid.tables.named_claims import judge_claims
     from grid.tables.workspace_tables import built_tables, choose_tables, open_results
 
     grid, results = open_results(workspace, grid_name)
@@ -59,15 +67,28 @@ def claims(
     names = choose_tables(grid, name)
     place = where_run(workspace, grid.name)
     built = built_tables(workspace, grid, results, names, program(), place=place, hold=True)
+    named = [] if name else judge_claims(workspace, grid, results, place)
     judged = [(table, table_claims(table, not no_seeds, correlation)) for table in built]
     if as_json:
-        return print_json([claims_document(table, columns) for table, columns in judged])
+        documents = [claims_document(table, columns) for table, columns in judged]
+        return print_json([*documents, *(one.facts() for one in named)])
+    _print_named(named)
     for table, columns in judged:
         click.echo(f"{table.title} ({table.name})")
         if not columns:
             click.echo("  no column says which values are better")
         for column in columns:
             _print_column(column)
+
+
+def _print_named(named: Sequence[JudgedClaim]) -> None:
+    """Print the claims that the grid names, in a sentence each."""
+    from grid.tables.named_claims import claims_rule
+
+    for one in named:
+        say(f"- {one.sentence}")
+    if named:
+        say(f"{claims_rule()}\n")
 
 
 def _print_column(column: ColumnClaims) -> None:

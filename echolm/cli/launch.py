@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from echolm.cli.hints import labels, warn
+from echolm.cli.launch_cost import plan_cost, print_cost, refuse_by
 from echolm.cli.launch_options import compute_options, read_launch_options
 from echolm.cli.options import as_json, grid_argument, print_json, print_table, where
 from echolm.cli.tables import tables
@@ -19,6 +20,7 @@ from echolm.text import counted
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
+    from cluster.cost_table import CostTable
     from cluster.launch import LaunchPlan
     from cluster.place import LaunchOptions, LaunchResult
     from grid.definition.grid import Cell, Grid
@@ -46,6 +48,12 @@ if TYPE_CHECKING:
     " not here; what is assumed is listed.",
 )
 @click.option(
+    "--by",
+    metavar="AXIS",
+    help="With --dry-run: tell cells and hours apart by the labels of this axis.  [default: recipe,"
+    " where the grid has it]",
+)
+@click.option(
     "--tables", "show_tables", is_flag=True, help="Print the tables of GRID at the end. Not slurm."
 )
 @as_json
@@ -57,6 +65,7 @@ def launch(
     settings: tuple[str, ...],
     limit: int | None,
     dry_run: bool,
+    by: str | None,
     show_tables: bool,
     as_json: bool,
     no_collect: bool,
@@ -81,6 +90,7 @@ def launch(
     from grid.definition.smoke import smoke_grid, write_smoke_grid
     from grid.plugin_changes import plugin_changes
 
+    refuse_by(by, dry_run)
     options = read_launch_options(workspace, grid_name, **typed_options)
     grid = load_in(workspace, grid_name)
     cells = grid.where(where)[:limit]
@@ -100,8 +110,9 @@ def launch(
         sys.exit(status)
     place: Any = choose_place(workspace, options)
     if options.on == "slurm":
-        return launch_slurm.print_preview(place, grid_name, grid, cells, as_json)
-    print_plan(grid_name, grid, place.plan(grid, cells), options.on, as_json)
+        return launch_slurm.print_preview(place, grid_name, grid, cells, as_json, by)
+    plan = place.plan(grid, cells)
+    print_plan(grid_name, grid, plan, plan_cost(workspace, plan, options, by), options.on, as_json)
 
 
 def _has_collected_runs(workspace: Workspace, grid: Grid) -> bool:
@@ -224,8 +235,10 @@ def collect_complete(workspace: Workspace, grid: str, result: LaunchResult, quie
     return True
 
 
-def print_plan(grid_name: str, grid: Grid, plan: LaunchPlan, on: str, as_json: bool) -> None:
-    """Print the plan of a dry run here or on Ray."""
+def print_plan(
+    grid_name: str, grid: Grid, plan: LaunchPlan, cost: CostTable, on: str, as_json: bool
+) -> None:
+    """Print the plan of a dry run here or on Ray, with its cost."""
     from cluster.status import (
         blocking_reasons,
         count_states,
@@ -241,6 +254,7 @@ def print_plan(grid_name: str, grid: Grid, plan: LaunchPlan, on: str, as_json: b
             "units": [list(unit.cells) for unit in plan.planned],
             "units_later": [list(unit.cells) for unit in plan.planned_later],
             "blocked": plan.blocked,
+            "cost": cost.plain(),
             "disk": plan.disk.plain(),
         }
         if on == "ray":
@@ -260,6 +274,7 @@ def print_plan(grid_name: str, grid: Grid, plan: LaunchPlan, on: str, as_json: b
     if plan.following:
         line += f", then {len(plan.following):,} in {counted(len(plan.planned_later), 'unit')}"
     click.echo(line)
+    print_cost(cost)
     for words in plan.disk.lines():
         click.echo(words)
     warn(plan.disk.warnings())

@@ -25,7 +25,6 @@ PLACES = {
     "watch": ("slurm",),
     "every": ("slurm",),
     "budget_gpu_hours": ("slurm",),
-    "tflops": ("slurm",),
     "gpus": ("slurm", "ray"),
     "memory_gb": ("slurm", "ray"),
     "ray_address": ("ray",),
@@ -258,7 +257,7 @@ def compute_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--tflops",
             type=click.FloatRange(min=0, min_open=True),
             metavar="T",
-            help="slurm: TFLOP/s that a GPU (without GPUs, a rank) reaches in training, for"
+            help="TFLOP/s that a GPU (slurm without GPUs: a rank) reaches in training, for"
             " forecasts before there are complete runs.  [default: the profile's; else 6.2 a GPU,"
             " 0.05 a CPU thread]",
         ),

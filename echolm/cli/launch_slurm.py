@@ -20,6 +20,7 @@ from cluster.status import (
     waiting_cells,
 )
 from echolm.cli.hints import warn, warn_of_failures
+from echolm.cli.launch_cost import preview_cost, print_cost
 from echolm.cli.options import print_json
 from echolm.commands import Command, Hint
 from echolm.text import counted
@@ -145,9 +146,22 @@ def last_words(grid: str, result: LaunchResult, watched: bool, submitted: bool) 
 
 
 def print_preview(
-    place: SlurmPlace, grid_name: str, grid: Grid, cells: Sequence[Cell], as_json: bool
+    place: SlurmPlace,
+    grid_name: str,
+    grid: Grid,
+    cells: Sequence[Cell],
+    as_json: bool,
+    by: str | None = None,
 ) -> None:
     """Print what a launch would submit, what it will cost, and what that takes for granted.
+
+    Args:
+        place: the site.
+        grid_name: the grid as it was typed.
+        grid: the grid.
+        cells: some or all of its cells.
+        as_json: whether it is printed as JSON.
+        by: the axis by which the cost is told apart. None: recipe, where the grid has it.
 
     Raises:
         EchoLMError: it would cost more than the budget.
@@ -158,6 +172,7 @@ def print_preview(
 
     preview = place.preview(grid, cells)
     plan = preview.plan
+    cost = preview_cost(place, preview, by)
     profile, _ = site_and_needs(place.options)
     at_once = place.options.slots or profile.jobs_at_once
     planned = planned_arrays(plan, preview.views, profile, at_once, preview.offline)
@@ -178,6 +193,7 @@ def print_preview(
             "more_jobs": more_jobs,
             "forecast": preview.forecast.plain(),
             "forecast_with_gpu": preview.with_gpu.plain() if preview.with_gpu else None,
+            "cost": cost.plain(),
             "disk": preview.disk.plain(),
             "assumed": preview.assumed,
             "arrays": [],
@@ -199,6 +215,7 @@ def print_preview(
         for shape in planned:
             click.echo(f"# {shape.line}")
             click.echo(shape.text + "\n")
+        print_cost(cost)
         for line in preview.forecast.lines(datetime.now()):
             click.echo(line)
         if preview.with_gpu:

@@ -57,6 +57,7 @@ def report(
     from grid.report.contours import Frames
     from grid.report.measures import DistributionReader
     from grid.report.page import encoded_page
+    from grid.tables.named_claims import judge_claims
     from grid.tables.workspace_tables import built_tables, open_results
 
     grid, results = open_results(workspace, grid_name)
@@ -89,6 +90,7 @@ def report(
         on=on,
         note_style=notes,
         distributions=distributions,
+        named_claims=judge_claims(workspace, grid, results, on),
     )
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ data check`` and ``echolm data prepare`` then know its name.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -75,6 +76,18 @@ class Dataset(Component):
             if name != "name" and getattr(self, name) != default:
                 chosen[name] = value
         return chosen
+
+    @classmethod
+    def published_counts(cls, where: Mapping[str, Sequence[Any]]) -> Mapping[str, int]:
+        """Return how many items each split has as published, for forecasts without the data.
+
+        Args:
+            where: values that a run asks of its items, as ``view``.
+
+        Returns:
+            Nothing where that is not known.
+        """
+        return {}
 
     @classmethod
     def has_phantom(cls) -> bool:

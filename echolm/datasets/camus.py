@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +64,12 @@ class Camus(Dataset):
     clip_rule: ClassVar[str] = "ed-to-es-16"
     split: Literal["auto", "subgroups", "ids"] = "auto"
     volumes: Rule = "simpson"
+
+    @classmethod
+    def published_counts(cls, where: Mapping[str, Sequence[Any]]) -> Mapping[str, int]:
+        """Return the half sequences of each split: one of either view of 400, 50, 50 patients."""
+        views = len(where.get("view", ("2CH", "4CH")))
+        return {"train": 400 * views, "val": 50 * views, "test": 50 * views}
 
     def scan(self, root: Path) -> Scan:
         """List all half sequences at ``root``. The masks of ED and ES are read for the volumes.

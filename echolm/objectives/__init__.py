@@ -54,6 +54,13 @@ class Objective(Goal):
         """
         raise TypeError(f"objective {self.name} does not implement build")
 
+    def pass_flops(self, encoder: Encoder) -> int | None:
+        """Return the operations of one clip in one pass forward in training, for forecasts.
+
+        By default they are the encoder's. None: it declares none.
+        """
+        return encoder.forward_flops
+
     def metrics(self, rows: pa.Table) -> dict[str, float]:
         """Return nothing beside the validation loss, which selects the checkpoint."""
         return {}

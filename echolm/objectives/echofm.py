@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from echolm.encoders import Encoder
 from echolm.objectives import OBJECTIVES, Objective
-from echolm.objectives.masking import masked_count
+from echolm.objectives.masking import masked_count, masked_pass_flops
 from echolm.tasks import Batch, Sample
 
 if TYPE_CHECKING:
@@ -111,6 +111,10 @@ class EchoFM(Objective):
         """Return the heads of the projector's attention: those of the encoder's."""
         width = encoder.token_width or encoder.width
         return int(getattr(encoder, "heads", max(1, width // PROJECTOR_HEAD_WIDTH)))
+
+    def pass_flops(self, encoder: Encoder) -> int | None:
+        """Return the operations of the encoder's visible tokens and of the decoder."""
+        return masked_pass_flops(encoder, self.ratio, self.decoder_width, self.decoder_depth)
 
     def check_encoder(self, encoder: Encoder) -> None:
         """Raise ValueError for an encoder that cannot run on some of its tokens.

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from echolm.encoders import Encoder
 from echolm.identity import Neutral
 from echolm.objectives import OBJECTIVES, Objective
-from echolm.objectives.masking import Mask, masked_count
+from echolm.objectives.masking import Mask, masked_count, masked_pass_flops
 from echolm.tasks import Batch, Sample
 
 if TYPE_CHECKING:
@@ -88,6 +88,10 @@ class MaskedAutoencoder(Objective):
     def decoder_heads(self) -> int:
         """Heads of the decoder's attention: one for each 64 of its width."""
         return max(1, self.decoder_width // HEAD_WIDTH)
+
+    def pass_flops(self, encoder: Encoder) -> int | None:
+        """Return the operations of the encoder's visible tokens and of the decoder."""
+        return masked_pass_flops(encoder, self.ratio, self.decoder_width, self.decoder_depth)
 
     def check_encoder(self, encoder: Encoder) -> None:
         """Raise ValueError for an encoder that cannot run on some of its tokens.

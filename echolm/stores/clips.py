@@ -252,10 +252,16 @@ def _command_for(name: str, clips: str) -> Command:
     Stores are called by their dataset unless the user says otherwise, phantoms ``-phantom`` too.
     """
     rule = ("--clips", clips) if clips not in ("", DEFAULT_RULE) else ()
-    begun = [one for one in DATASETS.names() if name == one or name.startswith(f"{one}-")]
-    if not begun:
+    dataset = dataset_of_store(name)
+    if not dataset:
         return prepare_command({}, *rule)
-    return prepare_command({"reader": max(begun, key=len)}, *rule, "--name", name)
+    return prepare_command({"reader": dataset}, *rule, "--name", name)
+
+
+def dataset_of_store(name: str) -> str:
+    """Return the dataset that a store is called by. Empty where no dataset's name begins it."""
+    begun = [one for one in DATASETS.names() if name == one or name.startswith(f"{one}-")]
+    return max(begun, key=len, default="")
 
 
 def _read_index(path: Path, info: dict[str, Any]) -> pa.Table:

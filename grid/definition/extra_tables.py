@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -11,14 +11,17 @@ from pydantic import ValidationError
 from echolm.errors import EchoLMError
 from echolm.registry import Frozen
 from echolm.yaml_files import explain_validation, load_yaml
+from grid.definition.claimed_rows import fitting_claims
+from grid.definition.claims import ClaimDefinition
 from grid.definition.table_cells import cells_of_table
 from grid.definition.tables import TableCell, TableDefinition, TableGrid
 
 
 class TablesFile(Frozen):
-    """The section ``tables`` of a YAML file."""
+    """The sections ``tables`` and ``claims`` of a YAML file."""
 
     tables: dict[str, TableDefinition]
+    claims: dict[str, ClaimDefinition] = {}
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class GridWithTables:
     tables: Mapping[str, TableDefinition]
     typed: str
     added_axes: frozenset[str] = frozenset()
+    claims: Mapping[str, ClaimDefinition] = field(default_factory=dict)
 
 
 def read_tables(path: Path) -> dict[str, TableDefinition]:
@@ -53,11 +57,21 @@ def read_tables(path: Path) -> dict[str, TableDefinition]:
     Raises:
         EchoLMError: it does not define any. The message names the field.
     """
+    return _read_sections(path).tables
+
+
+def _read_sections(path: Path) -> TablesFile:
+    """Read the tables and claims that a file defines.
+
+    Raises:
+        EchoLMError: as for ``read_tables``.
+    """
     values = load_yaml(path)
     if not isinstance(values, dict) or not values.get("tables"):
         raise EchoLMError(f"{path}: has no section 'tables': {{NAME: {{title, rows, columns}}}}")
     try:
-        return TablesFile.model_validate({"tables": values["tables"]}).tables
+        sections = {name: values[name] for name in TablesFile.model_fields if name in values}
+        return TablesFile.model_validate(sections)
     except ValidationError as error:
         raise EchoLMError(explain_validation(error, str(path))) from None
 
@@ -82,15 +96,18 @@ def with_tables(grid: TableGrid, path: Path) -> GridWithTables:
 
 
 def with_current(grid: TableGrid, path: Path) -> GridWithTables:
-    """Return a launched grid with the tables that its file defines now.
+    """Return a launched grid with the tables and claims that its file defines now.
 
-    A table that does not fit the launched cells stays as launched.
+    A table that does not fit the launched cells stays as launched. A claim that does not is left
+    out.
     """
+    sections = _read_sections(path)
     tables = dict(grid.tables)
-    for name, table in read_tables(path).items():
+    for name, table in sections.tables.items():
         if name in tables and _fits(grid, name, table):
             tables[name] = table
-    return GridWithTables(grid.name, grid.title, grid.cells, tables, grid.typed)
+    current = GridWithTables(grid.name, grid.title, grid.cells, tables, grid.typed)
+    return replace(current, claims=fitting_claims(current, sections.claims))
 
 
 def _fits(grid: TableGrid, name: str, table: TableDefinition) -> bool:

@@ -10,6 +10,7 @@
     subgrids: {NAME: {base, axes, exclude, include, tables, resources}}   # parts, united
     resources: {gpus: 8, minutes: 600}   # what a unit asks for, where the command line is silent
     tables: {NAME: {title, rows, columns, published}}          # see grid/definition/tables.py
+    claims: {NAME: {says, better, than, column, by, tables}}   # see grid/definition/claims.py
 
 ``weights: {of: NAME, where: {axis: label}}`` of a run begins from a cell of the part NAME, which is
 trained first (see grid/definition/stages.py).
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ from pydantic import ValidationError
 from echolm.errors import EchoLMError
 from echolm.text import ranges, suggest
 from echolm.yaml_files import explain_validation, load_yaml
+from grid.definition.claimed_rows import check_claims
+from grid.definition.claims import ClaimDefinition
 from grid.definition.expand import Cell, expand
 from grid.definition.schema import RANGE, TAGS, GridDefinition
 from grid.definition.table_cells import cells_of_table
@@ -62,6 +65,7 @@ class Grid:
     cells: list[Cell]
     tables: dict[str, TableDefinition]
     path: Path
+    claims: dict[str, ClaimDefinition] = field(default_factory=dict)
 
     @property
     def shipped(self) -> bool:
@@ -140,18 +144,22 @@ def grid_of(values: Any, path: Path) -> Grid:
     except ValidationError as error:
         raise EchoLMError(explain_validation(error, str(path))) from None
     cells = expand(definition, path)
-    grid = Grid(path.stem, definition.title, cells, definition.tables, path)
+    grid = Grid(path.stem, definition.title, cells, definition.tables, path, definition.claims)
     _check_tables(grid)
     return grid
 
 
 def _check_tables(grid: Grid) -> None:
-    """Check, before cells are run, that every table can be made of them."""
+    """Check, before cells are run, that every table and claim can be made of them."""
     for name in grid.tables:
         try:
             cells_of_table(grid, name)
         except EchoLMError as error:
             raise EchoLMError(f"{grid.path}: {error}") from None
+    try:
+        check_claims(grid, grid.claims)
+    except EchoLMError as error:
+        raise EchoLMError(f"{grid.path}: {error}") from None
 
 
 def check_name(path: Path, what: str = "grid") -> None:

@@ -20,6 +20,7 @@ from echolm.files import read_json
 from echolm.text import suggest
 from echolm.workspace import Workspace
 from echolm.yaml_files import explain_validation
+from grid.definition.claims import ClaimDefinition
 from grid.definition.default_table import goal_key, with_default_table
 from grid.definition.extra_tables import with_current
 from grid.definition.files import (
@@ -62,6 +63,7 @@ class LaunchedGrid(BaseModel):
     title: str = ""
     cells: tuple[LaunchedCell, ...]
     tables: dict[str, TableDefinition] = {}
+    claims: dict[str, ClaimDefinition] = {}
     path: str = ""
     """Of the file that was launched. Empty for a grid that came with EchoLM."""
     examples: tuple[dict[str, Any], ...] = ()

@@ -16,6 +16,7 @@ from echolm.kept_weights import Keep, KeepName
 from echolm.registry import Frozen
 from echolm.text import suggest
 from echolm.yaml_files import explain_validation
+from grid.definition.claims import ClaimDefinition
 from grid.definition.labels import label_text
 from grid.definition.stages import WEIGHTS, is_reference, reference_label
 from grid.definition.tables import SEED, TableDefinition
@@ -163,6 +164,7 @@ class GridDefinition(GridBlock):
     title: str = ""
     subgrids: dict[str, GridBlock] = {}
     tables: dict[str, TableDefinition] = Field(default={})  # type: ignore[assignment]
+    claims: dict[str, ClaimDefinition] = {}
 
 
 def axis_values(axis: str, values: Sequence[Any], where: str) -> list[AxisValue]:

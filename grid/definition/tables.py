@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from echolm.errors import EchoLMError
 from echolm.registry import Frozen
 from echolm.value_groups import UNKNOWN_GROUP
+from grid.definition.claims import ClaimDefinition
 from grid.definition.figures import AnyFigure, Scale, check_figures
 from grid.definition.quantities import metric_quantity, target_quantity
 from grid.definition.subgroups import AXIS, GroupLabel, group_name
@@ -359,6 +360,8 @@ class TableGrid(Protocol):
     def cells(self) -> Sequence[TableCell]: ...  # noqa: D102
     @property
     def tables(self) -> Mapping[str, TableDefinition]: ...  # noqa: D102
+    @property
+    def claims(self) -> Mapping[str, ClaimDefinition]: ...  # noqa: D102
     @property
     def typed(self) -> str: ...  # noqa: D102
 

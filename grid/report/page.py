@@ -28,6 +28,8 @@ from grid.report.runs import RunLine, run_lines
 from grid.report.svg import Chart
 from grid.results.shared_seconds import Part, share_seconds
 from grid.statistics import RULE
+from grid.tables.named_claims import JudgedClaim
+from grid.tables.named_claims import claims_rule as named_claims_rule
 from grid.tables.render.html import style as tables_style
 from grid.tables.render.html import table_page
 from grid.tables.render.notes import NoteStyle
@@ -96,6 +98,7 @@ def encoded_page(
     on: str = LOCAL,
     note_style: NoteStyle = "short",
     distributions: DistributionReader | None = None,
+    named_claims: Sequence[JudgedClaim] = (),
 ) -> bytes:
     """Print the document. The same content always gives the same bytes.
 
@@ -111,6 +114,7 @@ def encoded_page(
         note_style: of the notes below tables.
         distributions: what has seen the predictions that the tables were made from. None: they are
             read here.
+        named_claims: the claims that the grid names.
     """
     reference = reference or content.name
     reader = distributions or DistributionReader(content)
@@ -149,6 +153,8 @@ def encoded_page(
         rule=RULE if any_published else "",
         claims=claim_columns(tables),
         claims_rule=claims_rule(),
+        named_claims=named_claims,
+        named_claims_rule=named_claims_rule(),
         box_tables=box_tables,
         settings=blocks,
         seed_keys=seed_keys(_longest_seeds(content.settings)),

@@ -353,11 +353,14 @@ def _of_any_cells(column: ColumnDefinition) -> ColumnDefinition:
 def _columns_to_read(
     grid: TableGrid, cells: Sequence[TableCell], column: ColumnDefinition
 ) -> tuple[ColumnDefinition, ...]:
-    """Return ``column``, and what else the tables of the cells that have it show."""
+    """Return ``column``, and what else the tables of the cells that have it show of them."""
     plain = column.model_copy(update={"label": ""})
     others: dict[str, ColumnDefinition] = {}
     for table in _tables_of(grid, cells):
-        shown = [one.model_copy(update={"where": {}, "label": ""}) for one in table.columns]
+        shown = []
+        for one in table.columns:
+            if any(one.takes(cell.coordinates) for cell in cells):
+                shown.append(one.model_copy(update={"where": {}, "label": ""}))
         if plain in shown:
             others.update({one.heading: one for one in shown if one != plain})
     others.pop(column.heading, None)

@@ -174,6 +174,12 @@ def test_a_smoke_run_begins_with_the_smoke_run_of_its_first_stage(shell: Shell) 
     assert (len(planned["units"]), len(planned["units_later"])) == (1, 1)
     own = {cell.id for cell in shell.cells(grid)}
     assert own.isdisjoint(planned["units"][0]) and own.isdisjoint(planned["units_later"][0])
+    costs = [(row["stage"], row["label"], row["cells"]) for row in planned["cost"]["rows"]]
+    assert costs == [("pretraining", "all", 1), ("downstream", "all", 1), ("all", "all", 2)]
+    by_head = shell.inside("launch", grid, "--dry-run", "--by", "head").out
+    assert "stage        head  cells  GPU-hours" in by_head and "pretraining  -     1 " in by_head
+    refused = shell.inside("launch", grid, "--by", "head")
+    assert refused.status == 2 and "--by: goes with --dry-run" in refused.err
 
 
 def test_what_a_selection_waits_for_and_leaves_out_is_named(shell: Shell) -> None:

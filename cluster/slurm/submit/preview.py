@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from cluster.cost_table import planned_cell
+from cluster.data_sizes import DataSizes
 from cluster.device_rate import DeviceRate
 from cluster.forecast import Forecast, PlannedCell, forecast, one_after_another
-from cluster.measured_rates import PAPER_HOURS, finished_runs
+from cluster.measured_rates import finished_runs
 from cluster.profile import Profile
 from cluster.slurm.submit.arrays import Array, cut, share
 from cluster.slurm.submit.executor import SlurmExecutor, slots_of
@@ -23,8 +25,8 @@ from echolm.training.prepare import Inputs
 from echolm.workspace import Workspace
 from grid.plan import CellStatus, Job, Limits, Resources, Unit, needs_run
 
-ASSUMED_CLIPS = max(PAPER_HOURS)
-"""Training clips of a store that is not here."""
+OF_A_CELL = "run:"
+"""What weights begin with that a cell gives."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ def forecast_plan(
         gpu_tflops: what a GPU computes where that is None.
     """
     by_id = {status.cell.id: status for status in statuses}
+    sizes = DataSizes(workspace)
     shapes: dict[tuple[int, int, int, int, int], list[list[PlannedCell]]] = {}
     for job in plan.jobs:
         asked = job.resources
@@ -132,7 +135,7 @@ def forecast_plan(
         key = (gpus, asked.ranks, asked.minutes, slots, asked.threads)
         of_shape = shapes.setdefault(key, [])
         for unit in job.units:
-            of_shape.append([_planned_cell(workspace, by_id[cell]) for cell in unit.cells])
+            of_shape.append([planned_cell(by_id[cell], sizes) for cell in unit.cells])
     if not shapes:
         gpus = max(needs.gpus, 1) if with_gpu else needs.gpus
         shapes[gpus, needs.ranks, needs.minutes, at_once, needs.threads] = []
@@ -156,7 +159,8 @@ def assume_inputs(
         The cells that only lack what is not here, and what is assumed, in sentences.
     """
     inputs = Inputs(workspace)
-    stores: Counter[str] = Counter()
+    sizes = DataSizes(workspace)
+    stores: Counter[tuple[str, str]] = Counter()
     weights: Counter[str] = Counter()
     assumed = []
     for status in statuses:
@@ -168,16 +172,20 @@ def assume_inputs(
             continue
         assumed.append(status.cell.id)
         if not has_store:
-            stores[config.data.name] += 1
+            clips = sizes(config)
+            words = f"{clips.count:,} training clips ({clips.source})"
+            stores[f"store {config.data.name} is not here", words] += 1
         try:
             inputs.weights(config.weights, config.encoder)
         except EchoLMError:
-            weights[f"weights {config.weights} of encoder {config.encoder.name}"] += 1
+            words = f"weights {config.weights} of encoder {config.encoder.name}"
+            if str(config.weights).startswith(OF_A_CELL):
+                words = "weights of cells that come first"
+            weights[words] += 1
     lines = []
-    for name, count in stores.items():
+    for (missing, words), count in stores.items():
         lines.append(
-            f"store {name} is not here: {counted(count, 'cell')}, taken with {ASSUMED_CLIPS:,}"
-            " training clips (EchoNet-Dynamic's of the paper) times each cell's fraction"
+            f"{missing}: {counted(count, 'cell')}, taken with {words} times each cell's fraction"
         )
     for words, count in weights.items():
         lines.append(f"{words} are not here: {counted(count, 'cell')}, taken as if they were")
@@ -203,15 +211,3 @@ def _suits(inputs: Inputs, config: FinetuneConfig | PretrainConfig) -> bool:
 def count_cells(units: Sequence[Unit]) -> int:
     """Count the cells of units."""
     return sum(len(unit.cells) for unit in units)
-
-
-def _planned_cell(workspace: Workspace, status: CellStatus) -> PlannedCell:
-    config = status.cell.config
-    epochs_done = 0
-    try:
-        train_clips = int(peek(workspace.store(config.data.name))["splits"]["train"])
-    except EchoLMError:
-        train_clips = ASSUMED_CLIPS
-    if status.record:
-        epochs_done = status.record.checkpoint_position()[0]
-    return PlannedCell(config, int(train_clips * config.data.fraction), epochs_done)

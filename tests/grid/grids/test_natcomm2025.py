@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from cluster.cost_table import cost_table, planned_cell
+from cluster.data_sizes import DataSizes
+from cluster.device_rate import DeviceRate
+from cluster.forecast import forecast
 from echolm.config import PretrainConfig
+from echolm.workspace import Workspace
+from grid.definition.claimed_rows import claimed_place
 from grid.definition.grid import Grid, load_grid
 from grid.definition.table_cells import cells_of_table
 from grid.definition.tables import TableDefinition
+from grid.plan import cell_statuses, units
 from grid.tables import published
 from grid.tables.published import PublishedNumber, find, paper_rows, published_numbers
 
@@ -94,3 +102,60 @@ def test_numbers_stand_in_the_papers_layout(natcomm: Grid) -> None:
     assert value("table-4", "('85%',) RMSE") == 0.06
     assert value("table-5-released", "('25%',) EF k0 MAE (%)") == 8.42
     assert value("table-6", "('1%',) EF R²") == -2.231
+
+
+def test_its_cost_is_told_by_stage_and_recipe_without_data(natcomm: Grid, tmp_path: Path) -> None:
+    """The hours of pretraining by hand: FLOPs of three passes, at 62 TFLOP/s."""
+    statuses = cell_statuses(natcomm.cells, Workspace(tmp_path / "none"))
+    planned = units(statuses)
+    rate = DeviceRate(62.0)
+    cost = cost_table(Workspace(tmp_path / "none"), statuses, planned, gpu=rate, on_cpus=True)
+    rows = {(row.stage, row.label): row for row in cost.rows}
+    assert {key: row.cells for key, row in rows.items()} == {
+        ("pretraining", "paper"): 8,
+        ("pretraining", "released"): 8,
+        ("downstream", "paper"): 3 * 94,
+        ("downstream", "equal"): 3 * 54,
+        ("downstream", "released"): 3 * 94,
+        ("all", "paper"): 290,
+        ("all", "equal"): 162,
+        ("all", "released"): 290,
+        ("all", "all"): 742,
+    }
+    encoder, tokens, width = 360_689_172_480, 1568, 384
+    decoder = 4 * tokens * (24 * width**2 + 4 * tokens * width)
+    visible = [0.5, 0.3, 0.2, 0.15, 0.1, 0.25 * 0.15, 0.5 * 0.15, 0.75 * 0.15]
+    parts = [1.0] * 5 + [0.25, 0.5, 0.75]
+    clips = 525_328 - round(0.1 * 525_328) - round(0.2 * 525_328)
+    flops = sum(visible) * encoder + sum(parts) * decoder
+    hours = rows["pretraining", "paper"].gpu_hours
+    assert hours is not None
+    assert hours.mid == pytest.approx(3 * flops * clips * 30 / 62e12 / 3600, rel=1e-4)
+    assert (hours.low, hours.high) == (pytest.approx(hours.mid / 2), pytest.approx(hours.mid * 2))
+    total = rows["all", "all"].gpu_hours
+    assert total is not None
+    known = forecast(
+        [[planned_cell(status, DataSizes(Workspace(tmp_path)))] for status in statuses],
+        list,
+        slots=1,
+        gpus=1,
+        device=rate,
+    )
+    assert known.gpu_hours is not None and total.mid == pytest.approx(known.gpu_hours.mid)
+    assert cost.header == ["stage", "recipe", "cells", "GPU-hours", "CPU-hours"]
+    assert (
+        "echonet-dynamic-videos 7,465 (of 10,030 published), camus 400 (of 500" in cost.assumed[0]
+    )
+    assert "62 TFLOP/s as stated, within a factor of 2; on CPUs at 0.05" in cost.assumed[1]
+
+
+def test_its_claims_are_on_the_cells_of_each_recipe_s_table(natcomm: Grid) -> None:
+    """Those of Echo-Vision-FM are cells of the recipe paper also under equal."""
+    assert list(natcomm.claims) == ["echo-pretraining", "stf-net", "all-baselines"]
+    claim = natcomm.claims["echo-pretraining"]
+    assert list(claim.tables) == ["paper", "released", "equal"]
+    paper, released, equal = (claimed_place(natcomm, claim, label) for label in claim.tables)
+    assert paper.better == equal.better != released.better
+    for recipe, place in (("paper", paper), ("released", released), ("equal", equal)):
+        assert {cell.coordinates["recipe"] for cell in place.than[0].cells} == {recipe}
+        assert len(place.than[0].cells) == 3, "a cell a seed"

@@ -52,6 +52,14 @@ tables:
     columns:
       - {{metric: dice, slot: ED, label: Dice ED (%)}}
       - {{metric: mke, slot: ES, label: MKE ES (px)}}
+claims:
+  odd:
+    says: "the odd <b>head</b> is better than gcn"
+    better: {{head: "{LABEL}", fraction: "100%"}}
+    than: [{{head: gcn, fraction: "100%"}}]
+    column: Dice ED (%)
+    by: fold
+    tables: {{all of it: main}}
 """
 FAILED = {"fraction": "50%", "seed": "1", "head": "gcn"}
 PENDING = {"fraction": "50%", "seed": "1", "head": LABEL}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 import shutil
 from collections import Counter
@@ -174,6 +175,18 @@ def test_claims_of_the_tables_are_listed_with_their_probability(made: Any, parse
             assert f"{claim.better} > {claim.worse}" in parsed.text
             if claim.false >= 0.001:
                 assert f"{100 * claim.false:.1f} %" in parsed.text
+
+
+def test_a_claim_that_the_grid_names_is_a_sentence_everywhere(made: Any, parsed: Parsed) -> None:
+    document = json.loads(made.echolm("claims", "small", "--json").output)
+    [named] = [one for one in document if "claim" in one]
+    sentence = named["text"]
+    assert sentence.startswith("the odd <b>head</b> is better than gcn in Dice ED (%): ")
+    assert "under fold all of it (" in sentence and "patients alone (2 seeds each)" in sentence
+    assert sentence.endswith("synthetic data (phantom).")
+    assert re.sub(r"\W+", "", sentence) in re.sub(r"\W+", "", parsed.text)
+    assert f"- {sentence}" in made.echolm("claims", "small").output
+    assert sentence not in made.echolm("claims", "small", "--table", "main").output
 
 
 def test_means_of_distributions_are_the_tables_numbers(made: Any, text: str) -> None:

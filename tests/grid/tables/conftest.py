@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from grid.definition.claims import ClaimDefinition
 from grid.definition.tables import TableDefinition
 from grid.results.schema import RUNS
 from grid.tables.build import build
@@ -50,6 +51,7 @@ class SmallGrid:
     name: str = "small"
     title: str = "A small grid"
     typed: str = "small"
+    claims: dict[str, ClaimDefinition] = field(default_factory=dict)
 
 
 @dataclass

@@ -82,7 +82,7 @@ def test_a_dry_run_needs_neither_slurm_nor_data_nor_weights(laptop: LoginNode) -
         "GPU-hours (",
         "done about 2",
         "assumed: store echonet-dynamic is not here",
-        "taken with 7,394 training clips",
+        "taken with 7,465 training clips (of 10,030 published)",
         "assumed: weights published:",
         "assumed: SLURM is not here",
         "assumed: rates are assumed, not measured",
@@ -96,6 +96,9 @@ def test_a_dry_run_needs_neither_slurm_nor_data_nor_weights(laptop: LoginNode) -
     assert document["forecast"]["cells"] == cells and document["forecast"]["unknown"] == 0
     assert sum(len(array["units"]) for array in document["arrays"]) > 0
     assert any(line.startswith("SLURM is not here") for line in document["assumed"])
+    [row] = document["cost"]["rows"]
+    assert (row["stage"], row["label"], row["cells"]) == ("downstream", "all", cells)
+    assert row["gpu_hours"] == pytest.approx(document["forecast"]["gpu_hours"])
 
     without = laptop.submit(Path("nldl2026"), "--dry-run")
     assert without.status == 0 and "with --gpus 1: " in without.out and "GPU-hours" in without.out
