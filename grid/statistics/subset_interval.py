@@ -132,9 +132,10 @@ class SubsetAndCrossed(Interval):
     def caption(self, patients: str, seeds: str) -> str:
         """Return the sentence for a table's caption."""
         return (
-            f"Value on the whole test set ({patients}, {seeds}) ± the 95 % t-interval over {DRAWS}"
-            " random subsets of it that Echo-Vision-FM prints, which says nothing of other patients"
-            f" or trainings. {CrossedBootstrap().caption(patients, seeds)}"
+            f"± is a 95 % t-interval over {DRAWS} subsets, as Echo-Vision-FM prints it, in brackets is"
+            f" ours over {patients} and {seeds}: the ± says nothing of other patients or trainings."
+            " The value is that on the whole test set."
+            f" {CrossedBootstrap().caption(patients, seeds)}"
         )
 
     def of(self, value: Resampled) -> Estimate:

@@ -297,7 +297,15 @@ def _csv_field(field: Any) -> str:
 
 
 def _csv_text(text: str) -> str:
-    """Spell a text so that no spreadsheet computes it. A text that is a number stays one."""
+    """Spell a text so that no spreadsheet computes it. A text that is a number stays one.
+
+    A spreadsheet of a language that writes decimals with a comma begins a new field at a semicolon.
+    """
+    return ";".join(_csv_part(part) for part in text.split(";"))
+
+
+def _csv_part(text: str) -> str:
+    """Spell a text without semicolons so that no spreadsheet computes it."""
     is_formula = FORMULA.match(text) is not None
     text = harmless(text, kept="")
     if not is_formula or text == ABSENT or NUMBER.fullmatch(text):

@@ -111,7 +111,7 @@ def test_the_authors_spread_stands_beside_our_interval(seeds: int) -> None:
     digits = f"{both.estimate:.2f} ± {both.spread:.2f} [{both.low:.2f}, {both.high:.2f}]"
     assert both.text(2) == digits
     caption = SubsetAndCrossed().caption("60 patients", "3 seeds")
-    assert "± the 95 % t-interval over 50 random subsets" in caption
+    assert caption.startswith("± is a 95 % t-interval over 50 subsets, as Echo-Vision-FM prints it")
     assert "In brackets: 95 % bootstrap interval" in caption
 
 

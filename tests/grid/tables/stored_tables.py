@@ -3,7 +3,8 @@
 They are made from the JSON beside them, or from what is kept of the collected files. ``python
 tests/grid/tables/stored_tables.py WORKSPACE/results/GRID results/GRID/collected`` keeps what tables
 are made of: a few columns of the runs, and of their predictions the test rows without what tables
-do not read (5 kB a run).
+do not read (5 kB a run). With ``--packed`` they are in one file (0.2 kB a run), which ``unpack``
+takes apart again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -44,6 +46,10 @@ RUNS = (
     "params.data.name",
 )
 CONSTANTS = "constant"
+PREDICTIONS = "predictions"
+PACKED = "packed"
+FILE = "file"
+"""The column of packed predictions that names the file they come from."""
 OF_CONSTANTS = ("data", "params.task", "params.data", "params.clip")
 """Beginnings of columns of runs by which their constant prediction is found."""
 UNREAD = ("score", "study")
@@ -184,9 +190,9 @@ def _or_infinite(number: float | str | None) -> float:
     return float("inf") if number is None else float(number)
 
 
-def keep(results: Path, out: Path) -> None:
-    """Copy what tables are made of."""
-    (out / "predictions").mkdir(parents=True)
+def keep(results: Path, out: Path, packed: bool = False) -> None:
+    """Copy what tables are made of, with all predictions in one file or each in its own."""
+    out.mkdir(parents=True)
     columns = list(RUNS)
     if (results / CONSTANTS).is_dir():  # what tables hold values against where no cell is one
         shutil.copytree(results / CONSTANTS, out / CONSTANTS)
@@ -194,12 +200,48 @@ def keep(results: Path, out: Path) -> None:
         columns += [name for name in names if name.startswith(OF_CONSTANTS) and name not in RUNS]
     runs = pq.read_table(results / "runs.parquet", columns=columns)
     pq.write_table(runs, out / "runs.parquet", compression="zstd")
-    for path in sorted((results / "predictions").glob("*.parquet")):
-        names = pq.read_schema(path).names
-        unread = COORDINATES if "dice" in names else UNREAD
-        rows = pq.read_table(path, columns=[name for name in names if name not in unread])
-        test = rows.filter(pc.equal(rows["split"], "test"))
-        pq.write_table(test, out / "predictions" / path.name, compression="zstd")
+    tests = {}
+    for path in sorted((results / PREDICTIONS).glob("*.parquet")):
+        tests[path.stem] = _test_rows(path, scores=packed)
+    if packed:
+        _pack(tests, out / PACKED)
+        return
+    (out / PREDICTIONS).mkdir()
+    for name, rows in tests.items():
+        pq.write_table(rows, out / PREDICTIONS / f"{name}.parquet", compression="zstd")
+
+
+def unpack(kept: Path, results: Path) -> None:
+    """Make a folder of collected files from what ``keep`` packed."""
+    shutil.copytree(kept, results, ignore=shutil.ignore_patterns(PACKED))
+    (results / PREDICTIONS).mkdir()
+    for path in sorted((kept / PACKED).glob("*.parquet")):
+        rows = pq.read_table(path)
+        for name in pc.unique(rows[FILE]).to_pylist():
+            of_file = rows.filter(pc.equal(rows[FILE], name)).drop_columns([FILE])
+            pq.write_table(of_file, results / PREDICTIONS / f"{name}.parquet")
+
+
+def _test_rows(path: Path, scores: bool) -> pa.Table:
+    """Read what tables read of predictions, with the scores of classes or without."""
+    names = pq.read_schema(path).names
+    unread = set(COORDINATES if "dice" in names else UNREAD)
+    if scores:
+        unread.discard("score")
+    rows = pq.read_table(path, columns=[name for name in names if name not in unread])
+    return rows.filter(pc.equal(rows["split"], "test"))
+
+
+def _pack(tests: Mapping[str, pa.Table], folder: Path) -> None:
+    """Write predictions to one file for each set of columns."""
+    of_columns: dict[tuple[str, ...], list[pa.Table]] = {}
+    for name, rows in tests.items():
+        marked = rows.append_column(FILE, pa.array([name] * len(rows)))
+        of_columns.setdefault(tuple(rows.column_names), []).append(marked)
+    folder.mkdir()
+    for number, tables in enumerate(of_columns.values()):
+        path = folder / f"{number}.parquet"
+        pq.write_table(pa.concat_tables(tables), path, compression="zstd")
 
 
 def is_close(one: Any, other: Any) -> bool:
@@ -212,4 +254,4 @@ def is_close(one: Any, other: Any) -> bool:
 
 
 if __name__ == "__main__":
-    keep(Path(sys.argv[1]), Path(sys.argv[2]))
+    keep(Path(sys.argv[1]), Path(sys.argv[2]), packed="--packed" in sys.argv)

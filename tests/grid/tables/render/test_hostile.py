@@ -143,6 +143,7 @@ def hostile(text: str) -> Table:
 @given(NASTY)
 @example("=cmd|' /C calc'!A0")
 @example("-1")
+@example("a;=1+1")
 def test_csv_has_no_formula_and_its_numbers_are_numbers(text: str) -> None:
     written = csv_text([hostile(text)])
     assert not obeyed(written, "\n")
