@@ -6,7 +6,8 @@ import ast
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,26 +38,35 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def imported(path: Path, types: bool = True) -> Iterator[tuple[str, int]]:
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """A file's syntax, read once."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def imported(path: Path, types: bool = True) -> list[tuple[str, int]]:
     """The modules that a file imports anywhere in it, with their lines.
 
     ``types``: also those that are imported for type checking alone.
     """
     package = path.relative_to(ROOT).parent.parts
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     for_types = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             for_types.update(ast.walk(node))
+    found = []
     for node in ast.walk(tree):
         if node in for_types and not types:
             continue
         if isinstance(node, ast.Import):
-            yield from ((alias.name, node.lineno) for alias in node.names)
+            found += [(alias.name, node.lineno) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join([*above, *filter(None, [node.module])])
-            yield from ((f"{module}.{alias.name}", node.lineno) for alias in node.names)
+            found += [(f"{module}.{alias.name}", node.lineno) for alias in node.names]
+    return found
 
 
 def is_cli(path: Path) -> bool:
@@ -130,7 +140,7 @@ def test_no_public_class_has_two_homes() -> None:
     """One word means one thing: a reader who finds a class has found the only one of its name."""
     homes: dict[str, list[str]] = {}
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 homes.setdefault(node.name, []).append(name(path))
     twice = {word: places for word, places in homes.items() if len(places) > 1}
@@ -159,13 +169,34 @@ def test_no_package_imports_tests() -> None:
     ]
 
 
-def loaded_by(code: str) -> list[str]:
-    """The heavy packages that a new interpreter has loaded after ``code``."""
-    listing = f"[module for module in {HEAVY!r} if module in sys.modules]"
-    ask = f"import sys, json\n{code}\nprint(json.dumps({listing}), file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, cwd=ROOT)
+def loaded_by(codes: Sequence[str]) -> dict[str, list[str]]:
+    """The heavy packages that a new interpreter has loaded after each of ``codes``.
+
+    One interpreter runs them all: what one loads is there after the later ones, too. Only codes
+    after which there is something are returned.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, json.dumps([HEAVY, codes])],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
     assert done.returncode == 0, done.stderr
-    return list(json.loads(done.stderr.splitlines()[-1]))
+    return dict(json.loads(done.stderr.splitlines()[-1]))
+
+
+LOADED = """
+import json
+import sys
+heavy, codes = json.loads(sys.argv[1])
+found = {}
+for code in codes:
+    exec(code, {})
+    loaded = [module for module in heavy if module in sys.modules]
+    if loaded:
+        found[code] = loaded
+print(json.dumps(found), file=sys.stderr)
+"""
 
 
 def command(*words: str) -> str:
@@ -174,34 +205,34 @@ def command(*words: str) -> str:
     return run + "except SystemExit as end:\n    assert not end.code, end.code"
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import grid.definition.grid",
-        "import grid.plan",
-        "import grid.explain",
-        "import grid.statistics",
-        "import echolm.record, echolm.attempt",
-        "import grid.search.definition, grid.search.folder, grid.search.study",
-        "import grid.search.worker, grid.search.results, cluster.search",
-        "import cluster.launch, cluster.status, cluster.actions, cluster.logs, cluster.operations",
-        "import cluster.profile, cluster.code, cluster.forecast, cluster.slurm.submit.launch",
-        "import cluster.slurm.check.check_site, cluster.slurm.check.folders",
-        command("--help"),
-        command("grid", "list"),
-        command("cluster", "example"),
-        command("grid", "show", "demo", "--json"),
-        command("launch", "--help"),
-        command("search", "--help"),
-    ],
-)
-def test_starting_and_listing_load_nothing_heavy(code: str) -> None:
-    assert loaded_by(code) == []
+STARTING = [
+    "import grid.definition.grid",
+    "import grid.plan",
+    "import grid.explain",
+    "import grid.statistics",
+    "import echolm.record, echolm.attempt",
+    "import grid.search.definition, grid.search.folder, grid.search.study",
+    "import grid.search.worker, grid.search.results, cluster.search",
+    "import cluster.launch, cluster.status, cluster.actions, cluster.logs, cluster.operations",
+    "import cluster.profile, cluster.code, cluster.forecast, cluster.slurm.submit.launch",
+    "import cluster.slurm.check.check_site, cluster.slurm.check.folders",
+    command("--help"),
+    command("grid", "list"),
+    command("cluster", "example"),
+    command("grid", "show", "demo", "--json"),
+    command("launch", "--help"),
+    command("search", "--help"),
+]
 
 
-def test_a_dry_run_and_a_status_without_data_load_nothing_heavy(tmp_path: Path) -> None:
-    for words in (["launch", "demo", "--dry-run"], ["status", "demo", "--json"]):
-        assert loaded_by(command("-w", str(tmp_path / "none"), *words)) == []
+def test_starting_listing_and_looking_without_data_load_nothing_heavy(tmp_path: Path) -> None:
+    """Of commands that look at a workspace: a dry run and a status of one that is not there."""
+    elsewhere = ("-w", str(tmp_path / "none"))
+    looking = [
+        command(*elsewhere, "launch", "demo", "--dry-run"),
+        command(*elsewhere, "status", "demo", "--json"),
+    ]
+    assert loaded_by([*STARTING, *looking]) == {}
     assert not (tmp_path / "none").exists()
 
 
@@ -234,7 +265,7 @@ def test_everything_public_has_a_docstring() -> None:
         f"{name(path)}:{getattr(node, 'lineno', 1)} {getattr(node, 'name', 'the module')}"
         for path in FILES
         if path.stat().st_size
-        for node in public(ast.parse(path.read_text(encoding="utf-8")))
+        for node in public(tree_of(path))
         if not is_exempt(node) and not ast.get_docstring(node)  # type: ignore[arg-type]
     ]
     assert not missing, "\n".join(missing)
