@@ -17,9 +17,6 @@ from echolm.encoders.families.vivit_files import own_names
 from echolm.encoders.torchvision_compat import import_torchvision
 from echolm.errors import EchoLMError
 
-import_torchvision()  # before transformers, which imports it
-import transformers  # noqa: E402
-
 TINY = {
     "image_size": 32,
     "tubelet_size": [2, 8, 8],
@@ -43,6 +40,9 @@ VERSION_4 = (
 
 def reference(kind: str = "Model", frames: int = 16, **shape: Any) -> nn.Module:
     """Build a model of transformers whose every parameter is random, positions and norms too."""
+    import_torchvision()  # before transformers, which imports it
+    import transformers
+
     config = transformers.VivitConfig(num_frames=frames, **shape)
     torch.manual_seed(0)
     model: nn.Module = getattr(transformers, f"Vivit{kind}")(config)
@@ -144,7 +144,9 @@ def test_of_a_file_for_32_frames_the_positions_alone_are_fresh(tmp_path: Path, l
     theirs.config.num_frames = 16
     theirs.config.save_pretrained(tmp_path)
     # The file beside it has the names of the layout.
-    again = transformers.VivitForVideoClassification.from_pretrained(
+    from transformers import VivitForVideoClassification
+
+    again = VivitForVideoClassification.from_pretrained(
         tmp_path, ignore_mismatched_sizes=True
     ).eval()
     again.classifier = nn.Identity()

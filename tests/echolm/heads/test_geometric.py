@@ -8,14 +8,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from echolm.heads.decoder import GraphDecoder
 from echolm.heads.gatv2 import GATv2
 from echolm.heads.gcnconv import GCNConv
-from echolm.heads.geometric import AttentionLayer, GCNLayer, contour_edges
 from echolm.training.keyed_dropout import key_randomness
 
 PHASES, POINTS = 2, 7
@@ -37,13 +36,18 @@ def adjacency(phases: int, points: int) -> np.ndarray:
     return matrix
 
 
+@settings(deadline=None)  # the first example imports torch-geometric
 @given(SIZES)
 def test_edges_equal_an_independent_construction(size: tuple[int, int]) -> None:
+    from echolm.heads.geometric import contour_edges
+
     edges = contour_edges(*size).T.tolist()
     assert sorted(edges) == np.argwhere(adjacency(*size)).tolist()
 
 
 def test_two_contours_of_forty_points_have_120_edges() -> None:
+    from echolm.heads.geometric import contour_edges
+
     edges = contour_edges(2, 40)
     assert edges.shape == (2, 2 * (40 + 40 + 40))
     assert torch.equal(edges.flip(0).unique(dim=1), edges)
@@ -51,10 +55,14 @@ def test_two_contours_of_forty_points_have_120_edges() -> None:
 
 
 def gcn() -> nn.Module:
+    from echolm.heads.geometric import GCNLayer, contour_edges
+
     return GCNLayer(3, 5, contour_edges(PHASES, POINTS), NODES).double()
 
 
 def gat() -> nn.Module:
+    from echolm.heads.geometric import AttentionLayer, contour_edges
+
     return AttentionLayer(3, 5, contour_edges(PHASES, POINTS), NODES, heads=2).double()
 
 

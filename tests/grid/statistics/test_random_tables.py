@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
 from scipy import stats
 from sklearn import metrics
 from statistics_support import ids
@@ -234,6 +233,8 @@ def separated(x: np.ndarray, y: np.ndarray) -> bool:
 
 def test_calibration_is_that_of_statsmodels(tables: list[Table]) -> None:
     """An iteration of both: 1e-9 of the parameters, where the classes overlap. Else NaN."""
+    import statsmodels.api as sm  # it takes two seconds
+
     slope, intercept = (
         statistic(f"calibration {name}", **CHANCE) for name in ("slope", "intercept")
     )

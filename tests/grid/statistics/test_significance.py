@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from statistics_support import model, value
-from statsmodels.stats.multitest import multipletests
 
 from grid.statistics import Mean, Resampled, bold_caption, compare, holm, resample, significances
 
@@ -17,6 +16,8 @@ DICE = Mean("dice")
 @settings(max_examples=15, deadline=None)  # statsmodels takes 40 ms a call
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_holm_is_statsmodels(p_values: list[float]) -> None:
+    from statsmodels.stats.multitest import multipletests  # it takes two seconds
+
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
 
 
@@ -54,6 +55,8 @@ def test_bold_is_the_best_and_what_is_not_worse_by_holm() -> None:
     pairs = [compare(first[0], own) for own in first[1:]] + [
         compare(second[1], own) for own in (second[0], second[2])
     ]
+    from statsmodels.stats.multitest import multipletests
+
     expected = multipletests([pair.p for pair in pairs], method="holm")[1]
     compared = [one.adjusted for own in found for one in own if one.comparison]
     assert compared == pytest.approx(expected)
