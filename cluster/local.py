@@ -29,6 +29,8 @@ from echolm.text import last_line
 from grid.plan import Job, Limits, Report, Unit
 
 POLL_S = 0.2
+GEOMETRIC = ("gatv2", "gcnconv")
+"""Heads of torch-geometric."""
 OUTPUT_BYTES = 65536
 """What is read at once of a worker's output: all that a pipe holds."""
 
@@ -225,6 +227,7 @@ class _Pool:
             "compile": resources.compile,
             "times": {**self._times, **resources.saving},
             "torchvision": _have_networks(self._job.units),
+            "geometric": _have_geometric_heads(self._job.units),
         }
         self._server = WorkerServer(settings, self._logs / "server.log")
         self._selector.register(self._server.socket, selectors.EVENT_READ, None)
@@ -306,5 +309,14 @@ def _have_networks(units: Iterable[Unit]) -> bool:
     for unit in units:
         for config in unit.configs.values():
             if json.loads(config)["encoder"]["name"] != "none":
+                return True
+    return False
+
+
+def _have_geometric_heads(units: Iterable[Unit]) -> bool:
+    """Return whether a unit has a head of torch-geometric, which takes seconds to import, too."""
+    for unit in units:
+        for config in unit.configs.values():
+            if json.loads(config).get("head", {}).get("name") in GEOMETRIC:
                 return True
     return False

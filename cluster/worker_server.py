@@ -20,6 +20,7 @@ launcher's main module.*
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import socket
@@ -50,8 +51,8 @@ class WorkerServer:
         """Start the process. It is ``ready`` some seconds later, when its socket can be read.
 
         Args:
-            settings: of ``cluster.worker.run_worker``, for all its workers. ``torchvision`` says
-                whether it is imported too.
+            settings: of ``cluster.worker.run_worker``, for all its workers. ``torchvision`` and
+                ``geometric`` say whether torchvision and torch-geometric are imported too.
             log: a file to which the server's errors are appended.
         """
         self.log = log
@@ -215,7 +216,7 @@ def _environment(threads: int) -> dict[str, str]:
 def serve(settings: dict[str, Any]) -> None:
     """Answer requests on standard input, a socket, until the launcher is gone."""
     connection = socket.socket(fileno=os.dup(0))
-    _import_what_runs_need(settings["torchvision"])
+    _import_what_runs_need(settings)
     gc.freeze()  # what is imported stays shared: no collection of a worker writes to it
     with suppress(ConnectionError):
         connection.send(READY)
@@ -231,14 +232,24 @@ def serve(settings: dict[str, Any]) -> None:
             connection.send(json.dumps(answer).encode())
 
 
-def _import_what_runs_need(torchvision: bool) -> None:
-    """Import torch, and torchvision when it is asked for: none of it asks for a GPU."""
+def _import_what_runs_need(settings: dict[str, Any]) -> None:
+    """Import torch, and what is asked for beside it: none of it asks for a GPU.
+
+    pyarrow imports pandas when it first makes an array, which every run does.
+    """
+    import pandas  # noqa: F401
+    import pyarrow.parquet  # noqa: F401
+
     import cluster.worker  # noqa: F401
     from echolm.encoders.torchvision_compat import import_torchvision
 
-    if torchvision:
-        with suppress(Exception):  # the run that needs it says what is wrong
+    if settings["compile"]:
+        importlib.import_module("torch._dynamo")
+    with suppress(Exception):  # the run that needs it says what is wrong
+        if settings["torchvision"]:
             import_torchvision()
+        if settings["geometric"]:
+            importlib.import_module("torch_geometric")
 
 
 def _fork(

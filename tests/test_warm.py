@@ -64,7 +64,14 @@ def test_what_the_server_does_not_know_is_for_the_real_python(tmp_path: Path) ->
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_reaches_the_command(number: int, tmp_path: Path) -> None:
-    settings = json.dumps({"workspace": str(tmp_path), "torchvision": False})
+    settings = json.dumps(
+        {
+            "workspace": str(tmp_path),
+            "compile": False,
+            "torchvision": False,
+            "geometric": False,
+        }
+    )
     ours, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     process = subprocess.Popen(
         [warm.python(), "-P", "-m", "cluster.worker_server", settings], stdin=remote

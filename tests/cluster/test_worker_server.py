@@ -30,6 +30,7 @@ def server(tmp_path: Path) -> Iterator[WorkerServer]:
         "compile": False,
         "times": {},
         "torchvision": False,
+        "geometric": False,
     }
     server = WorkerServer(settings, tmp_path / "server.log")
     assert server.read_ready(), (tmp_path / "server.log").read_text()
