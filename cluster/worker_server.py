@@ -235,16 +235,16 @@ def serve(settings: dict[str, Any]) -> None:
 def _import_what_runs_need(settings: dict[str, Any]) -> None:
     """Import torch, and what is asked for beside it: none of it asks for a GPU.
 
-    pyarrow imports pandas when it first makes an array, which every run does.
+    pyarrow imports pandas when it first makes an array, and torch imports its compiler when it
+    first makes an optimiser. Every run does both.
     """
     import pandas  # noqa: F401
     import pyarrow.parquet  # noqa: F401
+    import torch._dynamo
 
     import cluster.worker  # noqa: F401
     from echolm.encoders.torchvision_compat import import_torchvision
 
-    if settings["compile"]:
-        importlib.import_module("torch._dynamo")
     with suppress(Exception):  # the run that needs it says what is wrong
         if settings["torchvision"]:
             import_torchvision()

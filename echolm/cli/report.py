@@ -58,6 +58,7 @@ def report(
     from grid.report.measures import DistributionReader
     from grid.report.page import encoded_page
     from grid.tables.named_claims import judge_claims
+    from grid.tables.origins import TodaysOrigins
     from grid.tables.workspace_tables import built_tables, open_results
 
     grid, results = open_results(workspace, grid_name)
@@ -66,7 +67,8 @@ def report(
     with_logs = target.absolute().is_relative_to(workspace.root)
     on = where_run(workspace, grid.name)
     warn_of_changes(workspace, grid, on)
-    content = gather(grid, results, workspace.root, _failed_jobs(workspace, grid.name))
+    today = TodaysOrigins(workspace, grid.name, grid.cells)
+    content = gather(grid, results, workspace.root, _failed_jobs(workspace, grid.name), today)
     distributions = DistributionReader(content)
     tables = built_tables(
         workspace,
@@ -77,6 +79,7 @@ def report(
         with_logs=with_logs,
         place=on,
         watch=distributions,
+        today=today,
     )
     frames = None if no_frames else Frames(workspace.store, workspace.cache)
     encoded = encoded_page(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -15,7 +16,7 @@ from echolm.states import RunState
 from echolm.weights import random_weights
 from echolm.workspace import Workspace
 from grid.definition.tables import SEED, TableCell, TableGrid
-from grid.results.files import RUNS_FILE, predictions_path, read_columns
+from grid.results.files import RUNS_FILE, read_columns
 from grid.tables.origins import TodaysOrigins
 from grid.tables.runs import CollectedRuns
 from grid.tables.table import ABSENT
@@ -170,7 +171,11 @@ class ReportContent:
 
 
 def gather(
-    grid: TableGrid, results: Path | None, root: Path, jobs: Sequence[ReportedFailure] = ()
+    grid: TableGrid,
+    results: Path | None,
+    root: Path,
+    jobs: Sequence[ReportedFailure] = (),
+    today: TodaysOrigins | None = None,
 ) -> ReportContent:
     """Gather all that is known of a grid's cells.
 
@@ -179,18 +184,19 @@ def gather(
         results: the folder of collected files. None where nothing was run yet.
         root: the workspace. Its ``runs`` may be gone.
         jobs: failures of jobs.
+        today: what the cells are made from today. None: it is found here.
 
     Raises:
         EchoLMError: Nothing was collected.
     """
-    today = TodaysOrigins(Workspace(root), grid.name, grid.cells)
+    today = today or TodaysOrigins(Workspace(root), grid.name, grid.cells)
     collected: dict[str, dict[str, Any]] = {}
     if results is not None:
         path = results / RUNS_FILE
         if not path.exists():
             raise EchoLMError(f"{path}: is not there; type", Command("collect", grid.typed))
         collected = _collected_runs(results, [cell.id for cell in grid.cells], today)
-    records_at_hand = any((root / "runs" / cell.id).is_dir() for cell in grid.cells)
+    records_at_hand = _has_records(root / "runs", grid.cells)
     cells_of_places: dict[Place, list[TableCell]] = {}
     for cell in grid.cells:
         pairs = cell.coordinates.items()
@@ -204,7 +210,7 @@ def gather(
         labels = dict(place)
         runs = []
         for cell in cells:
-            runs.append(_run(cell, collected.get(cell.id), results, record_root, today))
+            runs.append(_run(cell, collected.get(cell.id), record_root, today))
         setting = Setting(
             anchor=f"cell-{cells[0].id}",
             labels={axis: labels.get(axis, ABSENT) for axis in axes},
@@ -221,6 +227,15 @@ def gather(
         records=records_at_hand,
         failures=(*failures, *jobs),
     )
+
+
+def _has_records(runs: Path, cells: Sequence[TableCell]) -> bool:
+    """Return whether some cell has a record."""
+    try:
+        there = set(os.listdir(runs))
+    except OSError:
+        return False
+    return any(cell.id in there for cell in cells)
 
 
 def _telling_axes(places: Sequence[Place]) -> list[str]:
@@ -258,14 +273,14 @@ def _collected_runs(
             continue
         newest = runs[0]
         row = rows[newest["run_id"]]
-        collected[cell] = {**newest, **{name: row[column] for name, column in columns.items()}}
+        values = {name: row[column] for name, column in columns.items()}
+        collected[cell] = {**newest, **values, "predictions": counting.sound_predictions(newest)}
     return collected
 
 
 def _run(
     cell: TableCell,
     collected: Mapping[str, Any] | None,
-    results: Path | None,
     root: Path | None,
     today: TodaysOrigins,
 ) -> Run:
@@ -274,7 +289,6 @@ def _run(
     Args:
         cell: the cell.
         collected: what was collected of its newest run. None without one.
-        results: the folder of collected files.
         root: the workspace. None where run records are not at hand.
         today: tells the state of the run that counts.
     """
@@ -282,11 +296,10 @@ def _run(
     fingerprint = collected["fingerprint"] if collected else ""
     record = _record(root, cell.id, fingerprint) if root else None
     log = _log(record, root) if record and root else ""
-    if collected is None or results is None:
+    if collected is None:
         state = today.state(cell.id) if root else ""
         waits = today.why_waiting(cell.id) if root else ""
         return Run(cell.id, seed, state, waits=waits, log=log, record=record)
-    path = predictions_path(results, fingerprint)
     values: dict[str, Any] = {}
     for run_field in fields(Run):
         if collected.get(run_field.name) is not None:
@@ -295,7 +308,6 @@ def _run(
     values["state"] = RunState.COMPLETE
     values["log"] = log
     values["record"] = record
-    values["predictions"] = path if collected["sound"] and path.exists() else None
     return Run(**values)
 
 

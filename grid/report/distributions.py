@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -198,7 +199,8 @@ def _box(distribution: Distribution, lane: int, scale: Scale) -> BoxPlot:
     low, lower, median, upper, high = (_position(value, scale) for value in percentiles)
     middle = LANE * (lane + 0.5)
     outside = finite[(finite < percentiles[0]) | (finite > percentiles[-1])]
-    dots = "".join(f"M{_position(value, scale)} {middle}h0" for value in outside)
+    positions = BOX_WIDTH * (outside - scale.low) / (scale.high - scale.low)
+    dots = "".join([f"M{position:.1f} {middle}h0" for position in positions.tolist()])
     shapes = [
         _stroke(f"M{low} {middle}H{high}", 1.2),
         _stroke(f"M{lower} {middle}H{upper}", 8),
@@ -237,7 +239,7 @@ def _histogram(
         counts.append(slot_counts)
         most = max(most, int(slot_counts.max()))
     axes = Axes((edges[0], edges[-1]), (0, most))
-    shapes = [_steps(axes, edges, counts[index], index) for index in range(len(counts))]
+    shapes = [_steps(axes, counts[index], index) for index in range(len(counts))]
     for index, distribution in enumerate(distributions):
         for mean in distribution.seeds.values():
             path = f"M{axes.x_at(mean):.1f} {axes.y_at(0):.1f}v6"
@@ -255,19 +257,26 @@ def _histogram(
     )
 
 
-def _steps(axes: Axes, edges: np.ndarray, counts: np.ndarray, index: int) -> SvgShape:
+@lru_cache(maxsize=64)
+def _edge_places(x: tuple[float, float], width: int) -> list[str]:
+    """Return where the ends of the bins lie, which the histograms of a measure share."""
+    axes = Axes(x, (0, 1), width)
+    return [f"{axes.x_at(edge):.1f}" for edge in np.linspace(*x, BINS + 1).tolist()]
+
+
+def _steps(axes: Axes, counts: np.ndarray, index: int) -> SvgShape:
     """Draw the outline of a histogram.
 
     Args:
         axes: the scales.
-        edges: the ends of its bins.
         counts: patients in each bin.
         index: of its slot.
     """
     base = f"{axes.y_at(0):.1f}"
-    commands = [f"M{axes.x_at(edges[0]):.1f} {base}"]
-    for count, right in zip(counts.tolist(), edges[1:].tolist(), strict=True):
-        commands.append(f"V{axes.y_at(count):.1f}H{axes.x_at(right):.1f}")
+    left, *rights = _edge_places(axes.x, axes.width)
+    commands = [f"M{left} {base}"]
+    for count, right in zip(counts.tolist(), rights, strict=True):
+        commands.append(f"V{axes.y_at(count):.1f}H{right}")
     commands.append(f"V{base}")
     area = {
         "d": "".join(commands),

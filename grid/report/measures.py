@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from echolm.tasks import Task
 from grid.report.content import ReportContent, Setting
 from grid.report.predicted import task_of
+from grid.results.columns import rows_with
 from grid.results.files import read_known_columns
 
 SPLIT = "test"
@@ -44,12 +44,14 @@ class _SlotPatients:
         rows: the numbers of its rows.
         patients: ids, as they come.
         owners: for each row the number of its patient.
+        counts: of each patient the number of its rows.
     """
 
     slot: str
     rows: np.ndarray
     patients: np.ndarray
     owners: np.ndarray
+    counts: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -200,20 +202,25 @@ class DistributionReader:
         Returns:
             (measure, slot) -> the means.
         """
-        present = [name for name in self.names if name in table.column_names]
-        table = table.select(["patient", "split", "slot", *present])
-        table = table.filter(pc.equal(table["split"], SPLIT))
+        slots = self._slots_of(table)
         averaged = {}
-        for name in present:
-            numbers = table[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
-            for slot in self._slots_of(table):
-                values = _means(slot, numbers, table[name].null_count > 0)
+        for name in self.names:
+            if name not in table.column_names:
+                continue
+            column = table[name]
+            numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+            has_nulls = False
+            if column.null_count:
+                absent = column.is_null().to_numpy()
+                has_nulls = any(absent[slot.rows].any() for slot in slots)
+            for slot in slots:
+                values = _means(slot, numbers, has_nulls)
                 averaged[name, slot.slot] = PatientValues(slot.patients, values)
         return averaged
 
     def _slots_of(self, table: pa.Table) -> list[_SlotPatients]:
-        """Find the patients of each slot. Runs of one test set share them."""
-        keys = table.select(["patient", "slot"])
+        """Find the patients of each slot in the test split. Runs of one test set share them."""
+        keys = table.select(["patient", "split", "slot"])
         if not self._slots or not keys.equals(self._keys):
             self._keys = keys
             self._slots = _slot_patients(keys)
@@ -226,15 +233,18 @@ def _files(setting: Setting) -> list[Path]:
 
 
 def _slot_patients(keys: pa.Table) -> list[_SlotPatients]:
-    """Find which rows are of which slot and patient."""
+    """Find which rows of the test split are of which slot and patient."""
+    test = rows_with(keys["split"], SPLIT)
     patient = np.array(keys["patient"].to_pylist(), dtype=str)
     slot = np.array([name or "" for name in keys["slot"].to_pylist()], dtype=str)
     slots = []
-    for name in dict.fromkeys(slot.tolist()):
-        rows = np.flatnonzero(slot == name)
+    for name in dict.fromkeys(slot[test].tolist()):
+        rows = test[slot[test] == name]
         distinct, first, owners = np.unique(patient[rows], return_index=True, return_inverse=True)
         order = np.argsort(first)
-        slots.append(_SlotPatients(name, rows, distinct[order], np.argsort(order)[owners]))
+        places = np.argsort(order)[owners]
+        counts = np.bincount(places, minlength=len(distinct))
+        slots.append(_SlotPatients(name, rows, distinct[order], places, counts))
     return slots
 
 
@@ -247,14 +257,14 @@ def _means(slot: _SlotPatients, numbers: np.ndarray, has_nulls: bool) -> np.ndar
         has_nulls: whether some are absent, which do not count.
     """
     values = numbers[slot.rows]
-    owners = slot.owners
+    owners, counts = slot.owners, slot.counts
+    patients = len(slot.patients)
     if has_nulls:
         # A null is read as NaN. So is a NaN, which then does not count either.
         owners = owners[~np.isnan(values)]
         values = values[~np.isnan(values)]
-    patients = len(slot.patients)
+        counts = np.bincount(owners, minlength=patients)
     sums = np.bincount(owners, weights=values, minlength=patients)
-    counts = np.bincount(owners, minlength=patients)
     with np.errstate(invalid="ignore"):
         return np.asarray(sums / counts)
 

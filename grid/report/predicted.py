@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from echolm.errors import EchoLMError
 from echolm.tasks import TASKS, Task
 from grid.definition.quantities import target_quantity
 from grid.report.content import Run, Setting
+from grid.results.columns import places, rows_with
 from grid.results.files import opened
 from grid.statistics import Rows, Runs, align
 
@@ -98,25 +99,36 @@ def _recorded_task(run: Run) -> Mapping[str, Any] | None:
 
 
 def _holds_values(path: Path) -> bool:
-    """Check by one row whether predictions are of one number, not of a contour."""
+    """Check whether predictions are of one number a row, not of a contour."""
     with opened(path) as file:
         if not {*IDS, *VALUES} <= set(file.schema_arrow.names):
             return False
-        for batch in file.iter_batches(1, columns=["truth", "prediction"]):
-            [row] = batch.to_pylist()
-            return all(_is_one_number(value) for value in row.values())
-    return False
+        rows = file.metadata.num_rows
+        return rows > 0 and all(_count(file, name) == rows for name in ("truth", "prediction"))
 
 
-def _is_one_number(value: Any) -> bool:
-    return isinstance(value, float | int) or (isinstance(value, list) and len(value) == 1)
+def _count(file: pq.ParquetFile, name: str) -> int:
+    """Return how many numbers a column has, by what its file says of it. Texts are none."""
+    kind = file.schema_arrow.field(name).type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        kind = kind.value_type
+    if not pa.types.is_primitive(kind):
+        return 0
+    count = 0
+    for number in range(file.metadata.num_row_groups):
+        group = file.metadata.row_group(number)
+        for place in range(group.num_columns):
+            column = group.column(place)
+            if column.path_in_schema.partition(".")[0] == name:
+                count += column.num_values
+    return count
 
 
 def _rows_by_target(path: Path) -> dict[tuple[str, str], Rows]:
     """Read the test rows of each target and slot."""
     with opened(path) as file:
         table = file.read(columns=[*IDS, *VALUES])
-    table = table.filter(pc.equal(table["split"], SPLIT))
+    table = table.take(places(rows_with(table["split"], SPLIT)))
     targets = [name or "" for name in table["target"].to_pylist()]
     slots = [name or "" for name in table["slot"].to_pylist()]
     by_target: dict[tuple[str, str], list[int]] = {}
@@ -124,7 +136,7 @@ def _rows_by_target(path: Path) -> dict[tuple[str, str], Rows]:
         by_target.setdefault(key, []).append(row)
     found = {}
     for key, numbers in by_target.items():
-        found[key] = _rows(table.take(pa.array(numbers, pa.int64())))
+        found[key] = _rows(table.take(places(np.array(numbers))))
     return found
 
 

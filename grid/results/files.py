@@ -85,7 +85,8 @@ def opened(path: Path) -> Iterator[pq.ParquetFile]:
     from grid.results.schema import stored_schema
 
     try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
+        # An open file: of a path pyarrow asks first which file system it is on, for 0.5 ms.
+        with pa.OSFile(str(path)) as source, pq.ParquetFile(source, pre_buffer=False) as file:
             stored_schema(file.metadata.metadata, path)
             yield file
     except FileNotFoundError:
@@ -154,17 +155,18 @@ def read_history(
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
+    from grid.results.columns import texts
     from grid.results.schema import METRICS
 
     runs = read_columns(results / RUNS_FILE, ["run_id", "history"])
     if run_ids is not None:
-        runs = runs.filter(pc.is_in(runs["run_id"], pa.array(run_ids, pa.string())))
+        runs = runs.filter(pc.is_in(runs["run_id"], texts(run_ids)))
     folder = results / HISTORY_FOLDER
     parts = pc.unique(runs["history"].drop_null()).to_pylist()
     paths = [str(folder / part) for part in sorted(parts) if part]
     condition = ds.field("run_id").isin(runs["run_id"].combine_chunks())
     if keys is not None:
-        condition &= ds.field("key").isin(pa.array(keys, pa.string()))
+        condition &= ds.field("key").isin(texts(keys))
     try:
         return ds.dataset(paths, METRICS).to_table(filter=condition)
     except (pa.ArrowException, OSError) as error:
@@ -179,6 +181,22 @@ def newest_runs(results: Path) -> dict[str, list[dict[str, Any]]]:
     when the run is of another cell than it says. Its ``problem`` says so. A file that is not there
     is not judged.
     """
+    checked = CheckedPredictions(results)
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for run in collected_rows(results):
+        _judge_predictions(run, results, checked)
+        runs.setdefault(run["cell"], []).append(run)
+    checked.save()
+    for rows in runs.values():
+        rows.sort(key=lambda row: (row["end"], row["run_id"]), reverse=True)
+    return runs
+
+
+def collected_rows(results: Path) -> list[dict[str, Any]]:
+    """Return the collected runs as their file has them: the columns of ``newest_runs``.
+
+    Their predictions are not looked at.
+    """
     path = results / RUNS_FILE
     known = column_names(path)
     prefixes = (TASK_PREFIX, *SAMPLES_PREFIXES)
@@ -188,16 +206,8 @@ def newest_runs(results: Path) -> dict[str, list[dict[str, Any]]]:
     costs = ("host", "device", *COST_COLUMNS)
     further += [name for name in costs if name in known]
     unknown = dict.fromkeys(name for name in (*ORIGIN_COLUMNS, *costs) if name not in known)
-    checked = CheckedPredictions(results)
-    runs: dict[str, list[dict[str, Any]]] = {}
-    for row in read_columns(path, [*RUN_COLUMNS, *further]).to_pylist():
-        run = {**row, **unknown}
-        _judge_predictions(run, results, checked)
-        runs.setdefault(run["cell"], []).append(run)
-    checked.save()
-    for rows in runs.values():
-        rows.sort(key=lambda row: (row["end"], row["run_id"]), reverse=True)
-    return runs
+    rows = read_columns(path, [*RUN_COLUMNS, *further]).to_pylist()
+    return [{**row, **unknown} for row in rows]
 
 
 def altered(path: Path, grid: str) -> str:
@@ -211,8 +221,10 @@ def altered(path: Path, grid: str) -> str:
 def _judge_predictions(run: dict[str, Any], results: Path, checked: CheckedPredictions) -> None:
     """Write into a run whether it is ``sound``, and its ``problem`` where its file was altered."""
     run["sound"] = not (run["problem"] or "").startswith(OTHER_CELL)
-    path = predictions_path(results, run["fingerprint"])
     sha256 = run.get(PREDICTIONS_SHA256)
-    if sha256 and path.exists() and not checked.is_sound(path, sha256):
+    if not sha256:
+        return
+    path = predictions_path(results, run["fingerprint"])
+    if path.exists() and not checked.is_sound(path, sha256):
         run["sound"] = False
         run["problem"] = altered(path, results.name)

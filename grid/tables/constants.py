@@ -30,7 +30,7 @@ from grid.results.files import (
     SAMPLES_NEUTRAL,
     SAMPLES_PREFIXES,
     TASK_PREFIX,
-    newest_runs,
+    collected_rows,
 )
 from grid.statistics import Runs, align
 from grid.tables.origins import TodaysOrigins
@@ -64,7 +64,7 @@ def constant_path(results: Path, run: Mapping[str, Any]) -> Path | None:
     if not run["data"] or not task:
         return None
     subset = (run["params.data.fraction"], run["params.data.subset_seed"], *_choices(run))
-    return results / FOLDER / f"{_key(run['data'], tuple(task.items()), subset)}.parquet"
+    return _path(results, _key(run["data"], tuple(task.items()), subset))
 
 
 def _choices(run: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -74,6 +74,12 @@ def _choices(run: Mapping[str, Any]) -> list[tuple[str, Any]]:
         if name.startswith(SAMPLES_PREFIXES) and text and text != SAMPLES_NEUTRAL.get(name):
             choices.append((name, text))
     return sorted(choices)
+
+
+@lru_cache(maxsize=1024)
+def _path(results: Path, key: str) -> Path:
+    """Return where a constant prediction lies, likewise."""
+    return results / FOLDER / f"{key}.parquet"
 
 
 @lru_cache(maxsize=1024)
@@ -97,11 +103,14 @@ def fit_constants(workspace: Workspace, name: str, results: Path) -> int:
     if not (results / RUNS_FILE).exists():
         return 0
     lacking: dict[Path, Mapping[str, Any]] = {}
-    for runs in newest_runs(results).values():
-        for run in runs:
-            path = constant_path(results, run)
-            if path is not None and path not in lacking and not path.exists():
-                lacking[path] = run
+    looked_at: set[Path] = set()
+    for run in collected_rows(results):
+        path = constant_path(results, run)
+        if path is None or path in looked_at:
+            continue
+        looked_at.add(path)
+        if not path.exists():
+            lacking[path] = run
     if not lacking:
         return 0
     origins = TodaysOrigins(workspace, name)

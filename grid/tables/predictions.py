@@ -17,6 +17,7 @@ from echolm.errors import EchoLMError
 from echolm.text import suggest
 from grid.definition.subgroups import group_name
 from grid.definition.tables import ColumnDefinition
+from grid.results.columns import places, rows_with
 from grid.results.files import read_columns, read_known_columns
 from grid.statistics import Rows
 from grid.statistics.rows import SampleOrder
@@ -92,6 +93,22 @@ class _File:
 
     table: pa.Table
     layout: _Layout
+    _columns: dict[str, np.ndarray] = field(default_factory=dict)
+    """Name -> the numbers of all rows, of columns of one number a row that were asked for."""
+
+    def numbers(self, name: str, rows: np.ndarray, where: str) -> np.ndarray:
+        """Return the numbers of some rows of a column.
+
+        Args:
+            name: of the column.
+            rows: their numbers in the file.
+            where: what they are, for messages.
+        """
+        if _is_list(self.table.schema.field(name).type):
+            return _numbers(self.table[name].take(places(rows)), where)
+        if name not in self._columns:
+            self._columns[name] = _numbers(self.table[name], where)
+        return self._columns[name][rows]
 
 
 class GroupError(EchoLMError):
@@ -179,7 +196,7 @@ class Predictions:
         values = _columns(file, list(names), rows, column, path)
         study: list[str | None] = [None] * len(rows)
         if STUDY in known:
-            study = file.table[STUDY].take(pa.array(rows)).to_pylist()
+            study = file.table[STUDY].take(places(rows)).to_pylist()
         where = f"column {column.heading!r}"
         studies = by_study(study, patient, values, where)
         kept = {name: studies.columns[name] for name in reads}
@@ -218,8 +235,8 @@ class Predictions:
         for layout in self._layouts:
             if len(layout.keys) == len(keys) and layout.keys.equals(keys):
                 return layout
-        layout = _Layout(keys, _where(keys["split"], "test"))
-        test = keys.take(pa.array(layout.test))
+        layout = _Layout(keys, rows_with(keys["split"], "test"))
+        test = keys.take(places(layout.test))
         for key, known in self._known.items():
             known.update(_labels(test[key]))
         self._layouts = [layout, *self._layouts[: KEPT_LAYOUTS - 1]]
@@ -234,14 +251,14 @@ def _choose(layout: _Layout, path: Path, column: ColumnDefinition) -> _Samples:
     rows = layout.test
     for key, label in zip(CHOSEN, choice, strict=True):
         if label:
-            rows = np.intersect1d(rows, _where(layout.keys[key], label))
+            rows = np.intersect1d(rows, rows_with(layout.keys[key], label))
             continue
-        labels = _labels(layout.keys[key].take(pa.array(rows)))
+        labels = _labels(layout.keys[key].take(places(rows)))
         if len(labels) > 1:
             raise EchoLMError(
                 f"column {column.heading!r}: name its {key}; {path} holds {', '.join(labels)}"
             )
-    chosen = layout.keys.take(pa.array(rows))
+    chosen = layout.keys.take(places(rows))
     patient = np.array(chosen["patient"].to_pylist(), dtype=str)
     sample = np.array(chosen["sample"].to_pylist(), dtype=str)
     samples = _Samples(rows, patient, sample, SampleOrder.of(patient, sample))
@@ -256,7 +273,7 @@ def _columns(
     values = {}
     for name in names:
         where = f"column {column.heading!r}: {name} of {path}"
-        values[name] = _numbers(file.table[name].take(pa.array(rows)), where)
+        values[name] = file.numbers(name, rows, where)
     return values
 
 
@@ -269,16 +286,15 @@ def data_names(path: Path) -> Mapping[str, str]:
     return dict(zip(table["run_id"].to_pylist(), table[name].to_pylist(), strict=True))
 
 
-def _where(column: pa.ChunkedArray, label: str) -> np.ndarray:
-    """Return the numbers of the rows that have a label, ascending."""
-    mask = pc.fill_null(pc.equal(column, label), False)
-    return np.flatnonzero(mask.to_numpy(zero_copy_only=False))
-
-
 def _labels(column: pa.ChunkedArray) -> list[str]:
     """Return the labels in a column, sorted."""
     labels = pc.unique(column).to_pylist()
     return sorted(label for label in labels if label)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    """Return whether a column has a list in each row."""
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
 
 
 def _numbers(values: pa.ChunkedArray, where: str) -> np.ndarray:
@@ -289,7 +305,7 @@ def _numbers(values: pa.ChunkedArray, where: str) -> np.ndarray:
         where: what they are, for messages.
     """
     kind = values.type
-    if not pa.types.is_list(kind) and not pa.types.is_large_list(kind):
+    if not _is_list(kind):
         is_number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
         if not is_number and not pa.types.is_boolean(kind):
             raise EchoLMError(f"{where}: holds {kind}, not numbers")

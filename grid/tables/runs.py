@@ -49,8 +49,10 @@ class CollectedRuns:
         """What is known of the stores of its runs."""
         self._today = today
         self._runs = newest_runs(results) if results else {}
+        self._paths: dict[str, Path] = {}
+        """Fingerprint -> where its predictions lie. Each column of a table asks."""
         self._has_predictions: dict[str, bool] = {}
-        """Fingerprint -> whether its predictions are there. Each column of a table asks."""
+        """Fingerprint -> whether they are there, likewise."""
         self._counting: dict[str, list[dict[str, Any]]] = {}
         self._shared: dict[str, Part] | None = None
         self._test_sets = TestSets(run for runs in self._runs.values() for run in runs)
@@ -88,9 +90,18 @@ class CollectedRuns:
         newest = {}
         for seed, cell in cells.items():
             runs = self.runs(cell.id)
-            if runs and runs[0]["sound"] and self._predictions_are_there(runs[0]):
+            if runs and self.sound_predictions(runs[0]):
                 newest[seed] = runs[0]
         return newest
+
+    def sound_predictions(self, run: Mapping[str, Any]) -> Path | None:
+        """Return the predictions of a run, or None where they are not there or not sound."""
+        if not run["sound"]:
+            return None
+        fingerprint = run["fingerprint"]
+        if fingerprint not in self._has_predictions:
+            self._has_predictions[fingerprint] = self._path(run).exists()
+        return self._path(run) if self._has_predictions[fingerprint] else None
 
     def aligned(
         self,
@@ -145,11 +156,8 @@ class CollectedRuns:
     def _origin(self, cell: str) -> Origin:
         return self._today.of(cell) if self._today else UNKNOWN
 
-    def _predictions_are_there(self, run: Mapping[str, Any]) -> bool:
-        fingerprint = run["fingerprint"]
-        if fingerprint not in self._has_predictions:
-            self._has_predictions[fingerprint] = self._path(run).exists()
-        return self._has_predictions[fingerprint]
-
     def _path(self, run: Mapping[str, Any]) -> Path:
-        return predictions_path(self._results, run["fingerprint"])
+        fingerprint = run["fingerprint"]
+        if fingerprint not in self._paths:
+            self._paths[fingerprint] = predictions_path(self._results, fingerprint)
+        return self._paths[fingerprint]

@@ -22,7 +22,7 @@ from echolm.text import suggest
 from echolm.value_groups import members
 from echolm.workspace import Workspace
 from grid.definition.subgroups import group_name
-from grid.results.files import RUNS_FILE, newest_runs
+from grid.results.files import RUNS_FILE, collected_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,11 +58,15 @@ def keep_store_values(workspace: Workspace, results: Path) -> int:
     if not (results / RUNS_FILE).exists():
         return 0
     names: dict[str, set[str]] = {}
-    for runs in newest_runs(results).values():
-        for run in runs:
-            data, name = run["data"], run["params.data.name"]
-            if data and name and not store_values_path(results, data).exists():
-                names.setdefault(data, set()).add(name)
+    is_kept: dict[str, bool] = {}
+    for run in collected_rows(results):
+        data, name = run["data"], run["params.data.name"]
+        if not data or not name:
+            continue
+        if data not in is_kept:
+            is_kept[data] = store_values_path(results, data).exists()
+        if not is_kept[data]:
+            names.setdefault(data, set()).add(name)
     kept = 0
     for data, names_of_store in names.items():
         for name in sorted(names_of_store):

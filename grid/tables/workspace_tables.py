@@ -68,6 +68,7 @@ def built_tables(
     place: str = LOCAL,
     hold: bool = False,
     watch: FileWatch | None = None,
+    today: TodaysOrigins | None = None,
 ) -> list[Table]:
     """Build tables of a grid, with what this workspace knows of missing runs and logs.
 
@@ -82,12 +83,13 @@ def built_tables(
         place: where the grid is run.
         hold: as for ``build``.
         watch: as for ``build``.
+        today: what the cells are made from today. None: it is found here.
 
     Raises:
         EchoLMError: as for ``build``.
     """
     kind = SHORT.get(spread, spread)
-    today = TodaysOrigins(workspace, grid.name, grid.cells)
+    today = today or TodaysOrigins(workspace, grid.name, grid.cells)
     if results is not None:
         keep_store_facts(workspace, grid.name, results)
     # Every column and table asks for the same runs.

@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from echolm.files import writing
+from grid.results.columns import texts
 from grid.results.files import opened
 from grid.results.schema import METRICS
 from grid.tracking.leftovers import sweep
@@ -105,7 +105,7 @@ class _Writer:
                     self._file = pq.ParquetWriter(self._temporary, METRICS, compression="zstd")
                 self._file.write_table(table)
             self._rows += len(table)
-            runs = pc.unique(table["run_id"]).to_pylist()
+            runs = table["run_id"].unique().to_pylist()
             part_of |= dict.fromkeys(runs, self._path.name)
         if self._rows >= PART_ROWS:
             self._end(whole=True)
@@ -141,7 +141,9 @@ def _count(path: Path) -> int:
 
 def _filtered(path: Path, runs: list[str]) -> Iterator[pa.Table]:
     """Yield the rows of a part that belong to these runs."""
-    run_ids = pa.array(runs)
+    import pyarrow.compute as pc
+
+    run_ids = texts(runs)
     with opened(path) as file:
         for batch in file.iter_batches(BATCH_ROWS):
             kept = batch.filter(pc.is_in(batch["run_id"], run_ids))

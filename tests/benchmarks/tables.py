@@ -130,6 +130,9 @@ def measure(folder: Path, command: str, cells: int) -> Measured:
     code = [sys.executable, "-m", "echolm.cli", "--workspace", ".", *words, "--out", out.name]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    # Bytecode is kept, as where packages are installed.
+    environment["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     child = os.fork()
     if child == 0:
         os.chdir(folder)

@@ -122,6 +122,23 @@ def test_a_request_that_fits_no_node_and_a_refused_sbatch_are_errors_that_leave_
     assert "submitted 1 cell" in site.submit(grid).out, "a batch without a job covers nothing"
 
 
+def test_a_workspace_whose_path_slurm_misreads_is_refused_and_one_beside_it_is_not(
+    site: Site, slurm: Slurm, tiny: Path, pinned_code: Path
+) -> None:
+    root = site.root / "50%j (x)"
+    root.mkdir()
+    odd = Site(root, tiny / "store", slurm.settings, pinned_code)
+    odd.profile()
+    refused = odd.submit(odd.grid({"head": ["mlp"]}, **BLANK))
+    assert refused.status == 1 and "SLURM reads % in the paths of its logs" in refused.err, refused
+    assert "--workspace" in refused.err and "submitted" not in refused.out, "the remedy"
+    assert site.slurm("squeue", "--noheader") == "" and not odd.workspace.grids.exists()
+    site.slurm("sbatch", f"--output={root}/log", "--wrap=true")
+    until(lambda: not site.slurm("squeue", "--noheader"), "the job ends")
+    assert not (root / "log").exists(), "so it is: SLURM put its number for %j"
+    assert "submitted 1 cell" in site.submit(site.grid({"head": ["mlp"]}, **BLANK)).out
+
+
 def test_an_environment_without_a_module_stops_the_submission_in_one_sentence(site: Site) -> None:
     """The system's Python has none of the packages."""
     site.profile(python="/usr/bin/python3", jobs_at_once=3)
