@@ -235,7 +235,8 @@ class Member:
         if clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, clip)
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self.parameters:
+            parameter.grad = None
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what training changes, by name: parameters and buffers.
