@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from echolm.errors import EchoLMError
 from echolm.randomness import below, fold_tensor, uniform
+from echolm.training.coming_draws import DrawnTogether
 
 _AXES: dict[type[nn.Module], int | None] = {
     nn.Dropout: None,
@@ -42,6 +43,9 @@ class Keys:
     def __init__(self) -> None:
         self.step: Tensor | None = None
         self._current: Tensor | None = None
+        self._together: DrawnTogether | None = None
+        self._start = 0
+        """Where the batch begins among the samples that are drawn together."""
         self._calls: dict[str, int] = {}
 
     @property
@@ -52,7 +56,14 @@ class Keys:
     @current.setter
     def current(self, keys: Tensor) -> None:
         self._current = keys
+        self._together = None
         self._calls.clear()
+
+    def take(self, together: DrawnTogether, start: int, samples: int) -> None:
+        """Set ``current`` to a batch whose draws are made together with those of others."""
+        self.current = together.keys[start : start + samples]
+        self._together = together
+        self._start = start
 
     def drops(self, place: str, rows: int, count: int, p: float) -> Tensor:
         """Draw for the next call of the dropout at ``place`` which of rows x count values it drops.
@@ -67,8 +78,13 @@ class Keys:
             raise EchoLMError(
                 f"{place}: {rows} rows are not a multiple of the batch's {len(samples)} samples"
             )
-        keys = fold_tensor(samples, "mask", place, self._next_call(place))
-        return below(keys, rows // len(samples) * count, p).view(rows, count)
+        call = self._next_call(place)
+        by_sample = rows // len(samples) * count
+        if self._together is not None:
+            drops = self._together.drops(place, call, by_sample, p)
+            if drops is not None:
+                return drops[self._start : self._start + len(samples)].view(rows, count)
+        return below(fold_tensor(samples, "mask", place, call), by_sample, p).view(rows, count)
 
     def draw_by_sample(self, place: str, count: int) -> Tensor:
         """Draw B x count values in [0, 1) for the next call of the module at ``place``."""

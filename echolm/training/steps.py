@@ -87,8 +87,12 @@ class OptimiserSteps:
         return [run for run in self._runs if run.active]
 
     def announce(self, steps: Sequence[OptimiserStep]) -> None:
-        """Tell the feed which micro-batches of this rank come next."""
+        """Tell feed and members which micro-batches of this rank come next: those of an epoch."""
         self.feed.announce(self._requests(steps))
+        batches = [self.feed.keys[request.rows] for request in self._requests(steps)]
+        for step in steps[:1]:
+            for run in self.active:
+                run.member.announce(step.epoch, batches)
 
     def _requests(self, steps: Sequence[OptimiserStep]) -> Iterator[FeedRequest]:
         for step in steps:
