@@ -240,7 +240,7 @@ def _import_what_runs_need(settings: dict[str, Any]) -> None:
     """
     import pandas  # noqa: F401
     import pyarrow.parquet  # noqa: F401
-    import torch._dynamo
+    import torch._dynamo  # noqa: F401
 
     import cluster.worker  # noqa: F401
     from echolm.encoders.torchvision_compat import import_torchvision

@@ -8,6 +8,7 @@ rank count, or on which cell a worker ran first. Hashes are splitmix64 (Steele e
 from __future__ import annotations
 
 import hashlib
+import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ _GOLDEN = 0x9E3779B97F4A7C15
 _FIRST = 0xBF58476D1CE4E5B9
 _SECOND = 0x94D049BB133111EB
 _MASK = (1 << 64) - 1
+_NUMBERS = 1 << 24
+"""How many values a uniform draw may have."""
 _CACHED_WORDS = 1 << 15
 """Words that a CPU works on at a time, so that they stay in its cache."""
 
@@ -46,6 +49,8 @@ def fold(keys: np.ndarray, *parts: object) -> np.ndarray:
 
 def fold_tensor(keys: Tensor, *parts: object) -> Tensor:
     """Do what ``fold`` does with int64 tensors (B,) on any device: the same bits."""
+    if keys.device.type == "cpu":
+        return to_tensor(fold(_to_words(keys), *parts))
     return _splitmix_tensor((keys ^ _signed(word(*parts))) + _signed(_GOLDEN))
 
 
@@ -62,22 +67,59 @@ def order(keys: np.ndarray, seed: int, epoch: int) -> np.ndarray:
 def uniform(keys: Tensor, count: int) -> Tensor:
     """Draw B x count float32 values in [0, 1), multiples of 2**-24, from int64 keys (B,).
 
-    They are bitwise equal on every device.
+    They are bitwise equal on every device. On a CPU numpy draws them: most draws are small, and
+    an operation of torch takes longer to begin than one of numpy.
     """
     import torch
 
-    draws = torch.empty((len(keys), count), dtype=torch.float32, device=keys.device)
-    width = count
     if keys.device.type == "cpu":
-        width = max(1, _CACHED_WORDS // max(1, len(keys)))
-    for start in range(0, count, max(1, width)):
-        stop = min(start + width, count)
-        steps = torch.arange(start + 1, stop + 1, device=keys.device, dtype=torch.int64)
-        words = keys[:, None] + steps.mul_(_signed(_GOLDEN))[None, :]
-        _splitmix_in_place(words)
-        words.bitwise_right_shift_(40).bitwise_and_((1 << 24) - 1)
-        draws[:, start:stop] = words
-    return draws.mul_(2.0**-24)
+        draws = np.empty((len(keys), count), np.float32)
+        for part, numbers in _numbers(_to_words(keys), count):
+            draws[:, part] = numbers.view(np.int64)  # which numpy converts faster
+        draws *= np.float32(1 / _NUMBERS)
+        return torch.from_numpy(draws)
+    steps = torch.arange(1, count + 1, device=keys.device, dtype=torch.int64)
+    words = keys[:, None] + steps.mul_(_signed(_GOLDEN))[None, :]
+    _splitmix_in_place(words)
+    words.bitwise_right_shift_(40).bitwise_and_(_NUMBERS - 1)
+    return words.float().mul_(1 / _NUMBERS)
+
+
+def below(keys: Tensor, count: int, limit: float) -> Tensor:
+    """Tell of each of the B x count values of ``uniform`` whether it is less than ``limit``."""
+    import torch
+
+    if keys.device.type != "cpu":
+        return uniform(keys, count) < limit
+    # Compared with a float32, as values of that type are.
+    first_above = np.uint64(math.ceil(float(np.float32(limit)) * _NUMBERS))
+    mask = np.empty((len(keys), count), np.bool_)
+    for part, numbers in _numbers(_to_words(keys), count):
+        np.less(numbers, first_above, out=mask[:, part])
+    return torch.from_numpy(mask)
+
+
+def _numbers(keys: np.ndarray, count: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Draw B x count whole numbers, uint64 below ``_NUMBERS``, some columns at a time.
+
+    Yields:
+        Which columns, and their numbers.
+    """
+    width = max(1, _CACHED_WORDS // max(1, len(keys)))
+    for start in range(0, count, width):
+        part = slice(start, min(start + width, count))
+        steps = np.arange(part.start + 1, part.stop + 1, dtype=np.uint64)
+        steps *= np.uint64(_GOLDEN)
+        words = keys[:, None] + steps
+        shifted = np.empty_like(words)
+        for bits, factor in ((30, _FIRST), (27, _SECOND)):
+            np.right_shift(words, np.uint64(bits), out=shifted)
+            words ^= shifted
+            words *= np.uint64(factor)
+        np.right_shift(words, np.uint64(31), out=shifted)
+        words ^= shifted
+        words >>= np.uint64(40)
+        yield part, words
 
 
 def normal(keys: Tensor, count: int) -> Tensor:
@@ -98,7 +140,13 @@ def to_tensor(keys: np.ndarray) -> Tensor:
     import torch
 
     signed = keys.astype(np.uint64).view(np.int64)
-    return torch.from_numpy(signed.copy())
+    return torch.from_numpy(signed)
+
+
+def _to_words(keys: Tensor) -> np.ndarray:
+    """Return int64 torch keys on a CPU as uint64 numpy keys of the same bits and memory."""
+    words: np.ndarray = keys.numpy().view(np.uint64)
+    return words
 
 
 @contextmanager
@@ -115,11 +163,10 @@ def seeded(*parts: object) -> Iterator[None]:
 
 
 def _splitmix(x: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        x = x + np.uint64(_GOLDEN)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(_FIRST)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(_SECOND)
-        return x ^ (x >> np.uint64(31))
+    x = x + np.uint64(_GOLDEN)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(_FIRST)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(_SECOND)
+    return x ^ (x >> np.uint64(31))
 
 
 def _splitmix_tensor(x: Tensor) -> Tensor:

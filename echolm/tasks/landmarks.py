@@ -5,6 +5,7 @@ A phase has 40 ordered points, so a sample has 160 numbers.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -109,17 +110,11 @@ def landmark_rows(items: list[Item], truth: np.ndarray, prediction: np.ndarray) 
     mke = geometry.keypoint_error(truth, prediction)
     squared_error = np.square(truth - prediction).sum((1, 2))
 
-    items_by_row = [item for item in items for _ in PHASES]
-    count = len(items_by_row)
-    columns: dict[str, pa.Array] = {}
-    for name in ("sample", "patient", "study", "split"):
-        texts = [getattr(item, name) for item in items_by_row]
-        columns[name] = pa.array(texts, pa.string())
-    columns["target"] = pa.array(["landmarks"] * count, pa.string())
-    columns["slot"] = pa.array(list(PHASES) * len(items), pa.string())
+    texts = tuple((item.sample, item.patient, item.study, item.split) for item in items)
+    columns = dict(_text_columns(texts))
     columns["truth"] = _number_lists(truth)
     columns["prediction"] = _number_lists(prediction)
-    columns["score"] = pa.nulls(count, pa.list_(pa.float64()))
+    columns["score"] = pa.nulls(len(truth), pa.list_(pa.float64()))
     columns["dice"] = pa.array(dice, pa.float64())
     columns["mke"] = pa.array(mke, pa.float64())
     columns["intersection"] = pa.array(intersection, pa.int64())
@@ -127,6 +122,26 @@ def landmark_rows(items: list[Item], truth: np.ndarray, prediction: np.ndarray) 
     columns["area_prediction"] = pa.array(area_prediction, pa.int64())
     columns["squared_error"] = pa.array(squared_error, pa.float64())
     return pa.table(columns)
+
+
+@lru_cache(maxsize=64)
+def _text_columns(texts: tuple[tuple[str | None, ...], ...]) -> dict[str, pa.Array]:
+    """Return the columns of ``landmark_rows`` that say whose and which row it is.
+
+    They are equal for all members of a cohort, and in all epochs.
+
+    Args:
+        texts: sample, patient, study and split of each item.
+    """
+    import pyarrow as pa
+
+    by_row = [item_texts for item_texts in texts for _ in PHASES]
+    columns: dict[str, pa.Array] = {}
+    for number, name in enumerate(("sample", "patient", "study", "split")):
+        columns[name] = pa.array([row_texts[number] for row_texts in by_row], pa.string())
+    columns["target"] = pa.array(["landmarks"] * len(by_row), pa.string())
+    columns["slot"] = pa.array(list(PHASES) * len(texts), pa.string())
+    return columns
 
 
 def _on_grid(coordinates: Tensor) -> np.ndarray:
@@ -137,5 +152,6 @@ def _on_grid(coordinates: Tensor) -> np.ndarray:
 def _number_lists(contours: np.ndarray) -> pa.Array:
     import pyarrow as pa
 
-    interleaved = contours.reshape(-1, POINTS * 2)
-    return pa.array(list(interleaved), pa.list_(pa.float64()))
+    starts = np.arange(0, contours.size + 1, POINTS * 2, dtype=np.int32)
+    numbers = pa.array(np.asarray(contours, np.float64).ravel())
+    return pa.ListArray.from_arrays(starts, numbers)

@@ -91,9 +91,9 @@ class Evaluation:
             goal = member.config.goal
             parts = goal.loss(outputs, batch)
             losses = parts["loss"].double().cpu().numpy()
-            for item, loss in zip(batch.items, losses, strict=True):
-                if not np.isfinite(loss):
-                    raise Diverged(f"the loss of {item.split} sample {item.sample} is {loss}")
+            for number in np.flatnonzero(~np.isfinite(losses)).tolist():
+                item = batch.items[number]
+                raise Diverged(f"the loss of {item.split} sample {item.sample} is {losses[number]}")
             self.losses.append(losses)
             if goal.has_denominator:
                 self.denominators.append(parts[DENOMINATOR].double().cpu().numpy())

@@ -17,7 +17,8 @@ from typing import Literal
 from torch import Tensor, nn
 
 from echolm.errors import EchoLMError
-from echolm.randomness import fold_tensor, uniform
+from echolm.randomness import below, fold_tensor, uniform
+from echolm.training.coming_draws import DrawnTogether
 
 _AXES: dict[type[nn.Module], int | None] = {
     nn.Dropout: None,
@@ -42,6 +43,9 @@ class Keys:
     def __init__(self) -> None:
         self.step: Tensor | None = None
         self._current: Tensor | None = None
+        self._together: DrawnTogether | None = None
+        self._start = 0
+        """Where the batch begins among the samples that are drawn together."""
         self._calls: dict[str, int] = {}
 
     @property
@@ -52,10 +56,19 @@ class Keys:
     @current.setter
     def current(self, keys: Tensor) -> None:
         self._current = keys
+        self._together = None
         self._calls.clear()
 
-    def draw(self, place: str, rows: int, count: int) -> Tensor:
-        """Draw rows x count values in [0, 1) for the next call of the dropout at ``place``.
+    def take(self, together: DrawnTogether, start: int, samples: int) -> None:
+        """Set ``current`` to a batch whose draws are made together with those of others."""
+        self.current = together.keys[start : start + samples]
+        self._together = together
+        self._start = start
+
+    def drops(self, place: str, rows: int, count: int, p: float) -> Tensor:
+        """Draw for the next call of the dropout at ``place`` which of rows x count values it drops.
+
+        Each is dropped with probability ``p``.
 
         ``rows`` is B, or B * m where m rows of a sample (its frames, say) follow one another. Row i
         then takes the i % m-th part of what sample i // m draws.
@@ -65,8 +78,13 @@ class Keys:
             raise EchoLMError(
                 f"{place}: {rows} rows are not a multiple of the batch's {len(samples)} samples"
             )
-        keys = fold_tensor(samples, "mask", place, self._next_call(place))
-        return uniform(keys, rows // len(samples) * count).view(rows, count)
+        call = self._next_call(place)
+        by_sample = rows // len(samples) * count
+        if self._together is not None:
+            drops = self._together.drops(place, call, by_sample, p)
+            if drops is not None:
+                return drops[self._start : self._start + len(samples)].view(rows, count)
+        return below(fold_tensor(samples, "mask", place, call), by_sample, p).view(rows, count)
 
     def draw_by_sample(self, place: str, count: int) -> Tensor:
         """Draw B x count values in [0, 1) for the next call of the module at ``place``."""
@@ -151,7 +169,7 @@ class KeyedDropout(nn.Module):
         self.dims = dims
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop values of x: rows x ... of any float type, see ``Keys.draw``."""
+        """Drop values of x: rows x ... of any float type, see ``Keys.drops``."""
         if not self.training or not x.numel():
             return x
         if self.dims not in (None, x.dim()):
@@ -160,9 +178,10 @@ class KeyedDropout(nn.Module):
                 f"valid: {self.dims}, the batch first"
             )
         drawn_shape = x.shape[: self.axes]
-        draws = self.keys.draw(self.place, drawn_shape[0], math.prod(drawn_shape[1:]))
+        count = math.prod(drawn_shape[1:])
+        drops = self.keys.drops(self.place, drawn_shape[0], count, self.p)
         shared_axes = [1] * (x.dim() - len(drawn_shape))
-        drop = (draws < self.p).view(*drawn_shape, *shared_axes)
+        drop = drops.view(*drawn_shape, *shared_axes)
         scale = 1.0 / (1.0 - self.p) if self.p < 1 else 0.0
         return x.masked_fill(drop, 0) * scale
 

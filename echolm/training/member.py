@@ -6,7 +6,7 @@ It has the run's network, its optimiser and schedule, and their state.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -21,7 +21,8 @@ from echolm.encoders.train_modes import set_modes
 from echolm.errors import EchoLMError
 from echolm.randomness import fold, seeded, word
 from echolm.tasks import Batch
-from echolm.training.keyed_dropout import Keys, compile_in_place, key_randomness
+from echolm.training.coming_draws import ComingDraws
+from echolm.training.keyed_dropout import KeyedUniform, Keys, compile_in_place, key_randomness
 from echolm.training.parcel import to_device
 from echolm.training.trunk import CutStates, at_cut
 
@@ -115,6 +116,12 @@ class Member:
         shared = nn.ModuleList(encoder.stages()[:cut])
         self.shared_parameters = sum(parameter.numel() for parameter in shared.parameters())
         self.model = self._build_model(own_tail(encoder, cut), cut).to(device)
+        self._draws_always = isinstance(self.model, Pretrain) or any(
+            isinstance(module, KeyedUniform) for module in self.model.modules()
+        )
+        """Whether it draws in evaluation too, or what all samples of a step share."""
+        self._coming: tuple[int, ComingDraws] | None = None
+        """An epoch, and what its coming batches draw."""
         self.train(False)
         if arithmetic.compile:
             compile_in_place(self.model)
@@ -161,7 +168,7 @@ class Member:
             epoch: with the sample, what dropout and masks draw from.
             step: the step in the epoch, for draws that all samples of a step share.
         """
-        self._set_keys(samples, epoch, step)
+        self._set_training_keys(samples, epoch, step)
         return self.config.goal.loss(self._outputs(state), batch)
 
     def count(self, state: State | CutStates) -> float:
@@ -180,7 +187,8 @@ class Member:
             state: the batch at the cut.
             samples: uint64 keys of its samples (B,).
         """
-        self._set_keys(samples, _EVALUATION, _EVALUATION)
+        if self._draws_always:
+            self._set_keys(samples, _EVALUATION, _EVALUATION)
         return self._outputs(state)
 
     def uncompiled(self) -> AbstractContextManager[Any]:
@@ -200,6 +208,26 @@ class Member:
         with self._arithmetic.autocast(self._device):
             outputs = self.model(state)
         return in_float32(outputs)
+
+    def announce(self, epoch: int, batches: Sequence[np.ndarray]) -> None:
+        """Say which samples come next in training, so that they are drawn for together.
+
+        Results do not depend on it.
+
+        Args:
+            epoch: of the batches.
+            batches: uint64 keys of the samples of each, in their order.
+        """
+        if self._device.type == "cpu" and not self._draws_always:
+            self._coming = epoch, ComingDraws(self.config.seed, epoch, batches)
+
+    def _set_training_keys(self, samples: np.ndarray, epoch: int, step: int) -> None:
+        if self._coming and self._coming[0] == epoch:
+            found = self._coming[1].find(samples)
+            if found is not None:
+                self.keys.take(*found, len(samples))
+                return
+        self._set_keys(samples, epoch, step)
 
     def _set_keys(self, samples: np.ndarray, epoch: int | str, step: int | str) -> None:
         seed = self.config.seed
@@ -235,7 +263,8 @@ class Member:
         if clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, clip)
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self.parameters:
+            parameter.grad = None
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what training changes, by name: parameters and buffers.

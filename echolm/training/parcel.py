@@ -74,6 +74,8 @@ class Parcel:
 
 def to_device(array: np.ndarray, device: torch.device) -> Tensor:
     """Send one array to a device. See ``Parcel``."""
+    if device.type != "cuda":
+        return _tensor(array).to(device)
     return Parcel({"": array}, device).send()[""]
 
 

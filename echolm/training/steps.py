@@ -87,8 +87,12 @@ class OptimiserSteps:
         return [run for run in self._runs if run.active]
 
     def announce(self, steps: Sequence[OptimiserStep]) -> None:
-        """Tell the feed which micro-batches of this rank come next."""
+        """Tell feed and members which micro-batches of this rank come next: those of an epoch."""
         self.feed.announce(self._requests(steps))
+        batches = [self.feed.keys[request.rows] for request in self._requests(steps)]
+        for step in steps[:1]:
+            for run in self.active:
+                run.member.announce(step.epoch, batches)
 
     def _requests(self, steps: Sequence[OptimiserStep]) -> Iterator[FeedRequest]:
         for step in steps:
@@ -156,34 +160,36 @@ class OptimiserSteps:
         for run, run_sums in zip(runs, sums, strict=True):
             if run.error is None:
                 try:
-                    run_sums += self._backward(run, state, batch, rows, step)
+                    self._backward(run, state, batch, rows, step, run_sums)
                 except Exception as error:
                     run.error = error
 
     def _backward(
-        self, run: RunHandle, state: CutStates, batch: Batch, rows: np.ndarray, step: OptimiserStep
-    ) -> Tensor:
-        """Add a micro-batch's gradients.
+        self,
+        run: RunHandle,
+        state: CutStates,
+        batch: Batch,
+        rows: np.ndarray,
+        step: OptimiserStep,
+        sums: Tensor,
+    ) -> None:
+        """Add a micro-batch's gradients, and its losses and their denominators to ``sums``.
 
         The gradients are those of the sum divided by the size of the whole batch, so that micro-
         batches and ranks add up to the mean. Where the losses have denominators, ``_update``
         divides by their sum, which is known when all ranks have passed all of the batch.
-
-        Returns:
-            The sums of its losses and of their denominators, float64 on the device.
         """
         samples = self.feed.keys[rows]
         losses = run.member.losses(state, batch, samples, step.epoch, step.number)
         loss = losses["loss"].sum()
-        share = loss / len(step.rows)
-        weight = torch.zeros_like(loss, dtype=torch.float64)
-        if run.config.goal.has_denominator:
-            share = loss
-            weight = losses[DENOMINATOR].detach().double().sum()
+        has_denominator = run.config.goal.has_denominator
+        share = loss if has_denominator else loss / len(step.rows)
         if run.member.parameters:
             with self._arithmetic.backward(share.device):
                 share.backward()
-        return torch.stack([loss.detach().double(), weight])
+        sums[LOSS].add_(loss.detach())
+        if has_denominator:
+            sums[WEIGHT].add_(losses[DENOMINATOR].detach().double().sum())
 
     def _update(self, run: RunHandle, step: OptimiserStep, weight: Tensor) -> None:
         """Step the optimiser. An error is kept until the ranks next agree on errors.

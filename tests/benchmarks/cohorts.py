@@ -19,7 +19,7 @@ from echolm.record import RunRecord
 from echolm.stores.prepare_clips import prepare
 from echolm.training import loop
 from echolm.training.loop import fit
-from echolm.training.prepare import PreparedRun, prepare_run
+from echolm.training.prepare import Inputs, PreparedRun, prepare_run
 from echolm.workspace import Workspace
 from tests.benchmarks.measure import Comparison, Way, compare, number
 
@@ -76,10 +76,11 @@ class SubGrid:
         workspace = Workspace(self.folder / f"workspace-{next(self._numbers)}")
         workspace.store("phantom").parent.mkdir(parents=True)
         workspace.store("phantom").symlink_to(self._store)
+        inputs = Inputs(workspace)
         runs = []
         for seed in range(seeds):
             changes = {"seed": seed, "epochs": self.epochs, "weights": f"file:{self._weights}"}
-            runs.append(prepare_run(parse_config(RUN | changes), workspace))
+            runs.append(prepare_run(parse_config(RUN | changes), workspace, inputs))
         return runs
 
     def together(self) -> None:

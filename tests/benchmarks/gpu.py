@@ -164,7 +164,7 @@ class TrainingStep:
         """Trace all stages, and run them without a compiler: on a CPU that is enough to see."""
         keys = self.member.keys
         # Keyed draws of stochastic depth are 64-bit integers, which Dynamo cannot guard.
-        keys.draw = torch.compiler.disable(keys.draw)  # type: ignore[method-assign]
+        keys.drops = torch.compiler.disable(keys.drops)  # type: ignore[method-assign]
         for stage in stages:
             stage.compile(backend="aot_eager")
 

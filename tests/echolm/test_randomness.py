@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echolm.randomness import (
+    below,
     fold,
     generators,
     normal,
@@ -164,6 +165,13 @@ class TestUniform:
             for key in keys
         ]
         assert values.dtype == torch.float32 and values.tolist() == expected
+
+    @given(st.lists(words, min_size=1, max_size=3), st.floats(0, 1))
+    def test_below_compares_what_is_drawn(self, keys: list[int], limit: float) -> None:
+        tensor = to_tensor(np.array(keys, np.uint64))
+        values = uniform(tensor, 40)
+        for value in (limit, float(values[0, 7]), 0.0, 1.0):
+            assert torch.equal(below(tensor, 40, value), values < value)
 
     def test_is_uniform(self) -> None:
         values = draws(50, "mask", 0)

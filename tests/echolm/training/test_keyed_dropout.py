@@ -18,6 +18,7 @@ from echolm.encoders.tiny_mvit import TinyMViT
 from echolm.encoders.torchvision_compat import import_torchvision
 from echolm.errors import EchoLMError
 from echolm.randomness import fold_tensor, seeded, to_tensor, uniform
+from echolm.training import coming_draws
 from echolm.training.keyed_dropout import KeyedDropout, Keys, key_randomness
 
 ops = import_torchvision().ops
@@ -327,6 +328,27 @@ def test_fold_gives_the_bits_of_the_numpy_fold(values: list[int], step: int, pla
     assert torch.equal(
         fold_tensor(to_tensor(keys), step, place), to_tensor(randomness.fold(keys, step, place))
     )
+
+
+@pytest.mark.parametrize(("together", "largest"), [(256, 1 << 20), (7, 1 << 20), (256, 0)])
+def test_batches_that_are_drawn_together_draw_what_each_does_alone(
+    together: int, largest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coming_draws, "TOGETHER", together)
+    monkeypatch.setattr(coming_draws, "LARGEST_MASK", largest)
+    samples = randomness.sample_keys([f"clip {number}" for number in range(12)])
+    batches = [samples[:5], samples[5:10], samples[10:]]
+    coming = coming_draws.ComingDraws(3, 1, batches)
+    module, keys = keyed(nn.Dropout(0.3), 1)
+    for batch in (*batches, batches[0]):
+        x = torch.ones(2 * len(batch), 9)  # two frames a sample
+        found = coming.find(batch)
+        assert found is not None
+        keys.take(*found, len(batch))
+        ours = [module(x), module(x)]
+        keys.current = to_tensor(randomness.fold(batch, "network", 3, 1))
+        assert all(torch.equal(one, module(x)) for one in ours)
+    assert coming.find(samples[1:4]) is None
 
 
 def test_masks_are_those_of_the_documented_hash() -> None:

@@ -88,7 +88,7 @@ def test_samples_places_calls_and_scopes_draw_independently() -> None:
         *by_sample(COUNT),
         *KeyedUniform(keys, "other")(COUNT),
         KeyedUniform(keys, "third", per="step")(COUNT),
-        keys.draw("mask", 2, COUNT)[0],
+        keys.drops("mask", 2, COUNT, 0.5)[0].float(),
     ]
     for one, other in combinations(draws, 2):
         correlation = torch.corrcoef(torch.stack([one, other]))[0, 1]
