@@ -133,8 +133,8 @@ class SubsetAndCrossed(Interval):
         """Return the sentence for a table's caption."""
         return (
             f"± is a 95 % t-interval over {DRAWS} subsets, as Echo-Vision-FM prints it, in brackets"
-            f" is ours over {patients} and {seeds}: the ± says nothing of other patients or trainings."
-            " The value is that on the whole test set."
+            f" is ours over {patients} and {seeds}: the ± says nothing of other patients or"
+            " trainings. The value is that on the whole test set."
             f" {CrossedBootstrap().caption(patients, seeds)}"
         )
 
