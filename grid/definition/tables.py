@@ -97,6 +97,12 @@ class ColumnDefinition(Frozen):
 
     def _check_cost(self) -> None:
         stated = self.model_fields_set - {"cost", "options", "where", "label", "digits"}
+        # What was launched is kept with all fields, those that nobody stated too.
+        stated = {
+            name
+            for name in stated
+            if getattr(self, name) != type(self).model_fields[name].get_default()
+        }
         if stated:
             raise ValueError(f"cost: {self.cost} has no {', '.join(sorted(stated))}; leave it out")
         others = set(self.options) - {"scale"}
