@@ -219,6 +219,12 @@ class PublishedSource(Frozen):
     labels: dict[str, dict[str, str]] = {}
     alone: tuple[dict[str, str], ...] = ()
 
+    @property
+    def place(self) -> str:
+        """Where the numbers stand: ``zhang2025, table 1``."""
+        name = f"table {self.table}" if self.table.isdigit() else self.table
+        return f"{self.paper}, {name}"
+
     def label(self, axis: str, grid_label: str) -> str:
         """Return the paper's label for a label of the grid."""
         return self.labels.get(axis, {}).get(grid_label, grid_label)

@@ -126,6 +126,6 @@ def _draw_legend(drawing: Figure, table: Table) -> None:
     from matplotlib.lines import Line2D
 
     assert table.published is not None
-    label = one_line(f"published ({table.published.paper}, {table.published.table})")
+    label = one_line(f"published ({table.published.place})")
     handle = Line2D([], [], color=GREY, **DIAMOND, label=label)
     drawing.legend(handles=[handle], loc="outside lower left", frameon=False, fontsize=8)

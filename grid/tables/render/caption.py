@@ -237,8 +237,7 @@ def _rows_with(table: Table, attribute: str) -> str:
 
 def _published_sentence(source: PublishedSource, numbers: list[PublishedNumber]) -> str:
     """Say where the published numbers are from, and what their ± is."""
-    name = f"table {source.table}" if source.table.isdigit() else source.table
-    facts = [f"{source.paper}, {name}"]
+    facts = [source.place]
     for kind in dict.fromkeys(number.kind for number in numbers):
         facts.append(f"± is the {kind}" if kind else "without ±")
     facts += dict.fromkeys(number.note for number in numbers if number.note)

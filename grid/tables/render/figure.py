@@ -281,7 +281,7 @@ def draw_legend(drawing: Figure, table: Table, styles: Mapping[str, LineStyle]) 
         label = f"{band(table)} ({patients}, {seeds}); dots: seeds"
         handles.append(Patch(color=GREY, alpha=0.2, label=label))
     if table.published and published_numbers(table.values):
-        label = one_line(f"published ({table.published.paper}, {table.published.table})")
+        label = one_line(f"published ({table.published.place})")
         handles.append(Line2D([], [], color=GREY, marker="o", **PUBLISHED_LINE, label=label))
     if any(_drawable(value) for value in table.values):
         handles.append(Line2D([], [], **FAR_BEHIND_CROSS, label="seed far behind its best"))

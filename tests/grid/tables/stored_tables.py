@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from grid.definition.tables import ColumnDefinition, TableGrid
+from grid.results.schema import COST_COLUMNS
 from grid.statistics import (
     Comparison,
     DivergedRun,
@@ -52,6 +53,8 @@ FILE = "file"
 """The column of packed predictions that names the file they come from."""
 OF_CONSTANTS = ("data", "params.task", "params.data", "params.clip")
 """Beginnings of columns of runs by which their constant prediction is found."""
+OF_PACKED = ("params", "weights", "protocols", "arithmetic", *COST_COLUMNS)
+"""Beginnings of further columns of runs whose predictions are packed: what tables say of a run."""
 UNREAD = ("score", "study")
 """Columns of predictions that tables do not read."""
 COORDINATES = ("truth", "prediction", *UNREAD)
@@ -194,10 +197,13 @@ def keep(results: Path, out: Path, packed: bool = False) -> None:
     """Copy what tables are made of, with all predictions in one file or each in its own."""
     out.mkdir(parents=True)
     columns = list(RUNS)
+    begins: tuple[str, ...] = OF_PACKED if packed else ()
     if (results / CONSTANTS).is_dir():  # what tables hold values against where no cell is one
         shutil.copytree(results / CONSTANTS, out / CONSTANTS)
-        names = pq.read_schema(results / "runs.parquet").names
-        columns += [name for name in names if name.startswith(OF_CONSTANTS) and name not in RUNS]
+        begins += OF_CONSTANTS
+    for name in pq.read_schema(results / "runs.parquet").names:
+        if name.startswith(begins) and name not in RUNS:
+            columns.append(name)
     runs = pq.read_table(results / "runs.parquet", columns=columns)
     pq.write_table(runs, out / "runs.parquet", compression="zstd")
     tests = {}

@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from echolm.errors import EchoLMError
+from grid.definition.grid import load_grid, shipped_grids
 from grid.definition.launched import launched_grids, read_launched
 from grid.definition.tables import ColumnDefinition, TableDefinition
 
@@ -48,6 +49,15 @@ def test_a_table_is_stored_as_it_was_defined(tmp_path: Path) -> None:
     definition = TableDefinition.model_validate(table)
     launch(tmp_path, "smoke", tables={"t": definition.model_dump(mode="json")})
     assert read_launched(tmp_path, "smoke").tables["t"] == definition
+
+
+@pytest.mark.parametrize("name", sorted(shipped_grids()))
+def test_the_tables_of_every_shipped_grid_are_read_again(tmp_path: Path, name: str) -> None:
+    """They are kept with all fields, also those that nobody stated, as of a column of costs."""
+    tables = load_grid(name).tables
+    stored = {key: table.model_dump(mode="json") for key, table in tables.items()}
+    launch(tmp_path, "smoke", tables=stored)
+    assert read_launched(tmp_path, "smoke").tables == tables
 
 
 def test_more_facts_of_a_cell_do_no_harm(tmp_path: Path) -> None:
