@@ -88,7 +88,8 @@ def test_a_launcher_that_ends_while_its_workers_start(shell: Shell, number: sign
     until(shell.workers, "the process that workers are forked from is there")
     process.send_signal(number)
     assert ended(process).status == (130 if number == signal.SIGINT else -9)
-    until(lambda: not shell.workers(), "no worker is left", STOP_S)
+    # The process that forks workers hears of it once it has imported what they need.
+    until(lambda: not shell.workers(), "no worker is left")
     assert shell.states(grid) == ["pending", "pending"]
 
 

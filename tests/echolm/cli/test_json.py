@@ -62,7 +62,7 @@ def test_logs(launched: Launched) -> None:
         (["data", "list"], 1),
         (["tables", "GRID"], 2),
         (["collect", "GRID"], 4),
-        (["launch", "GRID", "--dry-run"], 7),
+        (["launch", "GRID", "--dry-run"], 8),
         (["grid", "explain", "CELL"], 3),
         (["cancel", "GRID", "--where", "head=mean"], 3),
         (["retry", "GRID", "--where", "head=mean"], 2),
