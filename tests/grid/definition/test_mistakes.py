@@ -15,7 +15,7 @@ LABELLED = {"label": "a", "set": {"epochs": 1}}
 MISTAKES: dict[str, tuple[Any, list[str]]] = {
     "unknown section": (
         {"axis": {}},
-        ["unknown field 'axis'", "did you mean 'axes'", "valid: axes, base, exclude"],
+        ["unknown field 'axis'", "did you mean 'axes'", "valid: axes, base, claims, exclude"],
     ),
     "unknown section of a subgrid": (
         {"subgrids": {"s": {"axs": {}}}},

@@ -118,7 +118,7 @@ def test_every_kind_says_what_it_is() -> None:
         "40 patients" in text and "3 seeds" in text and text.endswith(".")
         for text in captions.values()
     )
-    assert len(set(captions.values())) == len(KINDS) == 6
+    assert len(set(captions.values())) == len(KINDS) == 7
     assert all(name == one.name for name, one in KINDS.items())
     assert "patients only" not in captions["bootstrap-95"]
     assert "as trained" in captions["bootstrap-95"]
