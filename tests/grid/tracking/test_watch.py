@@ -94,8 +94,11 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def finished(site: Site) -> int:
-    """Runs in the store that are complete. The others are shown while they train."""
-    return sum(run.status == "FINISHED" for run in tracked(site.workspace.tracking_uri))
+    """Runs in the store that are complete, none while it is made. Others are shown in training."""
+    runs: list[Any] = []
+    with suppress(EchoLMError):
+        runs = tracked(site.workspace.tracking_uri)
+    return sum(run.status == "FINISHED" for run in runs)
 
 
 def interrupt() -> None:
