@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,15 @@ import pytest
 from echolm.errors import EchoLMError
 from grid.tracking.address import sqlite_path
 from grid.tracking.export import store_lock
+from grid.tracking.exporter import Exporter
 from grid.tracking.mlflow_run import flatten, run_name
 from grid.tracking.reader import grid_tag
-from grid.tracking.store import network_file_system, network_warning, open_client
+from grid.tracking.store import (
+    StoreFailed,
+    network_file_system,
+    network_warning,
+    open_client,
+)
 
 
 def test_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,3 +164,15 @@ def test_params_are_dotted() -> None:
 def test_grid_names_that_cannot_be_folders_and_tags(name: str) -> None:
     with pytest.raises(EchoLMError, match="grid name"):
         grid_tag(name)
+
+
+def test_a_store_that_breaks_between_two_requests_is_the_stores_failure(
+    tmp_path: Path, template: Path
+) -> None:
+    path = tmp_path / "mlflow.db"
+    shutil.copyfile(template, path)
+    uri = f"sqlite:///{path}"
+    exporter = Exporter(open_client(uri), uri, None)
+    path.write_bytes(b"not a database " * 300)
+    with pytest.raises(StoreFailed, match="cannot be used: .*not a database"):
+        exporter.restore_experiments(["smoke"])
