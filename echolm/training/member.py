@@ -307,7 +307,10 @@ class Member:
 
 
 def _as_built(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Return an optimiser's state for one that may compute another way: on a GPU it is fused."""
+    """Return an optimiser's state for one that may compute another way.
+
+    Before a step was one kernel on CPUs too, ``fused`` was not set in what they saved.
+    """
     groups = []
     for group, own in zip(state["param_groups"], optimizer.param_groups, strict=True):
         groups.append({**group, **{name: own[name] for name in ("fused",) if name in own}})

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -23,8 +22,9 @@ from echolm.attempt import Attempt, Busy, Complete
 from echolm.files import writing
 from echolm.kept_weights import Keep, halved
 from echolm.outages import OutageError, lost_workspace
+from echolm.prediction_file import as_parquet
 from echolm.provenance import code_facts, provenance
-from echolm.record import PREDICTIONS_KEY, PREDICTIONS_SCHEMA, WEIGHTS
+from echolm.record import WEIGHTS
 from echolm.states import FailureClass, RunState
 from echolm.training import checkpoint
 from echolm.training.failures import describe_error, failure_class, traceback_text
@@ -366,7 +366,7 @@ class RunHandle:
         self._writes.wait()
         files = []
         if rows is not None:
-            self.attempt.write("predictions.parquet", _parquet(rows))
+            self.attempt.write("predictions.parquet", as_parquet(rows))
             files.append("predictions.parquet")
         if self._keep != Keep.NONE:
             self._write_kept()
@@ -488,12 +488,3 @@ def _as_os_error(error: SafetensorError) -> Exception:
         return error
     number = int(match[1])
     return OSError(number, os.strerror(number))
-
-
-def _parquet(rows: pa.Table) -> bytes:
-    """Return predictions as a Parquet file that says its schema's version."""
-    metadata = dict(rows.schema.metadata or {})
-    metadata[PREDICTIONS_KEY] = str(PREDICTIONS_SCHEMA).encode()
-    buffer = pa.BufferOutputStream()
-    pq.write_table(rows.replace_schema_metadata(metadata), buffer, compression="zstd")
-    return buffer.getvalue().to_pybytes()

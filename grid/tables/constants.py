@@ -21,7 +21,7 @@ import numpy as np
 from echolm.config import FinetuneConfig
 from echolm.errors import EchoLMError
 from echolm.files import write_atomic, writing
-from echolm.record import PREDICTIONS_KEY, PREDICTIONS_SCHEMA
+from echolm.prediction_file import as_parquet
 from echolm.stores.clips import ClipStore, peek
 from echolm.workspace import Workspace
 from grid.definition.tables import ColumnDefinition
@@ -223,7 +223,7 @@ def _fit_one(
         return False
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, _parquet(table))
+    write_atomic(path, as_parquet(table))
     return True
 
 
@@ -303,13 +303,3 @@ def _batch(store: ClipStore, task: Task, rows: np.ndarray, frames: int) -> Batch
         points=torch.as_tensor(np.stack(points)),
         targets=targets,
     )
-
-
-def _parquet(table: pa.Table) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    number = {PREDICTIONS_KEY: str(PREDICTIONS_SCHEMA).encode()}
-    sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata(number), sink, compression="zstd")
-    return bytes(sink.getvalue().to_pybytes())
