@@ -121,18 +121,22 @@ def test_schedules_over_steps_keep_no_state(name: str, loss: float) -> None:
 @pytest.mark.parametrize(
     ("value", "cls", "expected"),
     [
-        ("adam", torch.optim.Adam, {"lr": 5e-4, "betas": (0.9, 0.999), "weight_decay": 0.0}),
+        (
+            "adam",
+            torch.optim.Adam,
+            {"lr": 5e-4, "betas": (0.9, 0.999), "weight_decay": 0.0, "fused": True},
+        ),
         (
             {"name": "adam", "lr": 0.1, "betas": [0.5, 0.9], "weight_decay": 0.2},
             torch.optim.Adam,
-            {"lr": 0.1, "betas": (0.5, 0.9), "weight_decay": 0.2},
+            {"lr": 0.1, "betas": (0.5, 0.9), "weight_decay": 0.2, "fused": True},
         ),
         (
             {"name": "adamw", "lr": 0.1, "betas": [0.5, 0.9], "weight_decay": 0.2},
             torch.optim.AdamW,
-            {"lr": 0.1, "betas": (0.5, 0.9), "weight_decay": 0.2},
+            {"lr": 0.1, "betas": (0.5, 0.9), "weight_decay": 0.2, "fused": True},
         ),
-        ("adamw", torch.optim.AdamW, {"lr": 5e-4, "weight_decay": 0.0}),
+        ("adamw", torch.optim.AdamW, {"lr": 5e-4, "weight_decay": 0.0, "fused": True}),
         (
             {"name": "sgd", "lr": 0.1, "momentum": 0.7, "weight_decay": 0.2},
             torch.optim.SGD,
