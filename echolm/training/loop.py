@@ -157,9 +157,13 @@ class Cohort:
         finally:
             if self.feed is not None:
                 self.feed.close()
-            for run in self.runs:
-                if not run.active:
-                    run.release_memory()  # the next cohort needs it
+            self._release_ended()  # the next cohort needs their memory
+
+    def _release_ended(self) -> None:
+        """Release the memory of runs that have ended. A failed one's error holds its activations."""
+        for run in self.runs:
+            if not run.active:
+                run.release_memory()
 
     # Beginning
 
@@ -251,6 +255,7 @@ class Cohort:
     def _step(self, step: OptimiserStep) -> None:
         """Take one optimiser step of every active member."""
         self.optimiser_steps.take(step)
+        self._release_ended()
         self._add_elapsed_time()
         if self.consensus.take_save_request():
             self.checkpoints.save(self.active)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import pytest
+from torch import Tensor
 from training_support import (
     QUICK,
     Config,
@@ -20,6 +22,7 @@ from training_support import (
 
 from echolm.training import loop
 from echolm.training.loop import Cohort
+from echolm.training.member import Member
 from echolm.training.steps import OptimiserStep
 from echolm.workspace import Workspace
 
@@ -274,3 +277,31 @@ def test_an_ended_cohort_gives_its_memory_back_to_the_next(
     monkeypatch.setattr(loop.Cohort, "_open", opening)
     train(workspace, config(epochs=1), config(epochs=1, batch_size=7))
     assert networks == [0, 0]
+
+
+def test_a_failed_member_gives_its_memory_back_to_the_others(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its error has a traceback, whose frames hold what the step had computed until then."""
+    runs = [config(epochs=1), config(epochs=1, head="gcn")]
+    activations: list[weakref.ref[Tensor]] = []
+    held: list[tuple[bool, bool]] = []
+    losses, step = Member.losses, Cohort._step
+
+    def failing(self: Member, *args: Any) -> dict[str, Tensor]:
+        found = losses(self, *args)
+        if self.config == runs[1]:
+            activation = found["loss"]
+            activations.append(weakref.ref(activation))
+            raise RuntimeError("an injected fault")
+        return found
+
+    def noting(self: Cohort, *args: Any) -> None:
+        if activations:
+            held.append((hasattr(self.runs[1], "member"), activations[0]() is not None))
+        step(self, *args)
+
+    monkeypatch.setattr(Member, "losses", failing)
+    monkeypatch.setattr(Cohort, "_step", noting)
+    assert states(train(workspace, *runs)) == ["complete", "failed"]
+    assert held == [(False, False)] * 2
