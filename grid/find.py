@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,12 @@ def inputs_of(config: FinetuneConfig | PretrainConfig, workspace: Workspace) -> 
     """
     if config.weights.source != "run":
         return Inputs(workspace)
-    known: dict[str, Any] = {}
-    for cell, stored in _configs_of_grids(workspace):
-        known.setdefault(cell, stored)
 
     def find(cell: str) -> FinetuneConfig | PretrainConfig | None:
-        stored = known.get(cell)
-        if stored is None or isinstance(stored, FinetuneConfig | PretrainConfig):
-            return stored
-        return parse_config(stored, f"cell {cell}")
+        for known, stored in _configs_of_grids(workspace):
+            if known == cell:
+                return _parsed(cell, stored)
+        return None
 
     return Inputs(workspace, find)
 
@@ -42,46 +40,66 @@ def inputs_of(config: FinetuneConfig | PretrainConfig, workspace: Workspace) -> 
 def find_cell(text: str, workspace: Workspace) -> tuple[str, FinetuneConfig | PretrainConfig]:
     """Find a cell by its id, or the start of it.
 
-    Shipped grids, launched grids and run records are looked through.
+    Launched grids, run records and shipped grids are looked through. A whole id is found without
+    the shipped grids where it was launched or run: to read all of those takes seconds.
 
     Raises:
         EchoLMError: there is no such cell, or more than one.
     """
-    configs = _configs_of(text, workspace)
+    configs: dict[str, Any] = {}
+    for cell, config in _configs(text, workspace):
+        if cell == text:  # an id is itself, whatever begins with it
+            return cell, _parsed(cell, config)
+        if cell.startswith(text):
+            configs.setdefault(cell, config)
     if not configs:
         raise EchoLMError(f"{text!r} is not a cell; echolm grid show GRID lists cells")
-    if text in configs:  # an id is itself, whatever begins with it
-        configs = {text: configs[text]}
     if len(configs) > 1:
         hint = suggest(text, list(configs)[:5])
         raise EchoLMError(f"{text!r} is the start of {len(configs)} cells; {hint}")
     [(cell, config)] = configs.items()
+    return cell, _parsed(cell, config)
+
+
+def _parsed(cell: str, config: Any) -> FinetuneConfig | PretrainConfig:
+    """Return a cell's configuration, which may be as a file holds it."""
     if isinstance(config, FinetuneConfig | PretrainConfig):
-        return cell, config
-    return cell, parse_config(config, f"cell {cell}")
+        return config
+    return parse_config(config, f"cell {cell}")
 
 
-def _configs_of(start: str, workspace: Workspace) -> dict[str, Any]:
-    """Return the configurations, parsed or plain, of all cells whose id starts so."""
-    configs: dict[str, Any] = {}
-    for cell, config in _configs_of_grids(workspace):
-        if cell.startswith(start):
-            configs[cell] = config
+def _configs(start: str, workspace: Workspace) -> Iterator[tuple[str, Any]]:
+    """Yield cells with their configurations, parsed or plain.
+
+    Of records there are those of cells that begin with ``start``.
+    """
+    yield from _configs_of_launched_grids(workspace)
     if start.isalnum():  # else it would be a pattern, or a path
         for path in workspace.runs.glob(f"{start}*/*/config.json"):
             cell, record = path.parts[-3:-1]
             if is_key(cell) and is_key(record):
-                configs.setdefault(cell, read_json(path, "config")["config"])
-    return configs
+                yield cell, read_json(path, "config")["config"]
+    yield from _configs_of_shipped_grids()
 
 
 def _configs_of_grids(workspace: Workspace) -> Iterator[tuple[str, Any]]:
     """Yield each cell of launched and shipped grids with its configuration, parsed or plain."""
+    yield from _configs_of_launched_grids(workspace)
+    yield from _configs_of_shipped_grids()
+
+
+def _configs_of_launched_grids(workspace: Workspace) -> Iterator[tuple[str, Any]]:
     for path in sorted(workspace.grids.glob("*/cells.json")):
         yield from read_configs(path).items()
+
+
+@cache
+def _configs_of_shipped_grids() -> list[tuple[str, Any]]:
+    """Return the cells of the grids that come with EchoLM. It takes seconds, once a process."""
+    configs: list[tuple[str, Any]] = []
     for name in shipped_grids():
-        for shipped in load_grid(name).cells:
-            yield shipped.id, shipped.config
+        configs += [(shipped.id, shipped.config) for shipped in load_grid(name).cells]
+    return configs
 
 
 def find_run(text: str, workspace: Workspace) -> RunRecord:

@@ -18,6 +18,7 @@ from echolm.record import RunStatus
 from echolm.stores.clips import SCHEMA
 from echolm.training.prepare import prepare_run
 from echolm.workspace import Workspace
+from grid import find
 from grid.definition.grid import Cell, Grid, load_grid
 from grid.find import find_cell
 from grid.plan import (
@@ -358,6 +359,16 @@ class TestFindCell:
         for cell in load_grid("demo").cells:
             assert find_cell(cell.id, workspace) == (cell.id, cell.config)
             assert find_cell(cell.id[:8], workspace)[0] == cell.id
+
+    def test_of_a_launched_cell_without_reading_the_shipped_grids(
+        self, grid: Grid, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """To read all of them takes seconds, before each command that is given a cell."""
+        save_cells(grid, workspace)
+        monkeypatch.setattr(find, "load_grid", None)
+        find._configs_of_shipped_grids.cache_clear()
+        for cell in grid.cells:
+            assert find_cell(cell.id, workspace) == (cell.id, cell.config)
 
     def test_in_launched_grids_and_in_records(self, grid: Grid, workspace: Workspace) -> None:
         write_store(workspace)
