@@ -65,3 +65,17 @@ def describe_error(error: BaseException) -> str:
 def traceback_text(error: BaseException) -> str:
     """Return the traceback as text."""
     return "".join(traceback.format_exception(error))
+
+
+def release_frames(error: BaseException) -> None:
+    """Clear the frames of an error's traceback, and of the errors that led to it.
+
+    They hold what was computed until then, such as the activations of a step. Often the error is in
+    one of its own frames, so that nothing of it would be released before a garbage collection.
+    """
+    led_to_it: BaseException | None = error
+    seen: set[int] = set()
+    while led_to_it is not None and id(led_to_it) not in seen:
+        seen.add(id(led_to_it))
+        traceback.clear_frames(led_to_it.__traceback__)
+        led_to_it = led_to_it.__cause__ or led_to_it.__context__

@@ -27,7 +27,7 @@ from echolm.provenance import code_facts, provenance
 from echolm.record import WEIGHTS
 from echolm.states import FailureClass, RunState
 from echolm.training import checkpoint
-from echolm.training.failures import describe_error, failure_class, traceback_text
+from echolm.training.failures import describe_error, failure_class, release_frames, traceback_text
 from echolm.training.half_weights import begins_with_half
 from echolm.training.live import LiveProgress, write_live
 from echolm.training.member import Member
@@ -434,7 +434,9 @@ class RunHandle:
 
     def release_memory(self) -> None:
         """Drop the network, its optimiser, and what an error's traceback holds, after the end."""
-        self.error = None
+        if self.error is not None:
+            release_frames(self.error)
+            self.error = None
         if hasattr(self, "member"):
             del self.member
 
