@@ -160,7 +160,7 @@ class Cohort:
             self._release_ended()  # the next cohort needs their memory
 
     def _release_ended(self) -> None:
-        """Release the memory of runs that have ended: networks, and what a failed step had computed."""
+        """Release what runs that have ended hold: networks, and activations of a failed step."""
         for run in self.runs:
             if not run.active:
                 run.release_memory()
