@@ -20,6 +20,7 @@ from pathlib import Path
 
 from echolm.arithmetic import Arithmetic, Precision
 from echolm.errors import EchoLMError
+from echolm.garbage import look_for_garbage_seldom
 from grid.search.worker import run_worker
 
 
@@ -27,6 +28,7 @@ def main(
     folder: str, trials: str, device: str, precision: Precision = "fp32", *compiled: str
 ) -> int:
     """Run trials of the search in ``folder``. Returns the exit status."""
+    look_for_garbage_seldom()
     import torch
 
     from echolm.training.cohorts import Compute

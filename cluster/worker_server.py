@@ -34,6 +34,8 @@ from typing import Any, BinaryIO, NoReturn
 
 import psutil
 
+from echolm.garbage import look_for_garbage_seldom
+
 MESSAGE_BYTES = 4096
 """More than any request or answer has."""
 LOST_STATUS = 255
@@ -216,6 +218,7 @@ def _environment(threads: int) -> dict[str, str]:
 def serve(settings: dict[str, Any]) -> None:
     """Answer requests on standard input, a socket, until the launcher is gone."""
     connection = socket.socket(fileno=os.dup(0))
+    look_for_garbage_seldom()
     _import_what_runs_need(settings)
     gc.freeze()  # what is imported stays shared: no collection of a worker writes to it
     with suppress(ConnectionError):

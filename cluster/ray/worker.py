@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from echolm.arithmetic import Arithmetic
+from echolm.garbage import look_for_garbage_seldom
 from grid.plan import Report, Unit
 
 STOP = "SIGTERM"
@@ -78,6 +79,7 @@ class Rank:
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
         first_line = f"{stamp} worker {os.getpid()} on {settings.device}"
         print(first_line, file=sys.stderr, flush=True)
+        look_for_garbage_seldom()
         import cluster.unit  # noqa: F401  (seconds, once)
         from echolm.training.distributed import pick_device
 

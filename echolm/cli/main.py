@@ -31,6 +31,7 @@ from echolm.cli.train import train
 from echolm.cli.weights import weights
 from echolm.cli.workspace_option import accept_workspace
 from echolm.errors import EchoLMError
+from echolm.garbage import look_for_garbage_seldom
 from echolm.text import printable
 from echolm.workspace import DEFAULT, VARIABLE, Workspace
 
@@ -81,6 +82,7 @@ def main(ctx: click.Context, workspace: Path | None) -> None:
     echolm status GRID                        how it stands
     echolm tables GRID                        mean ± std
     """  # noqa: D301 - click reads the character \b
+    look_for_garbage_seldom()
     ctx.obj = Workspace(workspace.absolute()) if workspace else Workspace.default()
 
 

@@ -23,6 +23,9 @@ class BatchCallable:
         Args:
             number: the array's index, which says nothing here.
         """
+        from echolm.garbage import look_for_garbage_seldom
+
+        look_for_garbage_seldom()
         from cluster.slurm.job.run import run_job
 
         return run_job(Path(self.folder))

@@ -6,6 +6,7 @@ Configurations, comparable results, and processes in which something goes wrong.
 from __future__ import annotations
 
 import ctypes
+import gc
 import hashlib
 import json
 import multiprocessing
@@ -43,6 +44,8 @@ NOT_ALLOWED = 77
 QUICK = Compute(patience_s=0.6, heartbeat_s=0.05)
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["training_support", "pytest"])
+gc.freeze()
+"""What is imported stays shared between the fork server and its processes."""
 
 
 def config(**changes: Any) -> Config:
