@@ -46,12 +46,13 @@ def find_cell(text: str, workspace: Workspace) -> tuple[str, FinetuneConfig | Pr
     Raises:
         EchoLMError: there is no such cell, or more than one.
     """
-    configs: dict[str, Any] = {}
-    for cell, config in _configs(text, workspace):
-        if cell == text:  # an id is itself, whatever begins with it
-            return cell, _parsed(cell, config)
-        if cell.startswith(text):
-            configs.setdefault(cell, config)
+    configs = _configs_of_this_workspace(text, workspace)
+    if text not in configs:
+        for cell, config in _configs_of_shipped_grids():
+            if cell.startswith(text):
+                configs[cell] = config
+    if text in configs:  # an id is itself, whatever begins with it
+        configs = {text: configs[text]}
     if not configs:
         raise EchoLMError(f"{text!r} is not a cell; echolm grid show GRID lists cells")
     if len(configs) > 1:
@@ -68,18 +69,18 @@ def _parsed(cell: str, config: Any) -> FinetuneConfig | PretrainConfig:
     return parse_config(config, f"cell {cell}")
 
 
-def _configs(start: str, workspace: Workspace) -> Iterator[tuple[str, Any]]:
-    """Yield cells with their configurations, parsed or plain.
-
-    Of records there are those of cells that begin with ``start``.
-    """
-    yield from _configs_of_launched_grids(workspace)
+def _configs_of_this_workspace(start: str, workspace: Workspace) -> dict[str, Any]:
+    """Return the configurations of launched cells and of records whose cell starts so."""
+    configs: dict[str, Any] = {}
+    for cell, config in _configs_of_launched_grids(workspace):
+        if cell.startswith(start):
+            configs[cell] = config
     if start.isalnum():  # else it would be a pattern, or a path
         for path in workspace.runs.glob(f"{start}*/*/config.json"):
             cell, record = path.parts[-3:-1]
             if is_key(cell) and is_key(record):
-                yield cell, read_json(path, "config")["config"]
-    yield from _configs_of_shipped_grids()
+                configs.setdefault(cell, read_json(path, "config")["config"])
+    return configs
 
 
 def _configs_of_grids(workspace: Workspace) -> Iterator[tuple[str, Any]]:
