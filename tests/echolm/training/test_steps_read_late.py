@@ -32,8 +32,7 @@ RUN = config(head={"name": "mlp", "width": 16, "dropout": 0.5})
 
 @pytest.fixture
 def late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read late also on this CPU."""
-    read_late()
+    """Read late also on this CPU, until the test is over."""
     monkeypatch.setattr("echolm.training.steps.reads_late", lambda device: True)
 
 
