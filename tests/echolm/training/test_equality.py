@@ -186,11 +186,12 @@ class Beginning:
         return by_rank[0]
 
 
-@pytest.fixture(
-    scope="module", params=[(0, "float32"), (9, "float32"), (0, "float64"), (9, "float64")], ids=str
-)
+@pytest.fixture(scope="module", params=[(0, "float32"), (9, "float64")], ids=str)
 def place(request: pytest.FixtureRequest) -> tuple[int, str]:
-    """Steps before the one that is compared, and the type."""
+    """Steps before the one that is compared, and the type.
+
+    Differences of ten steps are small in float64 alone, so it is there that errors would show.
+    """
     parameter: tuple[int, str] = request.param
     return parameter
 
