@@ -13,11 +13,11 @@ from tests.slurm.site import Site, until
 SLOW = {"name": "recall", "acts": "slow"}
 
 
-def test_one_launch_ends_with_both_stages_though_the_first_is_requeued(site: Site) -> None:
-    """By an administrator, in the middle of its first stage: what depends on it goes on waiting."""
+def test_one_launch_ends_with_both_stages_though_each_is_requeued(site: Site) -> None:
+    """By an administrator, in the middle of either stage: what depends on it goes on waiting."""
     site.slow(5, from_step=4)
-    grid = site.stages(objective=SLOW, epochs=2)
-    mean, mlp, first = site.cells(grid)
+    grid = site.stages(objective=SLOW, heads=("mean", "slow"), epochs=2)
+    mean, slow, first = site.cells(grid)
     done = site.submit(grid)
     assert done.status == 0 and "submitted 3 cells: 2 arrays" in done.out, done
     until(lambda: site.saved(first) >= 1, "an epoch of the first stage")
@@ -25,9 +25,15 @@ def test_one_launch_ends_with_both_stages_though_the_first_is_requeued(site: Sit
     site.faults.requeue(site.job_of(grid, first))
     until(lambda: site.trains(first, attempts=1), "it goes on")
     site.slow(0)
+    until(lambda: site.states(grid)[2] == "complete", "the first stage is complete")
+    site.slow(5, from_step=4)
+    until(lambda: site.saved(slow) >= 1, "an epoch of the second stage")
+    site.faults.requeue(site.job_of(grid, slow))
+    until(lambda: site.trains(slow, attempts=1), "it goes on")
+    site.slow(0)
     until(lambda: set(site.states(grid)) == {"complete"}, "complete")
-    assert site.attempts_of(first) == [1, 2]
-    assert site.attempts_of(mean) == site.attempts_of(mlp) == [1]
+    assert site.attempts_of(first) == site.attempts_of(slow) == [1, 2]
+    assert site.attempts_of(mean) == [1, 2], "it is trained together with the slow one"
 
 
 def test_a_first_stage_that_is_lost_is_submitted_again_with_what_waits_for_it(site: Site) -> None:
