@@ -274,7 +274,7 @@ class CosineRate(Schedule):
 
 
 def _in_one_kernel(parameters: list[tuple[str, torch.nn.Parameter]]) -> bool | None:
-    """Tell whether a step is one kernel a parameter: three times fewer CPU seconds of a small head.
+    """Tell whether a step is one kernel a parameter, which takes the least CPU time.
 
     None where parameters have no memory (meta): torch has no such kernel there.
     """

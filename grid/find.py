@@ -95,12 +95,12 @@ def _configs_of_launched_grids(workspace: Workspace) -> Iterator[tuple[str, Any]
 
 
 @cache
-def _configs_of_shipped_grids() -> list[tuple[str, Any]]:
+def _configs_of_shipped_grids() -> tuple[tuple[str, Any], ...]:
     """Return the cells of the grids that come with EchoLM. It takes seconds, once a process."""
     configs: list[tuple[str, Any]] = []
     for name in shipped_grids():
         configs += [(shipped.id, shipped.config) for shipped in load_grid(name).cells]
-    return configs
+    return tuple(configs)
 
 
 def find_run(text: str, workspace: Workspace) -> RunRecord:

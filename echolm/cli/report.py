@@ -11,8 +11,10 @@ from echolm.cli.hints import warn_of_changes
 from echolm.cli.options import as_json, grid_argument, print_json, program
 from echolm.cli.tables import notes_option
 from echolm.cli.terminal import say
+from echolm.commands import Command
 from echolm.errors import EchoLMError
 from echolm.files import write_atomic, writing
+from echolm.text import file_size
 from echolm.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -109,7 +111,10 @@ def report(
         }
         print_json(document)
         return
-    say(f"{target}: {len(encoded) / 1e6:.1f} MB")
+    say(f"{target}: {file_size(len(encoded))}")
+    if not any(run.collected for run in content.runs):
+        launch = Command("launch", grid.typed, on=on).text(program())
+        say(f"no run of {grid.name} is collected here; to run it, type: {launch}", err=True)
     for problem in problems:
         say(f"contours left out: {problem}", err=True)
 

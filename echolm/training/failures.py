@@ -70,8 +70,8 @@ def traceback_text(error: BaseException) -> str:
 def release_frames(error: BaseException) -> None:
     """Clear the frames of an error's traceback, and of the errors that led to it.
 
-    They hold what was computed until then, such as the activations of a step. Often the error is in
-    one of its own frames, so that nothing of it would be released before a garbage collection.
+    They hold what was computed until then, such as the activations of a step. Often one of them
+    also holds the error itself: then nothing is released before Python looks for such cycles.
     """
     led_to_it: BaseException | None = error
     seen: set[int] = set()

@@ -16,6 +16,7 @@ from echolm.text import suggest
 from echolm.workspace import Workspace
 from grid.definition import launched
 from grid.definition.tables import TableGrid
+from grid.results.files import HISTORY_FOLDER, PREDICTIONS_FOLDER, RUNS_FILE
 from grid.tables.build import build
 from grid.tables.origins import TodaysOrigins
 from grid.tables.predictions import FileWatch
@@ -24,6 +25,8 @@ from grid.tables.table import LOCAL, Table
 
 SHORT = {"patients": "std-over-patients", "seeds": "std-over-seeds"}
 """Further names of two kinds of ±."""
+COLLECTED = (RUNS_FILE, PREDICTIONS_FOLDER, HISTORY_FOLDER)
+"""What collecting a grid writes into the folder of its results."""
 
 
 def open_results(workspace: Workspace, reference: str) -> tuple[TableGrid, Path | None]:
@@ -34,7 +37,9 @@ def open_results(workspace: Workspace, reference: str) -> tuple[TableGrid, Path 
     """
     grid, was_launched = launched.open_tables(workspace, reference)
     results = workspace.results(grid.name)
-    if was_launched or results.exists():
+    # A report of a grid that was never run lies in that folder too.
+    is_collected = any((results / name).exists() for name in COLLECTED)
+    if was_launched or is_collected:
         return grid, results
     return grid, None
 

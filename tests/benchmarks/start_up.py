@@ -1,12 +1,17 @@
-"""The start of a cell beyond its training and its imports: ``python -m tests.benchmarks.start_up``.
+"""The start of a cell beyond its training: ``python -m tests.benchmarks.start_up``.
 
-Prints one line and writes nothing that stays: a grid of 10,000 cells is launched into a temporary
+Prints two lines and writes nothing that stays. A grid of 10,000 cells is launched into a temporary
 workspace, and a job reads its batch, then prepares one unit after another as far as the training.
+Fresh processes import torch and its compiler, as every training does, with Python's own habit of
+looking for garbage and with EchoLM's.
 """
 
 from __future__ import annotations
 
 import json
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -30,6 +35,10 @@ CELLS = 10_000
 UNITS = 200
 """Units that the job takes: each is one cell."""
 GOAL_MS = 50
+PROCESSES = 5
+"""Fresh processes of each kind that import, in turn."""
+IMPORTS = "import time, torch, torch._dynamo; print(time.process_time())"
+SELDOM = "from echolm.garbage import look_for_garbage_seldom; look_for_garbage_seldom()"
 BASE: dict[str, Any] = {
     "data": "phantom",
     "task": "landmarks",
@@ -75,6 +84,23 @@ def main() -> None:
         f" {cell_ms:.1f} CPU ms (goal: under {GOAL_MS});"
         f" a job reads its batch once: {once_ms:.0f} CPU ms"
     )
+    by_itself, seldom = [], []
+    for _ in range(PROCESSES):
+        by_itself.append(process_seconds(IMPORTS))
+        seldom.append(process_seconds(f"{SELDOM}; {IMPORTS}"))
+    print(
+        f"imports of torch and its compiler, {PROCESSES} processes each:"
+        f" {statistics.median(seldom):.2f} CPU s, where Python looks for garbage seldom;"
+        f" {statistics.median(by_itself):.2f} CPU s by itself"
+    )
+
+
+def process_seconds(script: str) -> float:
+    """Return the CPU seconds that a fresh process prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return float(done.stdout)
 
 
 if __name__ == "__main__":

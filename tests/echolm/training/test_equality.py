@@ -190,7 +190,7 @@ class Beginning:
 def place(request: pytest.FixtureRequest) -> tuple[int, str]:
     """Steps before the one that is compared, and the type.
 
-    Differences of ten steps are small in float64 alone, so it is there that errors would show.
+    Both types at both steps would take twice the time of the longest file of training tests.
     """
     parameter: tuple[int, str] = request.param
     return parameter
