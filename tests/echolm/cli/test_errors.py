@@ -288,7 +288,7 @@ def test_a_damaged_definition_of_what_was_launched_is_replaced_by_the_next_launc
 
 def test_commands_to_type_keep_the_workspace(bare: Shell) -> None:
     """Also those of errors, which the library words without knowing it."""
-    folder = bare.root / "my place" / "results" / "demo"
+    folder = bare.root / "my place" / "results" / "demo" / "predictions"
     folder.mkdir(parents=True)
     for command in ("tables", "report"):
         refused(
