@@ -79,7 +79,7 @@ class TrialJournal(JournalFileBackend):
         """
         lines = [json.dumps(log, separators=(",", ":")) + "\n" for log in logs]
         content = "".join(lines).encode()
-        with writing(self._path), held(self._journal_lock):
+        with writing(self._path), held(self._journal_lock, self._path):
             # Without a buffer: one would write again what failed, when the file is closed.
             with open(self._path, "r+b", buffering=0) as file:
                 size = mend(file)
@@ -92,12 +92,16 @@ class TrialJournal(JournalFileBackend):
 
 
 @contextmanager
-def held(lock: JournalFileSymlinkLock) -> Iterator[None]:
-    """Hold a lock in a block.
+def held(lock: JournalFileSymlinkLock, path: Path) -> Iterator[None]:
+    """Hold the lock of a file in a block.
 
     A process that was stopped for so long that another one took the lock has none to release.
+
+    Raises:
+        StorageError: the folder of the file cannot be written.
     """
-    lock.acquire()
+    with writing(path):
+        lock.acquire()
     try:
         yield
     finally:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from echolm.commands import Command
 from echolm.errors import EchoLMError
+from echolm.files import writing
 from echolm.identity import cell_id
 from echolm.randomness import word
 from echolm.states import RunState
@@ -180,7 +181,10 @@ class Study:
             return True
 
     def tell(self, trial: FrozenTrial, result: TrialResult) -> None:
-        """End the trial. Without effect when that was done before."""
+        """End the trial. Without effect when that was done before.
+
+        Two workers may find at once that a trial has ended. One of them writes it.
+        """
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
@@ -191,7 +195,9 @@ class Study:
         }
         state = states[RunState(result.state)]
         marks = {"attempt": result.attempt, "reason": result.reason}
-        with suppress(UpdateFinishedTrialError):
+        with self._alone(), suppress(UpdateFinishedTrialError):
+            if self._storage.get_trial(self._key(trial)).state.is_finished():
+                return
             for name, value in marks.items():
                 if value:
                     self._storage.set_trial_user_attr(self._key(trial), name, value)
@@ -265,12 +271,14 @@ class Study:
     def _alone(self) -> Iterator[None]:
         """Let in one process at a time.
 
-        So trials are not more than asked for, and the sampler knows those that run.
+        So trials are not more than asked for, the sampler knows those that run, and a trial is told
+        once.
         """
         from grid.search.journal import held
 
-        self._asking.touch()
-        with held(self._lock):
+        with writing(self._asking):
+            self._asking.touch()
+        with held(self._lock, self._asking):
             yield
 
     @contextmanager

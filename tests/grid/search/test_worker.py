@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,21 @@ class TestManyWorkers:
         assert not study.report(trial, {0: 3.0})
         [found] = searches.found(study)
         assert (found.state, found.value, found.epochs, found.reason) == ("complete", 1.0, 0, "")
+
+    def test_workers_that_tell_at_once_write_it_once(self, searches: Searches) -> None:
+        study = searches.start()
+        trials = [study.add({"optimizer.lr": 0.1}) for _ in range(8)]
+        workers = [Study(study.search, searches.folder(study)) for _ in range(4)]
+        ready = threading.Barrier(len(workers))
+
+        def tell_all(worker: Study) -> None:
+            for trial in trials:
+                ready.wait()
+                worker.tell(trial, TrialResult("complete", 1.0, attempt=1))
+
+        with ThreadPoolExecutor(len(workers)) as pool:
+            list(pool.map(tell_all, workers))
+        assert told(searches.folder(study)) == [1] * len(trials)
 
 
 def dead_attempts(record: Path, count: int, identity: dict[str, Any], **holder: Any) -> None:
