@@ -94,15 +94,22 @@ def test_a_reader_that_hangs_keeps_nobody_from_closing() -> None:
         assert goes_on.wait(PATIENCE_S)
         return number
 
+    # One of a test before may be about to end.
+    others = readers()
     reader = ReadAhead(read)
     reader.announce(range(2))
     assert begun.wait(PATIENCE_S)
-    [thread] = [one for one in threading.enumerate() if one.name == "read-ahead"]
+    [thread] = readers() - others
     reader.close()
     assert thread.is_alive() and thread.daemon
     goes_on.set()
     thread.join(PATIENCE_S)
     assert not thread.is_alive()
+
+
+def readers() -> set[threading.Thread]:
+    """The threads of this process that read ahead."""
+    return {thread for thread in threading.enumerate() if thread.name == "read-ahead"}
 
 
 @pytest.mark.parametrize("depth", [0, 5])
@@ -133,15 +140,13 @@ def test_batches_are_read_in_the_thread_and_its_errors_are_the_run_s(
         return original(self, row, frames)
 
     monkeypatch.setattr(ClipStore, "read", read)
+    others = readers()
     [outcome] = train(workspace, config(), compute=Compute(outage_s=0))
     assert outcome.state == "interrupted" and outcome.outage
     assert "the store is away" in outcome.detail
-    assert not [one for one in threading.enumerate() if one.name == "read-ahead" and _is_stuck(one)]
-
-
-def _is_stuck(thread: threading.Thread) -> bool:
-    thread.join(PATIENCE_S)
-    return thread.is_alive()
+    for thread in readers() - others:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
 
 
 def test_another_error_of_the_thread_fails_all_members(
