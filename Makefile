@@ -9,11 +9,12 @@ export OMP_NUM_THREADS ?= 1
 # Some images forbid compiled files. Every process of the suite would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-cluster soak check bench clean
+.PHONY: demo test test-cluster soak check collected bench clean
 demo: $(VENV)/installed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/demo.sh
 
-test: check
+test: $(VENV)/installed
+	@$(MAKE) --no-print-directory -j 2 check collected
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 20 tests
 
 # The real SLURM and Ray, with more faults than make test: installs slurm-wlm, munge and MariaDB from Debian, as root.
@@ -29,6 +30,10 @@ check: $(VENV)/installed
 	$(BIN)/ruff check echolm grid cluster tests
 	$(BIN)/ruff format --check --quiet echolm grid cluster tests examples
 	$(BIN)/mypy
+
+# While mypy has one core: else every process of the suite would compile every test. What fails here is told by the suite.
+collected: $(VENV)/installed
+	-@$(BIN)/python -m pytest --collect-only -qq tests > /dev/null 2>&1
 
 $(VENV)/installed: pyproject.toml constraints/cpu.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -50,8 +50,10 @@ LONG = (
 )
 """Files that take minutes: at the end of a run, one process would work on them alone."""
 
+SHARES_TESTS = "PYTEST_XDIST_WORKER" in os.environ
+"""Whether this process is one of several that share the tests."""
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # each process has a lab of its own
+if SHARES_TESTS:  # each process has a lab of its own
     os.environ.setdefault(
         "ECHOLM_SLURM_LAB", f"{gettempdir()}/echolm-slurm-lab-{os.environ['PYTEST_XDIST_WORKER']}"
     )
@@ -63,6 +65,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def _is_of_ray(nodeid: str) -> bool:
+    """Return whether a test is of the Ray cluster that tests share."""
+    return nodeid.startswith(RAY) or nodeid.endswith("[ray]")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """``--dist loadfile``: a worker takes a whole file, or all files of a SLURM lab or of Ray."""
@@ -72,7 +79,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             if nodeid.startswith(FIRST_LAB):
                 return "first lab"
-            if nodeid.startswith(RAY) or nodeid.endswith("[ray]"):
+            if _is_of_ray(nodeid):
                 return "ray"
             if nodeid.startswith(LAB):
                 return "second lab"
@@ -107,7 +114,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from echolm.stores.prepare_clips import prepare
 
     base = tmp_path_factory.getbasetemp()
-    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny"
+    root = (base.parent if SHARES_TESTS else base) / "tiny"
     with FileLock(f"{root}.lock"):
         if not (root / "store" / "store.json").exists():
             generate_phantom(root / "source", videos=24, seed=0)
@@ -115,21 +122,51 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[str]:
+class _RayCluster:
+    """The Ray cluster of the tests of a process: it is there from the first that asks on."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+
+    def address(self) -> str:
+        """Return where it is. It is started where it is not there."""
+        import ray
+
+        from cluster.ray.connection import connected
+
+        if not ray.is_initialized():
+            own = {name: os.environ.pop(name) for name in [*os.environ] if name.startswith("TEST_")}
+            settings = {"health_check_period_ms": 1000, "prestart_worker_first_driver": False}
+            self._stack.enter_context(
+                connected(None, num_cpus=4, num_gpus=0, _system_config=settings)
+            )
+            os.environ.update(own)  # they are the first test's alone
+        return str(ray.get_runtime_context().gcs_address)
+
+    def stop(self) -> None:
+        """Stop it, if it is there."""
+        self._stack.close()
+
+
+_ray_cluster = _RayCluster()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Stop the Ray cluster after the last test of Ray: an idle one costs the machine CPU time.
+
+    A process among several has all tests of Ray in a row. One alone has others between them.
+    """
+    is_over = SHARES_TESTS and nextitem is not None and not _is_of_ray(nextitem.nodeid)
+    if nextitem is None or is_over:
+        _ray_cluster.stop()
+
+
+@pytest.fixture
+def ray_cluster() -> str:
     """The address of a Ray cluster of this machine with four CPUs; this process is connected to it.
 
     It takes a while to start, so there is one for all tests. It asks its nodes every second whether
     they are there, not every three, and starts no process before one is needed.
     """
-    import ray
-
-    from cluster.ray.connection import connected
-
-    first = {
-        name: os.environ.pop(name) for name in [*os.environ] if name.startswith("TEST_")
-    }  # of the test that asks first
-    settings = {"health_check_period_ms": 1000, "prestart_worker_first_driver": False}
-    with connected(None, num_cpus=4, num_gpus=0, _system_config=settings):
-        os.environ.update(first)
-        yield ray.get_runtime_context().gcs_address
+    return _ray_cluster.address()
