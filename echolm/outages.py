@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -51,6 +52,8 @@ PROBE_BYTES = 1 << 18
 """What must fit on the disk before a run that found no room goes on."""
 TRIES = 3
 """How often something small is tried while nothing is away."""
+_NUMBER = re.compile(r"os error ([0-9]+)")
+"""The system's number in words of a library that is not written in Python."""
 _CHAIN = 10
 """Errors that are looked through for the system's own."""
 _seen: dict[Path, str] = {}
@@ -90,11 +93,25 @@ def is_outage(error: BaseException) -> bool:
     for _ in range(_CHAIN):
         if cause is None:
             return False
-        if isinstance(cause, OSError) and cause.errno is not None:
+        number = system_number(cause) if isinstance(cause, OSError) else None
+        if number is not None:
             # The nearest one counts: a folder that may not be made follows one that is not there.
-            return cause.errno in UNREACHABLE
+            return number in UNREACHABLE
         cause = cause.__cause__ or cause.__context__
     return False
+
+
+def system_number(error: Exception) -> int | None:
+    """Return the system's number of an error, or None where it has none.
+
+    Libraries that are not written in Python leave it out, or have it in their words alone.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    words = _NUMBER.search(str(error))
+    if words is not None:
+        return int(words[1])
+    return errno.ENOENT if isinstance(error, FileNotFoundError) else None
 
 
 def workspace_id(root: Path) -> str:

@@ -102,7 +102,10 @@ class LeastSquares(nn.Module):
         normal = products[:, :width].clone()
         normal.diagonal().add_(self.alpha)
         factor, failed = torch.linalg.cholesky_ex(normal)
-        if int(failed):
+        # Pivots below the rounding of the largest entry hold no digit of the features. Whether
+        # the factor exists nevertheless is chance.
+        rounding = width * torch.finfo(normal.dtype).eps * normal.diagonal().max()
+        if int(failed) or bool(factor.diagonal().square().min() <= rounding):
             raise EchoLMError(
                 f"head ridge: alpha {self.alpha:g} is too small for these features: the normal "
                 "equations are singular; choose a larger alpha"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import time
 from collections.abc import Callable
@@ -14,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from echolm.arithmetic import PLAIN, describe_all
 from echolm.attempt import Attempt, Busy, Complete
@@ -32,12 +29,11 @@ from echolm.training.half_weights import begins_with_half
 from echolm.training.live import LiveProgress, write_live
 from echolm.training.member import Member
 from echolm.training.prepare import PreparedRun
+from echolm.training.tensor_files import read_tensors, write_tensors
 from echolm.training.writes import PendingWrites
 
 _REFERRING = 2
 """Checkpoints of an attempt that stay, and with them the best weights that they refer to."""
-_OS_ERROR = re.compile(r"os error ([0-9]+)")
-"""The system's number in an error of safetensors."""
 
 
 @dataclass
@@ -326,11 +322,10 @@ class RunHandle:
 
         with writing(path):
             try:
-                # One entry of metadata: safetensors writes several in any order.
-                save_file(tensors, temporary, {"cell": self.prepared.cell})
-            except SafetensorError as error:
+                write_tensors(tensors, temporary, {"cell": self.prepared.cell})
+            except BaseException:
                 temporary.unlink(missing_ok=True)
-                raise _as_os_error(error) from error
+                raise
         return finish
 
     def best_tensors(self) -> dict[str, Any]:
@@ -342,7 +337,7 @@ class RunHandle:
         if not self.attempt:
             return {}
         self._writes.wait()
-        return load_file(self.attempt.path / best_name(self.progress.best_epoch))
+        return read_tensors(self.attempt.path / best_name(self.progress.best_epoch))
 
     def arithmetic_facts(self) -> dict[str, str]:
         """Return ``arithmetic``: how its attempts were computed, in words. Nothing if in fp32."""
@@ -396,7 +391,7 @@ class RunHandle:
         if self._keep == Keep.BEST:
             os.link(best, path)
         else:
-            self._write_tensors(path, halved(load_file(best)))()
+            self._write_tensors(path, halved(read_tensors(best)))()
 
     def fail(self, error: Exception, **evidence: Any) -> None:
         """End as failed, with class, traceback and where it happened.
@@ -481,12 +476,3 @@ class RunHandle:
 def best_name(epoch: int) -> str:
     """Name the file of the weights that were the best so far after ``epoch``."""
     return f"best-{epoch:05d}.safetensors"
-
-
-def _as_os_error(error: SafetensorError) -> Exception:
-    """Return the system's error in the words of safetensors, or this error where there is none."""
-    match = _OS_ERROR.search(str(error))
-    if match is None:
-        return error
-    number = int(match[1])
-    return OSError(number, os.strerror(number))

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from echolm.encoders.base import EncoderNetwork, Features, State
 from echolm.errors import EchoLMError
 from echolm.randomness import seeded
 from echolm.training.prepare import PreparedRun, check_weights
+from echolm.training.tensor_files import read_tensors
 
 _PREFIX = "encoder."
 """Of the encoder's tensors in a run's best weights."""
@@ -107,7 +107,7 @@ def load_upstream(network: EncoderNetwork, run: PreparedRun) -> None:
     assert run.weights is not None
     tensors = network.state_dict()
     saved = {}
-    for name, tensor in load_file(run.weights).items():
+    for name, tensor in read_tensors(run.weights).items():
         if name.startswith(_PREFIX):
             saved[name.removeprefix(_PREFIX)] = tensor
     wrong = sorted(tensors.keys() ^ saved.keys())

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import av
+import nibabel
+import pyarrow.parquet as pq
+import pydicom
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+from safetensors.torch import load_file
 
 from echolm import outages
 from echolm.errors import EchoLMError, StorageError
@@ -24,6 +32,7 @@ from echolm.outages import (
     mark_workspace,
     no_room,
     remember_workspace,
+    system_number,
     wait_for,
     workspace_id,
 )
@@ -49,6 +58,37 @@ def test_what_went_away_is_known_by_the_systems_word(number: int) -> None:
             raise EchoLMError("cannot be read") from None
     except EchoLMError as error:
         assert is_outage(error) == (number in UNREACHABLE)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        load_file,
+        lambda path: nibabel.load(path),
+        pq.read_table,
+        av.open,
+        torch.load,
+        Image.open,
+        pydicom.dcmread,
+    ],
+    ids=["safetensors", "nibabel", "pyarrow", "av", "torch", "pillow", "pydicom"],
+)
+def test_what_went_away_is_known_by_the_words_of_libraries(
+    read: Callable[[Path], object], tmp_path: Path
+) -> None:
+    """They are not all written in Python, and leave the system's number out."""
+    with pytest.raises(Exception) as caught:  # noqa: B017, PT011 - whichever it is
+        read(tmp_path / "away" / "file")
+    assert is_outage(caught.value), repr(caught.value)
+
+
+def test_the_number_in_the_words_of_a_library_counts(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="os error 19") as caught:
+        load_file(tmp_path)
+    assert caught.value.errno is None
+    assert system_number(caught.value) == errno.ENODEV and is_outage(caught.value)
+    assert not is_outage(OSError("Permission denied (os error 13)"))
+    assert system_number(OSError("something")) is None and not is_outage(OSError("something"))
 
 
 def test_errors_that_are_no_files_are_no_outage(tmp_path: Path) -> None:

@@ -108,9 +108,14 @@ def test_what_cannot_be_solved_is_said() -> None:
     moments.add(torch.tensor([[1.0, torch.inf]]), torch.ones(1, 1))
     with pytest.raises(EchoLMError, match="not finite"):
         RidgeHead().build(2, (1,)).fit(moments)  # type: ignore[operator]
-    x = 1e9 * torch.randn(9, 1).double().expand(9, 30)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_penalty_below_the_rounding_of_the_features_is_said(seed: int) -> None:
+    """Also where rounding leaves a system that can be solved, with digits that mean nothing."""
+    x = 1e9 * np.random.default_rng(seed).standard_normal((9, 1)).repeat(30, axis=1)
     moments = Moments(30, 1)
-    moments.add(x, torch.ones(9, 1))
+    moments.add(torch.from_numpy(x), torch.ones(9, 1))
     with pytest.raises(EchoLMError, match="alpha 1e-09 is too small"):
         RidgeHead(alpha=1e-9).build(30, (1,)).fit(moments)  # type: ignore[operator]
 

@@ -33,6 +33,7 @@ from echolm.stores.clips import ClipStore
 from echolm.training import loop
 from echolm.training.cohorts import Compute
 from echolm.training.patience import FRUITLESS
+from echolm.training.run_handle import RunHandle
 from echolm.training.signals import request_stop
 from echolm.workspace import Workspace
 
@@ -130,6 +131,52 @@ def test_a_workspace_whose_mount_point_is_empty_for_a_while(
     assert record.attempts() == [1, 2]
     assert ending(record, 1) == ("interrupted", "outage")
     assert Result.of(record) == reference(RUN)
+
+
+@pytest.mark.parametrize(
+    ("what", "call"),
+    [
+        ("event", 1),
+        ("event", 3),
+        ("read_checkpoint", 1),
+        ("save_checkpoint", 1),
+        ("save_checkpoint", 2),
+        ("keep_best", 1),
+        ("keep_best", 2),
+        ("best_tensors", 1),
+        ("publish", 1),
+    ],
+)
+def test_a_workspace_that_goes_away_before_any_read_or_write_of_the_run(
+    what: str,
+    call: int,
+    workspace: Workspace,
+    reference: Reference,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mark_workspace(workspace.root)
+    mounted = workspace.root.with_name("mounted elsewhere")
+    original, calls = getattr(RunHandle, what), 0
+
+    def mount() -> None:
+        workspace.root.rmdir()
+        mounted.rename(workspace.root)
+
+    def unmounting(self: RunHandle, *args: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            workspace.root.rename(mounted)
+            workspace.root.mkdir()
+            threading.Timer(0.3, mount).start()
+        return original(self, *args, **named)
+
+    monkeypatch.setattr(RunHandle, what, unmounting)
+    told: list[str] = []
+    [outcome] = train(workspace, RUN, on_outage=told.append)
+    assert outcome.state == "complete", outcome
+    assert told and calls >= call
+    assert Result.of(record_of(workspace, RUN)) == reference(RUN)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE])

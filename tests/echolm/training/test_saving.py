@@ -29,7 +29,7 @@ from training_support import (
 )
 
 from echolm.errors import StorageError
-from echolm.training import checkpoint, loop, run_handle, writes
+from echolm.training import checkpoint, loop, tensor_files, writes
 from echolm.training.checkpoint_times import CheckpointTimes
 from echolm.training.cohorts import CHECKPOINT_MINUTES, Compute
 from echolm.training.distributed import Ranks
@@ -272,7 +272,7 @@ class TestFaults:
         def full(*args: Any) -> None:
             raise SafetensorError("Error while serializing: I/O error: no room (os error 28)")
 
-        monkeypatch.setattr(run_handle, "save_file", full)
+        monkeypatch.setattr(tensor_files, "save_file", full)
         [outcome] = train(workspace, config(), compute=Compute(outage_s=0))
         assert outcome.state == "interrupted" and outcome.outage
         assert "No space left on device" in outcome.detail
