@@ -9,6 +9,7 @@ looking for garbage and with EchoLM's.
 from __future__ import annotations
 
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -37,7 +38,7 @@ UNITS = 200
 GOAL_MS = 50
 PROCESSES = 5
 """Fresh processes of each kind that import, in turn."""
-IMPORTS = "import time, torch, torch._dynamo; print(time.process_time())"
+IMPORTS = "import torch, torch._dynamo"
 SELDOM = "from echolm.garbage import look_for_garbage_seldom; look_for_garbage_seldom()"
 BASE: dict[str, Any] = {
     "data": "phantom",
@@ -89,18 +90,18 @@ def main() -> None:
         by_itself.append(process_seconds(IMPORTS))
         seldom.append(process_seconds(f"{SELDOM}; {IMPORTS}"))
     print(
-        f"imports of torch and its compiler, {PROCESSES} processes each:"
+        f"a process that imports torch and its compiler, {PROCESSES} of each kind:"
         f" {statistics.median(seldom):.2f} CPU s, where Python looks for garbage seldom;"
         f" {statistics.median(by_itself):.2f} CPU s by itself"
     )
 
 
 def process_seconds(script: str) -> float:
-    """Return the CPU seconds that a fresh process prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    return float(done.stdout)
+    """Return the CPU seconds of a fresh process, its end included."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", script], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 if __name__ == "__main__":

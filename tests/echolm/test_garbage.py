@@ -22,6 +22,14 @@ STARTS = {
 
 @pytest.mark.parametrize("begin", STARTS.values(), ids=STARTS)
 def test_who_begins_a_process_says_so(begin: str) -> None:
-    script = f"import gc\n{begin}\nprint(gc.isenabled(), *gc.get_threshold())"
+    """Also at its end, where Python looks through everything by itself."""
+    script = (
+        "import atexit, gc\n"
+        "atexit.register(lambda: print('left alone:', gc.get_freeze_count()))\n"
+        f"{begin}\n"
+        "print(gc.isenabled(), *gc.get_threshold(), gc.get_freeze_count())"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1:] == [f"True {OBJECTS} 10 10"], done.stderr
+    *_, begun, ended = done.stdout.splitlines()
+    assert begun == f"True {OBJECTS} 10 10 0", done.stderr
+    assert int(ended.removeprefix("left alone: ")) > 1000
