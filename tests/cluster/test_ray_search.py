@@ -95,9 +95,9 @@ def test_median_is_the_median_on_ray_too(shell: Shell, ray_cluster: str) -> None
     assert ("pruned", 2) in ends
 
 
-def test_a_search_that_is_stopped_checkpoints_and_goes_on(shell: Shell) -> None:
+def test_a_search_that_is_stopped_checkpoints_and_goes_on(shell: Shell, ray_cluster: str) -> None:
     """On a cluster of its own: by Ctrl-C while Tune runs trials, by SIGTERM while those that were
-    left are finished, and by a second SIGTERM, which does not wait."""
+    left are finished, and by a second SIGTERM, which does not wait. It ends on another cluster."""
     shell.slow(1.0)
     command = (
         "search",
@@ -147,7 +147,7 @@ def test_a_search_that_is_stopped_checkpoints_and_goes_on(shell: Shell) -> None:
     ), done
 
     shell.slow(0)
-    done = shell(*command)
+    done = shell(*command, "--ray-address", ray_cluster)
     assert done.status == 0, done.err
     assert [trial["state"] for trial in shown(shell)] == ["complete"] * 2 and told(shell) == [1] * 2
     for trial in shown(shell):

@@ -25,7 +25,7 @@ from tests.slurm.settings import Settings  # noqa: E402
 
 BLANK = {"encoder": "none", "trainable": "k0"}
 """No network to import: where only jobs matter."""
-POLL_S = 0.2
+POLL_S = 0.3
 """Looking all the time would take a core from the jobs that one waits for."""
 
 
