@@ -47,8 +47,11 @@ LONG = (
     "tests/test_docs.py",
     "tests/test_end_to_end.py",
     "tests/test_old_workspace.py",
+    "tests/test_wheel.py",
+    "tests/test_containers.py",
+    "tests/grid/tracking/test_server.py",
 )
-"""Files that take minutes: at the end of a run, one process would work on them alone."""
+"""Files with long tests: at the end of a run, one process would work on them alone."""
 
 SHARES_TESTS = "PYTEST_XDIST_WORKER" in os.environ
 """Whether this process is one of several that share the tests."""
