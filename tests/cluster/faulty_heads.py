@@ -70,12 +70,12 @@ def gorge(samples: int, step: int) -> None:
 
 
 def devour(samples: int, step: int) -> None:
-    """Take 3 GB of memory with more than two samples, until it is healed.
+    """Take 5 GB of memory with more than two samples, until it is healed.
 
     That is more than SLURM gave, or Ray's node has.
     """
     if samples > 2 and not _healed():
-        _EATEN.append(b"x" * 3_000_000_000)
+        _EATEN.append(b"x" * 5_000_000_000)
         time.sleep(2)  # SLURM kills at once, Ray looks now and then
 
 

@@ -42,6 +42,12 @@ for task in $(seq 0 "${last:-0}"); do
   names="$(value comment)|$(value job-name)"
   echo "$id|$index|PENDING|Resources|(null)|$names|$(date +%FT%T)|$id" >> queue
 done
+if [ -e unmounting ]; then
+  root=$(cat unmounting)
+  rm unmounting
+  mv "$root" "$root away"
+  mkdir "$root"
+fi
 echo "Submitted batch job $id" """,
 }
 

@@ -9,7 +9,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from cluster.slurm.submit.queue import ask_squeue, find_unanswered
 from cluster.slurm.submit.top_up import jobs_to_add, raise_throttles
 from echolm.commands import Command
 from echolm.errors import EchoLMError
+from echolm.outages import lost_workspace
 from echolm.workspace import Workspace
 from grid.plan import Job, Limits, Report, Unit
 
@@ -246,6 +247,9 @@ class SlurmExecutor:
                         f"sbatch refused {array.count} jobs of {batch.path}: {said}; see",
                         Command("cluster check", "PROFILE"),
                     ) from None
+            except OSError:
+                _leave_empty(batch)
+                raise
         batch.note_submitted(id, array.count, array.at_once, more=more)
         return id
 
@@ -293,6 +297,20 @@ def _uncovered(units: Sequence[Unit], views: Sequence[BatchView]) -> tuple[Unit,
     return tuple(unit for unit in units if covered.isdisjoint(unit.cells))
 
 
+def _leave_empty(batch: JobBatch) -> None:
+    """Remove the empty folders of a batch from the mount point of a workspace that is away.
+
+    submitit makes its folder again when it is not there.
+    """
+    folder = batch.path / "logs"
+    if not lost_workspace(folder):
+        return
+    with suppress(OSError):  # one that is not empty, or not there
+        while folder != batch.workspace:
+            folder.rmdir()
+            folder = folder.parent
+
+
 def _write_work(batch: JobBatch, work: Callable[[int], str]) -> None:
     """Write what every job of a batch calls, for jobs whose own file was never named.
 
@@ -332,7 +350,7 @@ def _submitit_for(profile: Profile, batch: JobBatch, for_real: bool = True) -> I
 
     folder = batch.path / "logs"
     if for_real:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
     make = submitit.SlurmExecutor if for_real else WithoutSlurm
     python = shlex.join(profile.command)
     try:

@@ -117,6 +117,29 @@ def test_what_goes_away_does_not_end_a_watch(login: LoginNode) -> None:
     assert "Traceback" not in errors.read_text()
 
 
+def test_a_workspace_that_goes_away_while_sbatch_answers_is_left_empty(login: LoginNode) -> None:
+    """submitit makes its folder then. What was submitted is found, and not submitted twice."""
+    grid = login.grid({"head": ["mlp"]}, **BLANK)
+    root = login.workspace.root
+    errors = login.root / "errors"
+    with errors.open("w") as file:
+        process = login.start("launch", grid, *WATCH, stderr=file)
+        until(login.queue, "a job")
+        (login.slurm / "unmounting").write_text(str(root))
+        login.queue("COMPLETED")
+        until(lambda: told(errors, f"the workspace {root} is not there"), "it is missed")
+        assert process.poll() is None
+        assert list(root.iterdir()) == [] and len(login.queue()) == 2
+        root.rmdir()
+        root.with_name(f"{root.name} away").rename(root)
+        looks = login.asked()
+        until(lambda: login.asked() >= looks + 3, "it goes on looking")
+        assert len(login.queue()) == 2
+        process.send_signal(signal.SIGINT)
+        assert ended(process).status == 130
+    assert "Traceback" not in errors.read_text()
+
+
 def test_an_empty_workspace_is_left_empty(login: LoginNode) -> None:
     """It may be the mount point of a disk that is not there."""
     grid = login.grid({"head": ["mlp"]}, **BLANK)
