@@ -85,8 +85,9 @@ class _LimitOfAgreement(Additive):
     def finish(self, sums: np.ndarray, total: np.ndarray) -> np.ndarray:
         """Return the limit, NaN when the weights sum to one or less."""
         centred, squared, centre = np.moveaxis(sums, -1, 0)
-        # 0 * squared and not 0: a NaN stays a NaN.
-        squares = np.maximum(squared - np.square(centred) / total, 0 * squared)
+        squares = squared - np.square(centred) / total
+        # What rounding alone made is 0: its root would be in the eighth digit. A NaN stays one.
+        squares = np.where(squares > 1e-12 * squared, squares, 0 * squared)
         deviation = np.sqrt(squares / np.where(total > 1, total - 1, np.nan))
         return (centred + centre) / total + self.side * LIMIT * deviation
 

@@ -87,6 +87,16 @@ def test_weights_of_patients_are_repeated_rows(one: Statistic, data: st.DataObje
     assert found == pytest.approx(one.full(physical), rel=1e-9, abs=1e-9, nan_ok=True)
 
 
+@pytest.mark.parametrize("label", ["lower limit", "upper limit"])
+@pytest.mark.parametrize("key", range(20))
+def test_limits_of_one_patient_drawn_again_and_again(label: str, key: int) -> None:
+    """Its differences have no variance, and rounding must not give them one."""
+    one, values, times = statistic(label), runs(2, 8, 3, key, False), np.array([0] * 7 + [3])
+    found = one.evaluate(values, times[None].astype(float))[:, 0]
+    expected = one.full(repeated(values, times))
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-9, nan_ok=True)
+
+
 @EVERY
 def test_many_weights_at_once_are_each_by_itself(
     one: Statistic, monkeypatch: pytest.MonkeyPatch
