@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from echolm.garbage import look_for_garbage_seldom
 
@@ -20,6 +21,8 @@ os.environ["OMP_NUM_THREADS"] = (
 
 
 look_for_garbage_seldom()
+settings.register_profile("echolm", deadline=None)  # no test judges speed
+settings.load_profile("echolm")
 
 FIRST_LAB = (
     "tests/slurm/test_chaos.py",
