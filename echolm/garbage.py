@@ -13,9 +13,9 @@ def look_for_garbage_seldom() -> None:
     """Look for reference cycles seven times less often, and not at the end of this process.
 
     What nothing refers to is released at once, as ever. Modules and the rows of tables are no
-    garbage, and to look through them again and again takes a fifth of the CPU time of importing
-    torch. To look through all of them when the process ends, as Python does by itself, takes as
-    long again. What begins a process calls this first.
+    garbage, but Python looks through them again and again, and once more when the process ends.
+    That is a quarter of the CPU time of a process that imports torch
+    (``python -m tests.benchmarks.start_up``). What begins a process calls this first.
     """
     gc.set_threshold(OBJECTS, *gc.get_threshold()[1:])
     atexit.unregister(gc.freeze)

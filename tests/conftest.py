@@ -129,7 +129,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class _RayCluster:
-    """The Ray cluster of the tests of a process: it is there from the first that asks on."""
+    """The Ray cluster that the tests of a process share. It starts with the first that asks."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
