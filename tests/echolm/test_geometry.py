@@ -117,7 +117,7 @@ def test_area_equals_shapely(seed: int) -> None:
 
 
 @given(CONTOURS, st.floats(-np.pi, np.pi), st.floats(-50, 50), st.integers(0, 39))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_area_does_not_change_when_moved_turned_reversed_or_relabelled(
     contour: np.ndarray, angle: float, shift: float, roll: int
 ) -> None:
@@ -153,7 +153,7 @@ def test_an_ellipsoid_has_its_volume_to_the_error_of_the_midpoint_rule() -> None
 
 
 @given(st.floats(0.1, 10), st.floats(-np.pi, np.pi), st.floats(-50, 50))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_volume_scales_with_the_cube_and_does_not_change_when_moved(
     scale: float, angle: float, shift: float
 ) -> None:
@@ -184,7 +184,7 @@ def test_ejection_fraction_is_in_percent() -> None:
 
 
 @given(POLYGONS, st.integers(1, 18), st.integers(1, 18))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_masks_equal_skimage_pixel_for_pixel(points: np.ndarray, height: int, width: int) -> None:
     """Self-crossing and degenerate polygons.
 
@@ -234,7 +234,7 @@ def test_points_that_are_no_numbers_are_refused(value: float, drawn_by: str) -> 
 
 
 @given(st.lists(st.tuples(POLYGONS, POLYGONS), min_size=1, max_size=3), st.integers(1, 18))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_compiled_and_numpy_count_the_same_pixels(
     pairs: list[tuple[np.ndarray, np.ndarray]], size: int
 ) -> None:
@@ -305,7 +305,7 @@ def test_dice_of_contours_equals_exact_clipping_within_the_error_of_pixels() -> 
 
 
 @given(POLYGONS, POLYGONS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_dice_is_symmetric_and_between_0_and_1(a: np.ndarray, b: np.ndarray) -> None:
     first, second = (geometry.rasterise(points[None], 16, 16)[0] for points in (a, b))
     dice = geometry.dice(first, second)
@@ -355,7 +355,7 @@ def test_keypoint_error_is_the_mean_distance() -> None:
 
 
 @given(CONTOURS, CONTOURS, CONTOURS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_keypoint_error_is_a_metric(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
     between = geometry.keypoint_error
     assert between(a, a) == 0

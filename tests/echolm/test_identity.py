@@ -396,13 +396,13 @@ class TestProperties:
     """What holds for every configuration."""
 
     @given(configs, configs)
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     def test_keys_are_equal_exactly_where_configurations_are(self, a: Config, b: Config) -> None:
         assert (cell_id(a) == cell_id(b)) == (a == b)
         assert (fingerprint(a, DATA, "random") == fingerprint(b, DATA, "random")) == (a == b)
 
     @given(configs, st.data())
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     def test_one_changed_field_is_another_cell(self, config: Config, data: st.DataObject) -> None:
         fields = {**shared, **pretraining}
         if isinstance(config, FinetuneConfig):
@@ -420,7 +420,7 @@ class TestProperties:
         assert cell_id(config) != cell_id(other)
 
     @given(configs)
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     def test_a_stored_configuration_has_the_same_keys(self, config: Config) -> None:
         stored = config.model_dump(mode="json")
         for text in (json.loads(json.dumps(stored)), yaml.safe_load(yaml.safe_dump(stored))):

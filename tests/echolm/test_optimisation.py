@@ -37,7 +37,7 @@ def factors(schedule: PlateauRate, sequence: list[float]) -> list[float]:
     return factors_by_epoch
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(losses, st.floats(0.1, 0.9), st.integers(0, 6), st.sampled_from([0.0, 1e-4, 0.1]))
 def test_plateau_equals_torch(
     sequence: list[float], reduce: float, patience: int, threshold: float

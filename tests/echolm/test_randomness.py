@@ -205,7 +205,7 @@ class TestUniform:
         correlations = np.corrcoef(values)[np.triu_indices(25, 1)]
         assert np.abs(correlations).max() < 5 / np.sqrt(values.shape[1])
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(st.permutations(range(32)), st.lists(st.integers(0, 32), max_size=3))
     def test_any_order_and_split_of_the_batch_draws_the_same_bits(
         self, shuffled: list[int], cuts: list[int]

@@ -61,7 +61,7 @@ def test_simpson_is_the_half_ellipsoid(
     assert found.esv == pytest.approx(analytic(axes[1], axes[3]), rel=0.01)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     tilt=st.floats(-30, 30),
     length=st.floats(55, 85),

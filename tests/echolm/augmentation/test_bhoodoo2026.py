@@ -54,7 +54,7 @@ def rows(parameters: dict[str, np.ndarray], index: slice | np.ndarray) -> dict[s
 
 
 @given(st.lists(st.integers(0, 9999), min_size=0, max_size=8))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_row_depends_on_its_key_alone(index: list[int]) -> None:
     drawn = RECIPE.draw(KEYS[index])
     assert list(drawn) == list(DRAWN)

@@ -21,7 +21,7 @@ from echolm.augmentation import blur
     st.integers(4, 14),
     st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_median_equals_scipy(seed: int, kernel: int, height: int, width: int, ties: bool) -> None:
     clips = np.random.default_rng(seed).uniform(0, 255, (2, 3, height, width)).astype(np.float32)
     clips = np.rint(clips / 64) if ties else clips

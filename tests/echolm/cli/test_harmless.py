@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from echolm.cli import main
@@ -75,7 +75,6 @@ def test_no_command_prints_an_order(hostile: Path, tmp_path: Path, words: tuple[
         assert not obeyed(page.read_text(encoding="utf-8"))
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_printed_lines_and_tables_hold_no_order(text: str) -> None:
     assert not obeyed(harmless(text))
@@ -88,7 +87,6 @@ def test_printed_lines_and_tables_hold_no_order(text: str) -> None:
         assert not obeyed(str(column.header) + "".join(str(cell) for cell in column.cells))
 
 
-@settings(deadline=None)
 @given(
     st.text(alphabet=st.characters(exclude_categories=["Cc", "Cf", "Zl", "Zp", "Cs", "Co", "Cn"]))
 )
@@ -96,7 +94,6 @@ def test_what_is_harmless_stays(text: str) -> None:
     assert harmless(text) == text
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_json_means_the_same(text: str) -> None:
     document = json.dumps({"a": [text]}, ensure_ascii=False, indent=1)

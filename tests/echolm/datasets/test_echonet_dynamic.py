@@ -243,9 +243,7 @@ def test_rows_of_the_wrong_length(dataset: Data) -> None:
     blank=st.sampled_from(["", " "]),
     table=st.sampled_from([FILES, TRACINGS]),
 )
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_empty_columns_at_the_right_are_nobodys(
     dataset: Data, empty: int, cells: int, blank: str, table: str
 ) -> None:
@@ -400,9 +398,7 @@ def test_an_unknown_data_set_lists_the_known(tmp_path: Path) -> None:
     table=st.sampled_from([FILES, TRACINGS]),
     keep=st.integers(0, 4000),
 )
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_bytes_crash_the_reader(dataset: Data, garbage: bytes, table: str, keep: int) -> None:
     path = dataset.write() / table
     path.write_bytes(path.read_bytes()[:keep] + garbage)

@@ -61,9 +61,7 @@ def test_a_sound_data_set(files: Lvh) -> None:
 
 
 @given(order=st.permutations(COLUMNS))
-@settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_columns_are_found_by_name(files: Lvh, order: list[str]) -> None:
     """The table has X1, X2, Y1, Y2: read in the order x1, y1, x2, y2, its calipers contradict each
     other."""

@@ -217,9 +217,7 @@ def test_ed_is_the_larger_polygon_whichever_comes_first(
 
 
 @given(garbage=st.binary(max_size=200), table=st.sampled_from(["FileList", "VolumeTracings"]))
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_bytes_crash_the_reader(files: Pediatric, garbage: bytes, table: str) -> None:
     path = files.write() / "A4C" / f"{table}.csv"
     path.write_bytes(path.read_bytes()[:500] + garbage)

@@ -277,7 +277,7 @@ CELLS = st.sampled_from(["", "1", "2.5", "nan", "x", "a.avi", "b.avi", "train", 
 
 
 @given(rows=st.lists(st.lists(CELLS, min_size=1, max_size=6), max_size=5))
-@settings(max_examples=60, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=60, suppress_health_check=[*HealthCheck])
 def test_any_table_gives_items_problems_or_one_error(
     rows: list[list[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -107,7 +107,7 @@ def test_a_draw_depends_on_the_subject_and_the_seed_alone(small: Mimic) -> None:
 
 
 @given(subject=st.integers(10_000_000, 20_000_000), val=st.floats(0, 0.4), test=st.floats(0, 0.4))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_larger_share_of_val_takes_subjects_from_train_alone(
     subject: int, val: float, test: float
 ) -> None:
@@ -383,7 +383,7 @@ def test_a_damaged_table_of_measurements_is_an_error(small: Mimic) -> None:
         st.sampled_from(["a,b", " a , b ", "", "a", "a,b,c", '"a,b",c', '"a",', "ä,ö"]), max_size=12
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_columns_are_those_of_the_reader_by_row(
     tmp_path_factory: pytest.TempPathFactory, lines: list[str]
 ) -> None:

@@ -257,7 +257,7 @@ def test_a_header_without_a_column_is_told(folder: Tmed2Folder) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=40, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=40, suppress_health_check=[*HealthCheck])
 def test_any_table_gives_items_or_problems_and_no_crash(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -19,7 +19,7 @@ from echolm.datasets.volume_tracings import Phases, TracedRows, TracingError, ph
 from echolm.geometry import contour_from_chords, dice, rasterise
 
 SIZE = 112
-SHORT = settings(max_examples=60, deadline=None)
+SHORT = settings(max_examples=60)
 hearts = st.integers(0, 500)
 
 

@@ -23,9 +23,7 @@ from echolm.encoders.checkpoints import load_state
 from echolm.encoders.r3d_18 import R3D18
 from echolm.errors import EchoLMError
 
-ANY_FILE = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+ANY_FILE = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 TINY = ENCODERS.parse("tiny-r3d")
 
 

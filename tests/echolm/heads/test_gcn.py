@@ -61,7 +61,7 @@ def test_convolution_equals_a_loop_over_nodes() -> None:
             torch.testing.assert_close(convolution(x)[sample, node], weight @ gathered + bias)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SIZES, st.integers(0, 8), st.integers(0, 3), st.integers(0, 99))
 def test_convolution_is_equivariant_to_rolling_contours_and_phases(
     size: tuple[int, int], points_on: int, phases_on: int, seed: int

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -36,7 +36,6 @@ def adjacency(phases: int, points: int) -> np.ndarray:
     return matrix
 
 
-@settings(deadline=None)  # the first example imports torch-geometric
 @given(SIZES)
 def test_edges_equal_an_independent_construction(size: tuple[int, int]) -> None:
     from echolm.heads.geometric import contour_edges

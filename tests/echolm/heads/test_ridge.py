@@ -40,7 +40,7 @@ def fitted(x: np.ndarray, y: np.ndarray, alpha: float, sizes: list[int]) -> Leas
     alpha=st.sampled_from([1e-2, 1.0, 300.0]),
     far=st.sampled_from([0.0, 1e4]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_it_is_scikit_learn_s(
     seed: int, samples: int, inputs: int, outputs: int, alpha: float, far: float
 ) -> None:

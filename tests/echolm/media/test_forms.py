@@ -52,7 +52,7 @@ def written(
 @pytest.mark.filterwarnings("ignore")  # of pydicom, while a file is made
 @pytest.mark.parametrize("form", FORMS)
 @given(wanted=st.lists(st.integers(0, COUNT - 1), min_size=1, max_size=5))
-@settings(max_examples=6, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=6, suppress_health_check=[*HealthCheck])
 def test_frames_read_together_are_those_read_alone(
     form: str, wanted: list[int], written: Callable[[str], Path], pictures: np.ndarray
 ) -> None:

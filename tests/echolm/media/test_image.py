@@ -208,7 +208,7 @@ def test_ink_is_no_light(tmp_path: Path, picture: np.ndarray) -> None:
 
 
 @given(height=st.integers(1, 70), width=st.integers(1, 70))
-@settings(max_examples=20, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=20, suppress_health_check=[*HealthCheck])
 def test_the_size_is_told_without_decoding(tmp_path: Path, height: int, width: int) -> None:
     path = tmp_path / "x.png"
     Image.new("L", (width, height)).save(path)

@@ -22,7 +22,7 @@ def noise(height: int, width: int, frames: int = 1) -> np.ndarray:
 
 
 @given(old=st.tuples(SIDES, SIDES), share=st.tuples(st.floats(0.02, 1), st.floats(0.02, 1)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_downscaling_is_opencvs_area(old: tuple[int, int], share: tuple[float, float]) -> None:
     pictures = noise(*old)
     height = max(1, round(old[0] * share[0]))
@@ -33,7 +33,7 @@ def test_downscaling_is_opencvs_area(old: tuple[int, int], share: tuple[float, f
 
 
 @given(old=st.tuples(SIDES, SIDES), times=st.tuples(st.floats(1, 4), st.floats(1, 4)))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_upscaling_is_bilinear(old: tuple[int, int], times: tuple[float, float]) -> None:
     pictures = noise(*old)
     height, width = round(old[0] * times[0]), round(old[1] * times[1])
@@ -51,7 +51,7 @@ def test_pictures_of_an_echo_at_224() -> None:
 
 
 @given(gray=st.integers(0, 255), old=st.tuples(SIDES, SIDES), new=st.tuples(SIDES, SIDES))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_an_even_picture_stays_as_it_is(
     gray: int, old: tuple[int, int], new: tuple[int, int]
 ) -> None:

@@ -49,9 +49,7 @@ def test_luma_is_what_opencv_decodes_without_colour_conversion(clip: Path) -> No
 
 
 @given(wanted=st.lists(st.integers(0, 19), min_size=1, max_size=8))
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_wanted_frames_come_in_the_order_asked_for(clip: Path, wanted: list[int]) -> None:
     video = read_video(clip, wanted)
     assert np.array_equal(video.frames, luma(clip)[wanted]) and video.numbers.tolist() == wanted
@@ -64,9 +62,7 @@ def test_frames_that_are_not_there_are_named(clip: Path, wanted: list[int]) -> N
 
 
 @given(share=st.floats(0, 0.999))
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_truncated_video_is_an_error_or_whole(clip: Path, share: float) -> None:
     whole, content = luma(clip), clip.read_bytes()
     cut = clip.with_name("cut.avi")
@@ -145,9 +141,7 @@ def test_frames_of_two_sizes_are_no_video(tmp_path: Path) -> None:
     changes=st.lists(st.tuples(st.integers(0, 399), st.integers(0, 255)), min_size=1, max_size=8)
 )
 @example([(188, 240)])  # of the codec's name: no such codec
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_header_is_an_error_or_the_frames(
     clip: Path, changes: list[tuple[int, int]]
 ) -> None:

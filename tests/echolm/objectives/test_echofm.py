@@ -182,7 +182,7 @@ def mined_by_loops(prior: np.ndarray, units: np.ndarray, margin: float) -> list[
     return losses
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.integers(3, 9))
 def test_mined_triplets_equal_a_plain_loop(seed: int, slots: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -199,7 +199,7 @@ def test_mined_triplets_equal_a_plain_loop(seed: int, slots: int) -> None:
         np.testing.assert_allclose(found[sample].numpy(), plain, atol=1e-12)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000))
 def test_triplets_of_the_first_slot_equal_torchs_loss(seed: int) -> None:
     """Draws go through all positives and negatives."""

@@ -68,7 +68,7 @@ def test_a_tube_is_the_same_place_at_all_times() -> None:
     assert (by_time - by_time[:1] == np.arange(4)[:, None] * 30).all()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.lists(st.text(max_size=4), min_size=1, max_size=6, unique=True),
     st.sampled_from(["random", "tube", "batch-shared"]),

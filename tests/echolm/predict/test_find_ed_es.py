@@ -80,7 +80,7 @@ def reference(
     return ed, es, float(max(0, np.mean((table[ed] - table[es]) / (table.max(0) - table.min(0)))))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     count=st.integers(2, 32), seed=st.integers(0, 2**32 - 1), fps=st.sampled_from([8.0, 17.0, 50.0])
 )

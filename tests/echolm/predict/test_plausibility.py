@@ -187,7 +187,7 @@ def test_all_reasons_stand_side_by_side() -> None:
         st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=4, max_size=12, unique=True
     )
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_crossings_are_those_of_shapely(points: list[tuple[int, int]]) -> None:
     """A closed line of points in general position is simple where nothing crosses."""
     contour = np.array(points, float) + np.random.default_rng(len(points)).uniform(

@@ -128,9 +128,7 @@ def test_training_is_bitwise_the_same(twins: tuple[ClipStore, ClipStore], tmp_pa
 
 
 @given(wanted=st.lists(st.integers(0, 11), min_size=1, max_size=8))
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_packets_decode_to_what_the_video_holds(
     tmp_path: Path, pictures: Callable[[str, int], np.ndarray], wanted: list[int]
 ) -> None:

@@ -81,7 +81,7 @@ def test_rows_are_in_pixels_of_the_112_grid(store: ClipStore) -> None:
     np.testing.assert_allclose(prediction, np.full((2, 80), 111.0), atol=1e-5)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10**6), spread=st.sampled_from([0.0, 0.5, 5.0, 60.0]))
 def test_columns_equal_skimage_and_numpy(store: ClipStore, seed: int, spread: float) -> None:
     """From exact to absurd predictions, off the image too."""

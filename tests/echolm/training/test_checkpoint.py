@@ -118,7 +118,7 @@ def test_discard_leaves_results(record: RunRecord) -> None:
     }
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.binary(min_size=1, max_size=200), st.integers(0, 10**6))
 def test_any_change_of_a_byte_is_noticed(
     tmp_path_factory: pytest.TempPathFactory, garbage: bytes, place: int

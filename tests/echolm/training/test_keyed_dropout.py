@@ -51,7 +51,7 @@ def network() -> tuple[EncoderNetwork, Keys, Tensor]:
     return network.train(), key_randomness(network, "encoder"), clip
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(order=st.permutations(range(BATCH)), split=st.integers(0, BATCH))
 def test_a_sample_does_not_depend_on_order_or_split(
     network: tuple[EncoderNetwork, Keys, Tensor], order: list[int], split: int

@@ -155,7 +155,7 @@ def outputs(member: Member, samples: np.ndarray, *when: int) -> Tensor:
     return seen[0]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(split=st.integers(1, BATCH - 1))
 def test_a_member_draws_the_same_for_every_split(split: int) -> None:
     run = config(kind="pretrain", objective="toy-mean-frame", encoder="tiny-mvit")

@@ -156,9 +156,7 @@ class TestCells:
         alone = load(axes={"seed": [1]}, base={**BASE, "head": "gcn"}).cells[0]
         assert alone.id == load().cells[3].id
 
-    @settings(
-        max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-    )
+    @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         st.sets(st.sampled_from(["mlp", "gcn", "mean"]), min_size=1),
         st.sets(st.integers(0, 9), min_size=1, max_size=4),

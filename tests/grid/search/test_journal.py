@@ -109,7 +109,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(steps=STEPS)
 def test_two_processes_agree_whatever_is_cut(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]

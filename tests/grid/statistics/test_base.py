@@ -72,7 +72,7 @@ def repeated(values: Runs, times: np.ndarray) -> Runs:
 
 
 @EVERY
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_weights_of_patients_are_repeated_rows(one: Statistic, data: st.DataObject) -> None:
     """With several rows a patient, and ties.

@@ -13,7 +13,7 @@ from grid.statistics import Mean, Resampled, bold_caption, compare, holm, resamp
 DICE = Mean("dice")
 
 
-@settings(max_examples=15, deadline=None)  # statsmodels takes 40 ms a call
+@settings(max_examples=15)  # statsmodels takes 40 ms a call
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_holm_is_statsmodels(p_values: list[float]) -> None:
     from statsmodels.stats.multitest import multipletests  # it takes two seconds

@@ -32,9 +32,7 @@ def named(found: list[Gap]) -> list[str]:
     ]
 
 
-@settings(
-    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     done=st.sets(
         st.tuples(st.sampled_from(ENCODERS), st.sampled_from(HEADS), st.sampled_from("012")),

@@ -47,7 +47,7 @@ def define(grid: Any, cell: Any) -> Define:
     return made
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chosen=st.sets(LABELS, min_size=1), columns=st.sampled_from(list(AXES)))
 def test_each_cell_stands_in_one_value_at_its_labels(
     define: Define, chosen: set[tuple[str, ...]], columns: str

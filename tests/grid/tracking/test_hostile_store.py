@@ -83,9 +83,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tags=st.dictionaries(FORGED, VALUES, min_size=1, max_size=3))
 def test_whatever_tags_say_only_the_folder_of_results_is_written(
     records: Any, uri: str, out: Path, tmp_path: Path, tags: Mapping[str, str]

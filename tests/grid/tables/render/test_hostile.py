@@ -93,7 +93,7 @@ PIECES = (
 NASTY = st.lists(st.one_of(st.sampled_from(PIECES), st.characters()), min_size=1, max_size=6).map(
     "".join
 )
-LIMITS = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+LIMITS = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 
 
 def obeyed(text: str, kept: str = "\n\t") -> set[str]:
