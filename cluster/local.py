@@ -22,15 +22,15 @@ from cluster.launch_signals import LaunchSignals
 from cluster.premises import Premises
 from cluster.supervision import Supervision
 from cluster.worker_server import LOST_STATUS, WorkerProcess, WorkerServer
+from echolm.encoders import ENCODERS
 from echolm.errors import EchoLMError
+from echolm.heads import HEADS
 from echolm.liveness import HEARTBEAT_S, PATIENCE_S
 from echolm.states import RunState
 from echolm.text import last_line
 from grid.plan import Job, Limits, Report, Unit
 
 POLL_S = 0.2
-GEOMETRIC = ("gatv2", "gcnconv")
-"""Heads of torch-geometric."""
 OUTPUT_BYTES = 65536
 """What is read at once of a worker's output: all that a pipe holds."""
 
@@ -226,8 +226,7 @@ class _Pool:
             "precision": resources.precision,
             "compile": resources.compile,
             "times": {**self._times, **resources.saving},
-            "torchvision": _have_networks(self._job.units),
-            "geometric": _have_geometric_heads(self._job.units),
+            "imports": _slow_imports(self._job.units),
         }
         self._server = WorkerServer(settings, self._logs / "server.log")
         self._selector.register(self._server.socket, selectors.EVENT_READ, None)
@@ -304,19 +303,22 @@ class _Pool:
         self._units.clear()
 
 
-def _have_networks(units: Iterable[Unit]) -> bool:
-    """Return whether a unit has an encoder: torchvision takes a second or two to import."""
-    for unit in units:
-        for config in unit.configs.values():
-            if json.loads(config)["encoder"]["name"] != "none":
-                return True
-    return False
+def _slow_imports(units: Iterable[Unit]) -> list[str]:
+    """Return the packages that networks of the units need and that take long to import, sorted."""
+    packages: set[str] = set()
+    for encoder, head in _networks(units):
+        packages.update(ENCODERS.get(encoder).imports)
+        if head is not None:
+            packages.update(HEADS.get(head).imports)
+    return sorted(packages)
 
 
-def _have_geometric_heads(units: Iterable[Unit]) -> bool:
-    """Return whether a unit has a head of torch-geometric, which takes seconds to import, too."""
+def _networks(units: Iterable[Unit]) -> set[tuple[str, str | None]]:
+    """Return the names of encoder and head of all configurations. Pretraining has no head."""
+    names = set()
     for unit in units:
-        for config in unit.configs.values():
-            if json.loads(config).get("head", {}).get("name") in GEOMETRIC:
-                return True
-    return False
+        for text in unit.configs.values():
+            config = json.loads(text)
+            head = config.get("head", {})
+            names.add((config["encoder"]["name"], head.get("name")))
+    return names

@@ -1,6 +1,6 @@
 """A process that has imported what training needs, and forks the local workers: both ends of it.
 
-Imports cost about three CPU seconds, and a forked worker pays none of them. ``cluster.local`` has
+Imports cost two to three CPU seconds, and a forked worker pays none of them. ``cluster.local`` has
 one server a launch, and starts it as ``python -m cluster.worker_server SETTINGS``. The server's
 standard input is a socket, on which it answers one request after another:
 
@@ -53,8 +53,8 @@ class WorkerServer:
         """Start the process. It is ``ready`` some seconds later, when its socket can be read.
 
         Args:
-            settings: of ``cluster.worker.run_worker``, for all its workers. ``torchvision`` and
-                ``geometric`` say whether torchvision and torch-geometric are imported too.
+            settings: of ``cluster.worker.run_worker``, for all its workers. ``imports`` are
+                packages that are imported too.
             log: a file to which the server's errors are appended.
         """
         self.log = log
@@ -238,21 +238,24 @@ def serve(settings: dict[str, Any]) -> None:
 def _import_what_runs_need(settings: dict[str, Any]) -> None:
     """Import torch, and what is asked for beside it: none of it asks for a GPU.
 
-    pyarrow imports pandas when it first makes an array, and torch imports its compiler when it
-    first makes an optimiser. Every run does both.
+    pyarrow imports pandas when it first makes an array, and every run does. Torch's compiler takes
+    as long as torch.
     """
     import pandas  # noqa: F401
     import pyarrow.parquet  # noqa: F401
-    import torch._dynamo  # noqa: F401
+    import torch  # noqa: F401
 
     import cluster.worker  # noqa: F401
     from echolm.encoders.torchvision_compat import import_torchvision
 
-    with suppress(Exception):  # the run that needs it says what is wrong
-        if settings["torchvision"]:
-            import_torchvision()
-        if settings["geometric"]:
-            importlib.import_module("torch_geometric")
+    if settings["compile"]:
+        import torch._dynamo  # noqa: F401
+    for package in settings["imports"]:
+        with suppress(Exception):  # the run that needs it says what is wrong
+            if package == "torchvision":
+                import_torchvision()
+            else:
+                importlib.import_module(package)
 
 
 def _fork(

@@ -5,9 +5,11 @@ The loop builds them for a member's trainable parameters.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -17,6 +19,7 @@ from echolm.registry import Component, Registry
 if TYPE_CHECKING:
     import torch
 
+    OptimizerT = TypeVar("OptimizerT", bound=torch.optim.Optimizer)
     NamedParameters = Iterable[tuple[str, torch.nn.Parameter]]
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -124,7 +127,7 @@ class Adam(Optimizer):
         import torch
 
         parameters = list(parameters)
-        return torch.optim.Adam(
+        return without_compiler(torch.optim.Adam)(
             self.groups(parameters),
             lr=self.lr,
             betas=self.betas,
@@ -170,7 +173,7 @@ class AdamW(Optimizer):
         import torch
 
         parameters = list(parameters)
-        return torch.optim.AdamW(
+        return without_compiler(torch.optim.AdamW)(
             self.groups(parameters),
             lr=self.lr,
             betas=self.betas,
@@ -190,7 +193,7 @@ class SGD(Optimizer):
         """Build ``torch.optim.SGD``."""
         import torch
 
-        return torch.optim.SGD(
+        return without_compiler(torch.optim.SGD)(
             self.groups(parameters),
             lr=self.lr,
             momentum=self.momentum,
@@ -271,6 +274,27 @@ class CosineRate(Schedule):
             return start + (1 - start) * progress / self.warmup
         share = (progress - self.warmup) / (1 - self.warmup)
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+@cache
+def without_compiler(optimizer: type[OptimizerT]) -> type[OptimizerT]:
+    """Derive a class of torch's optimisers that does not import torch's compiler.
+
+    torch wraps these methods, so that ``torch.compile`` leaves them out, and the wrapper imports
+    the compiler: half of what it takes to import torch, in each process that trains. EchoLM never
+    compiles an optimiser. The methods themselves stay torch's, and so do states and numbers.
+
+    Args:
+        optimizer: a class of ``torch.optim``.
+    """
+    import torch
+
+    methods: dict[str, Any] = {
+        name: inspect.unwrap(getattr(optimizer, name))
+        for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    }
+    methods["step"] = torch.no_grad()(inspect.unwrap(optimizer.step))
+    return type(optimizer.__name__, (optimizer,), methods)
 
 
 def _in_one_kernel(parameters: list[tuple[str, torch.nn.Parameter]]) -> bool | None:

@@ -56,6 +56,11 @@ class Component(Frozen):
 
     protocol: ClassVar[int] = 1
     """Raised when the meaning of the component's results changes."""
+    imports: ClassVar[tuple[str, ...]] = ()
+    """Packages that take a second or more to import, and that its network needs.
+
+    Local workers are forked from a process that has imported them.
+    """
     name: str
 
     @property

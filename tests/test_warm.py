@@ -68,8 +68,7 @@ def test_a_signal_reaches_the_command(number: int, tmp_path: Path) -> None:
         {
             "workspace": str(tmp_path),
             "compile": False,
-            "torchvision": False,
-            "geometric": False,
+            "imports": [],
         }
     )
     ours, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -26,6 +26,7 @@ class EchoPrime(Encoder):
     here.
     """
 
+    imports = ("torchvision",)
     frames = 16
     size = 224
     scale = "0-255"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 class MViTV2S(Encoder):
     """Sixteen transformer blocks. The pooled vector is the class token after the last LayerNorm."""
 
+    imports = ("torchvision",)
     frames = 16
     size = 224
     scale = "0-1"

@@ -21,6 +21,7 @@ class PanEcho(Encoder):
     Pooled is the mean over the clip's images.
     """
 
+    imports = ("torchvision",)
     frames = 16
     size = 224
     scale = "0-1"

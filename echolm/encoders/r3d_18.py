@@ -20,6 +20,7 @@ CLASSES = 400
 class R3D18(Encoder):
     """Eight residual blocks."""
 
+    imports = ("torchvision",)
     frames = 16
     size = 224
     scale = "0-1"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class ResNet182D(Encoder):
     """Eight residual blocks. Features of frames are averaged over frames (NLDL 2026 §3.1)."""
 
+    imports = ("torchvision",)
     frames = 16
     size = 224
     scale = "0-1"

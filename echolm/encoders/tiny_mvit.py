@@ -18,6 +18,7 @@ class TinyMViT(Encoder):
     Dropout is 0.1. Stochastic depth grows from 0 to 0.1.
     """
 
+    imports = ("torchvision",)
     frames = 16
     size = 32
     scale = "0-1"

@@ -21,6 +21,7 @@ class ViTB16(Encoder):
     The frames' class tokens after the last LayerNorm are averaged over frames (NLDL 2026 §3.1).
     """
 
+    imports = ("torchvision",)
     frames = 16
     size = 224
     scale = "0-1"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class GATv2(GraphHead):
     """Graph attention on the graph of ``gcnconv``. Attention weights are not dropped."""
 
+    imports = ("torch_geometric",)
     name: Literal["gatv2"] = "gatv2"
     attention_heads: Annotated[int, Field(ge=1)] = 4
     """Each gives a layer's full width, and they are averaged."""

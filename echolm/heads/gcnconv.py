@@ -18,6 +18,7 @@ class GCNConv(GraphHead):
     in neighbouring phases. Neighbours have no order, unlike in ``gcn``.
     """
 
+    imports = ("torch_geometric",)
     name: Literal["gcnconv"] = "gcnconv"
 
     def build(self, width: int, outputs: tuple[int, ...]) -> nn.Module:

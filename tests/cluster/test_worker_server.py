@@ -29,8 +29,7 @@ def server(tmp_path: Path) -> Iterator[WorkerServer]:
         "precision": "fp32",
         "compile": False,
         "times": {},
-        "torchvision": False,
-        "geometric": False,
+        "imports": [],
     }
     server = WorkerServer(settings, tmp_path / "server.log")
     assert server.read_ready(), (tmp_path / "server.log").read_text()

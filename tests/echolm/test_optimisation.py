@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from typing import Any
@@ -11,7 +12,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from echolm.optimisation import OPTIMIZERS, SCHEDULES, ConstantRate, CosineRate, PlateauRate
+from echolm.optimisation import (
+    OPTIMIZERS,
+    SCHEDULES,
+    ConstantRate,
+    CosineRate,
+    PlateauRate,
+    without_compiler,
+)
 
 losses = st.lists(
     st.one_of(st.floats(-2, 2), st.sampled_from([1.0, 1 - 1e-4, 1 - 2e-4, 0.0])),
@@ -152,7 +160,7 @@ def test_optimisers_are_torchs_with_the_given_arguments(
     named = zip(("weight", "bias"), parameters, strict=True)
     built = OPTIMIZERS.parse(value).build(named)
     [group] = built.param_groups
-    assert type(built) is cls and group["params"] == parameters
+    assert isinstance(built, cls) and group["params"] == parameters
     assert {name: group[name] for name in expected} == expected
     assert "param_names" not in group  # names in the state would be another checkpoint
     [defaults] = cls(parameters).param_groups
@@ -160,3 +168,45 @@ def test_optimisers_are_torchs_with_the_given_arguments(
         if name not in (*expected, "params", "betas", "momentum"):
             assert group[name] == default, name
     assert group.keys() == defaults.keys()
+
+
+@pytest.mark.parametrize(
+    ("cls", "arguments"),
+    [
+        (torch.optim.Adam, {"weight_decay": 0.1, "fused": True}),
+        (torch.optim.AdamW, {"weight_decay": 0.1, "fused": True}),
+        (torch.optim.AdamW, {"weight_decay": 0.1}),
+        (torch.optim.SGD, {"momentum": 0.9, "weight_decay": 0.1}),
+    ],
+)
+def test_an_optimiser_without_the_compiler_is_torchs_to_the_bit(
+    cls: type[torch.optim.Optimizer], arguments: dict[str, Any]
+) -> None:
+    """Steps, state, a state that is loaded, and hooks of a step."""
+    weights = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    inputs = torch.randn(8, 5, 3, generator=torch.Generator().manual_seed(1))
+
+    def trained(kind: Any) -> tuple[torch.Tensor, dict[str, Any], int]:
+        parameter = torch.nn.Parameter(weights.clone())
+        optimizer = kind([parameter], lr=0.1, **arguments)
+        steps = []
+        for number, batch in enumerate(inputs):
+            if number == 4:
+                state = copy.deepcopy(optimizer.state_dict())
+                optimizer = kind([parameter], lr=0.3, **arguments)
+                optimizer.load_state_dict(state)
+            optimizer.register_step_post_hook(lambda *_: steps.append(1))
+            optimizer.zero_grad()
+            (batch @ parameter).square().sum().backward()
+            optimizer.step()
+        return parameter.detach(), optimizer.state_dict(), len(steps)
+
+    own, reference = trained(without_compiler(cls)), trained(cls)
+    assert torch.equal(own[0], reference[0]) and not torch.equal(own[0], weights)
+    assert own[2] == reference[2] == 20
+    torch.testing.assert_close(own[1], reference[1], rtol=0, atol=0)
+
+
+def test_a_class_without_the_compiler_is_made_once() -> None:
+    assert without_compiler(torch.optim.SGD) is without_compiler(torch.optim.SGD)
+    assert without_compiler(torch.optim.SGD).__name__ == "SGD", "profiles name steps by it"

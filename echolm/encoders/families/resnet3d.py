@@ -1,5 +1,7 @@
-"""3D residual networks (Tran et al. 2018) as stages, from torchvision's own modules.
+"""3D residual networks (Tran et al. 2018) as stages.
 
+Published ones are torchvision's own modules. Small ones are not, since torchvision takes as long to
+import as torch does: their block equals torchvision's to the bit (a test compares them).
 State between stages: ``maps`` B x C x T' x H' x W'.
 """
 
@@ -9,9 +11,36 @@ from torch import Tensor, nn
 
 from echolm.encoders.base import EncoderNetwork, Features, State
 from echolm.encoders.families.batch_norm import BatchNorm, Stage
-from echolm.encoders.torchvision_compat import import_torchvision
 
-_resnet = import_torchvision().models.video.resnet
+
+class BasicBlock(nn.Module):
+    """Two convolutions 3 x 3 x 3 and a shortcut, as torchvision names and initialises them.
+
+    Args:
+        inputs: channels of the maps that come in.
+        planes: channels of the maps that go out.
+        stride: of the first convolution, in time and space.
+    """
+
+    def __init__(self, inputs: int, planes: int, stride: int) -> None:
+        super().__init__()
+        shortcut = None
+        if stride != 1 or inputs != planes:
+            convolution = nn.Conv3d(inputs, planes, 1, stride=stride, bias=False)
+            shortcut = nn.Sequential(convolution, nn.BatchNorm3d(planes))
+        first = nn.Conv3d(inputs, planes, 3, stride=stride, padding=1, bias=False)
+        second = nn.Conv3d(planes, planes, 3, padding=1, bias=False)
+        self.conv1 = nn.Sequential(first, nn.BatchNorm3d(planes), nn.ReLU(inplace=True))
+        self.conv2 = nn.Sequential(second, nn.BatchNorm3d(planes))
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = shortcut
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map B x inputs x T x H x W to B x planes x T' x H' x W'."""
+        shortcut = maps if self.downsample is None else self.downsample(maps)
+        residual = self.conv2(self.conv1(maps))
+        residual += shortcut
+        return self.relu(residual)
 
 
 class ResNet3DStem(Stage):
@@ -88,7 +117,7 @@ def small(planes: list[int], strides: list[int], batch_norm: BatchNorm) -> Encod
     Its stem is the family's (3 x 7 x 7), but halves time as well as space.
 
     Args:
-        planes: of each block, which is one torchvision ``BasicBlock``.
+        planes: of each block.
         strides: of each block.
         batch_norm: which statistics BatchNorm uses.
     """
@@ -98,7 +127,7 @@ def small(planes: list[int], strides: list[int], batch_norm: BatchNorm) -> Encod
         nn.ReLU(inplace=True),
     )
     inputs = [planes[0], *planes[:-1]]
-    blocks = [_block(*shape) for shape in zip(inputs, planes, strides, strict=True)]
+    blocks = [BasicBlock(*shape) for shape in zip(inputs, planes, strides, strict=True)]
     network = _stages(stem, blocks, ResNet3DReadout(nn.AdaptiveAvgPool3d(1)), batch_norm)
     for module in network.modules():
         if isinstance(module, nn.Conv3d):
@@ -115,12 +144,3 @@ def _stages(
         readout,
     )
     return network.train()
-
-
-def _block(inputs: int, planes: int, stride: int) -> nn.Module:
-    shortcut = None
-    if stride != 1 or inputs != planes:
-        convolution = nn.Conv3d(inputs, planes, 1, stride=stride, bias=False)
-        shortcut = nn.Sequential(convolution, nn.BatchNorm3d(planes))
-    block: nn.Module = _resnet.BasicBlock(inputs, planes, _resnet.Conv3DSimple, stride, shortcut)
-    return block

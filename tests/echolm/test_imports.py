@@ -1,0 +1,69 @@
+"""What takes long to import is imported by those alone who need it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+BUILD_ALL = """
+import sys
+import torch
+from echolm.encoders import ENCODERS
+from echolm.heads import HEADS
+
+for package in ("torchvision", "torch_geometric"):
+    sys.modules[package] = None  # cannot be imported
+
+def needed(component, build):
+    try:
+        build()
+    except ModuleNotFoundError as error:
+        return (error.name.partition(".")[0],)
+    return ()
+
+with torch.device("meta"):
+    for name in ENCODERS.names():
+        encoder = ENCODERS.parse(name)
+        assert needed(encoder, lambda: encoder.build(None)) == encoder.imports, name
+    for name in HEADS.names():
+        head = HEADS.parse(name)
+        assert needed(head, lambda: head.build(4, (2, 3, 2))) == head.imports, name
+print("all")
+"""
+
+
+def test_components_import_what_they_say_and_nothing_else_that_takes_long() -> None:
+    done = subprocess.run([sys.executable, "-c", BUILD_ALL], capture_output=True, text=True)
+    assert done.stdout == "all\n", done.stderr
+
+
+def test_a_training_imports_neither_the_compiler_nor_torchvision(
+    tiny: Path, tmp_path: Path
+) -> None:
+    """They take as long as torch. A second run continues, so that it loads the optimiser too."""
+    config = {
+        "data": "tiny",
+        "task": "landmarks",
+        "encoder": "tiny-r3d",
+        "trainable": "all",
+        "head": "mlp",
+        "epochs": 1,
+    }
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "tiny").symlink_to(tiny / "store")
+    command = [sys.executable, "-m", "echolm.cli", "-w", str(tmp_path), "train"]
+    done = subprocess.run(
+        [*command, str(tmp_path / "run.yaml"), "--device", "cpu"],
+        env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert "\ncomplete\n" in done.stdout, done.stderr
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "torch" in imported
+    assert not {"torch._dynamo", "torchvision", "torch_geometric"} & imported
