@@ -104,7 +104,6 @@ def main() -> None:
         f" {statistics.median(by_itself):.2f} CPU s by itself"
     )
 
-
     torchs, ours = [], []
     for _ in range(PROCESSES):
         torchs.append(process_seconds(f"{SELDOM}\n{STEP.format('')}"))
