@@ -255,8 +255,8 @@ def test_whatever_a_test_leaves_is_put_in_order(slurm: Slurm, tmp_path: Path) ->
 
 def test_mending_leaves_the_queue_alone(slurm: Slurm) -> None:
     """A soak that was stopped within a fault goes on with the jobs that it had."""
-    job = slurm.sbatch("srun sleep 300", "-w", "n4")
-    slurm.wait_for(lambda: slurm.tasks("n4", job, 0), 30, "the rank")
+    job = slurm.sbatch("sleep 300", "-w", "n4")  # no srun: a freeze would end its start
+    slurm.wait_for(lambda: slurm.tasks("n4", job, 0), 30, "the script")
     slurm.configure(MinJobAge="2")
     slurm.node_freeze("n4")
     slurm.run("scontrol", "update", "nodename=n3", "state=drain", "reason=test")

@@ -19,6 +19,7 @@ import pytest
 
 from echolm.datasets import DATASETS, scan_dataset
 from echolm.datasets.phantom import generate as phantom_module
+from echolm.datasets.phantom import image
 from echolm.datasets.phantom.anatomy import disk_volume
 from echolm.datasets.phantom.generate import generate_phantom, write_mjpeg
 from echolm.errors import EchoLMError
@@ -143,6 +144,19 @@ def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:
     }
     assert files["a"] == files["b"] and len(files["a"]) == 6
     assert files["a"]["FileList.csv"] != files["c"]["FileList.csv"]
+
+
+@pytest.mark.parametrize("frames", [1, 7, 1000])
+def test_the_picture_does_not_depend_on_how_many_frames_are_rendered_at_once(
+    frames: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate_phantom(tmp_path / "few", videos=3, seed=3)
+    monkeypatch.setattr(image, "FRAMES_AT_ONCE", frames)
+    generate_phantom(tmp_path / "other", videos=3, seed=3)
+    videos = [*(tmp_path / "few" / "Videos").iterdir()]
+    assert len(videos) == 3
+    for video in videos:
+        assert video.read_bytes() == (tmp_path / "other" / "Videos" / video.name).read_bytes()
 
 
 def test_the_dataset_makes_the_same_phantom(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import pandas  # noqa: F401  (pyarrow imports it with the first array; once, before processes are forked)
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
