@@ -9,6 +9,7 @@ from launch_support import Shell
 
 from echolm.errors import EchoLMError
 from grid.api import Results
+from tests import warm
 
 MEAN = {"encoder": "none", "trainable": "k0", "head": "mean", "epochs": 1}
 
@@ -20,9 +21,10 @@ def test_a_grid_is_launched_looked_at_and_collected(shell: Shell) -> None:
     assert list(before["state"]) == ["pending", "pending"]
     assert list(before["axis.seed"]) == ["0", "1"]
 
-    after = here.launch(grid, where=["seed=0"], slots=1)
-    assert list(after["state"]) == ["complete"] and list(after["axis.seed"]) == ["0"]
-    assert list(here.launch(grid, slots=1)["attempt"]) == [1, 1], "nothing is run twice"
+    with warm.workers():
+        after = here.launch(grid, where=["seed=0"], slots=1)
+        assert list(after["state"]) == ["complete"] and list(after["axis.seed"]) == ["0"]
+        assert list(here.launch(grid, slots=1)["attempt"]) == [1, 1], "nothing is run twice"
 
     [line] = here.collect(grid).to_dict("records")
     assert (line["grid"], line["runs"], line["problems"]) == ("toy", 2, 0)

@@ -27,6 +27,7 @@ from grid.report.content import Run, Setting
 from grid.report.missing import missing_groups
 from grid.tables.build import build
 from grid.tables.origins import TodaysOrigins
+from tests import warm
 
 PLACE = LaunchOptions(slots=2)
 
@@ -37,7 +38,8 @@ def launch(shell: Shell, grid: Path, monkeypatch: pytest.MonkeyPatch) -> LaunchR
         if name.startswith(("TEST_", "ECHOLM_")):
             monkeypatch.setenv(name, value)
     loaded = load_grid(str(grid))
-    return choose_place(shell.workspace, PLACE).launch(loaded, loaded.cells, LaunchNews())
+    with warm.workers():
+        return choose_place(shell.workspace, PLACE).launch(loaded, loaded.cells, LaunchNews())
 
 
 def attempts(shell: Shell, grid: Path) -> list[int]:

@@ -18,11 +18,10 @@ BLANK = {"encoder": "none", "trainable": "k0"}
 """No network to import: where only processes matter."""
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[WorkerServer]:
-    """A server that is ready."""
+def started(folder: Path) -> WorkerServer:
+    """Start a server, and wait until it is ready."""
     settings = {
-        "workspace": str(tmp_path),
+        "workspace": str(folder),
         "grid": "toy",
         "threads": 1,
         "micro_batch": None,
@@ -31,8 +30,15 @@ def server(tmp_path: Path) -> Iterator[WorkerServer]:
         "times": {},
         "imports": [],
     }
-    server = WorkerServer(settings, tmp_path / "server.log")
-    assert server.read_ready(), (tmp_path / "server.log").read_text()
+    server = WorkerServer(settings, folder / "server.log")
+    assert server.read_ready(), (folder / "server.log").read_text()
+    return server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerServer]:
+    """A server that is ready, and stays."""
+    server = started(tmp_path_factory.mktemp("server"))
     yield server
     server.close()
 
@@ -79,7 +85,8 @@ def test_how_a_worker_died_is_known(server: WorkerServer, tmp_path: Path) -> Non
         worker.close()
 
 
-def test_workers_outlive_their_server(server: WorkerServer, tmp_path: Path) -> None:
+def test_workers_outlive_their_server(tmp_path: Path) -> None:
+    server = started(tmp_path)
     worker = server.fork("cpu", tmp_path / "log")
     assert said(worker)["event"] == "ready"
     server.close()

@@ -34,8 +34,10 @@ from tests.slurm.strikes import KINDS, Missed
 RECOVERY_S = 180.0
 """A struck job must train again within this; the slowest way is a dead node on a busy machine."""
 EPOCHS = 20
-STEP_S = 1.0
+STEP_S = 2.0
 """Short steps and many epochs: a job that starts again soon has an epoch behind it."""
+CELLS_A_FAULT = 0.75
+"""A cell takes two minutes, and a fault 20 s: three jobs at once never run out of cells."""
 MINUTES = 600
 """A time limit that is not met by itself."""
 WARNING_S = 120

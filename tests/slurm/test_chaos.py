@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from launch_support import Reference, faulty_heads
 
-from tests.slurm.chaos import Chaos, small_disk, verify
+from tests.slurm.chaos import CELLS_A_FAULT, Chaos, small_disk, verify
 from tests.slurm.client import Slurm
 from tests.slurm.site import Site
 from tests.slurm.strikes import KINDS
@@ -44,7 +45,7 @@ def test_whatever_happens_the_grid_ends_as_if_nothing_had(
         site,
         seed=0,
         count=count,
-        cells=count + count // 4,
+        cells=math.ceil(CELLS_A_FAULT * count),
         say=lambda line: print(line, flush=True),
     )
     kinds = chaos.run()
