@@ -24,12 +24,22 @@ from cluster.supervision import Supervision
 from cluster.worker_server import LOST_STATUS, WorkerProcess, WorkerServer
 from echolm.encoders import ENCODERS
 from echolm.errors import EchoLMError
+from echolm.fusion import FUSIONS
 from echolm.heads import HEADS
 from echolm.liveness import HEARTBEAT_S, PATIENCE_S
+from echolm.objectives import OBJECTIVES
+from echolm.registry import Registry
 from echolm.states import RunState
 from echolm.text import last_line
 from grid.plan import Job, Limits, Report, Unit
 
+NETWORKS: dict[str, Registry[Any]] = {
+    "encoder": ENCODERS,
+    "fusion": FUSIONS,
+    "head": HEADS,
+    "objective": OBJECTIVES,
+}
+"""Fields of a configuration whose components are networks."""
 POLL_S = 0.2
 OUTPUT_BYTES = 65536
 """What is read at once of a worker's output: all that a pipe holds."""
@@ -226,7 +236,7 @@ class _Pool:
             "precision": resources.precision,
             "compile": resources.compile,
             "times": {**self._times, **resources.saving},
-            "imports": _slow_imports(self._job.units),
+            "imports": slow_imports(self._job.units),
         }
         self._server = WorkerServer(settings, self._logs / "server.log")
         self._selector.register(self._server.socket, selectors.EVENT_READ, None)
@@ -303,22 +313,16 @@ class _Pool:
         self._units.clear()
 
 
-def _slow_imports(units: Iterable[Unit]) -> list[str]:
+def slow_imports(units: Iterable[Unit]) -> list[str]:
     """Return the packages that networks of the units need and that take long to import, sorted."""
-    packages: set[str] = set()
-    for encoder, head in _networks(units):
-        packages.update(ENCODERS.get(encoder).imports)
-        if head is not None:
-            packages.update(HEADS.get(head).imports)
-    return sorted(packages)
-
-
-def _networks(units: Iterable[Unit]) -> set[tuple[str, str | None]]:
-    """Return the names of encoder and head of all configurations. Pretraining has no head."""
     names = set()
     for unit in units:
         for text in unit.configs.values():
             config = json.loads(text)
-            head = config.get("head", {})
-            names.add((config["encoder"]["name"], head.get("name")))
-    return names
+            for field in NETWORKS:
+                if config.get(field):
+                    names.add((field, config[field]["name"]))
+    packages: set[str] = set()
+    for field, name in names:
+        packages.update(NETWORKS[field].get(name).imports)
+    return sorted(packages)

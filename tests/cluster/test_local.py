@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from launch_support import Reference, Shell, ended, result, until
 
-from cluster.local import LocalExecutor
+from cluster.local import LocalExecutor, slow_imports
 from echolm.errors import EchoLMError
 from grid.definition.grid import Cell, load_grid
 from grid.plan import Job, Limits, Report, Resources, save_cells, unit_of
@@ -50,6 +50,20 @@ def deaths(reports: list[Report]) -> list[tuple[str, bool]]:
     """The cells whose process died, and whether they got another try, in order."""
     died = [report for report in reports if report.event == "died"]
     return [(report.cell, report.facts["again"]) for report in died]
+
+
+def test_workers_import_once_for_all_what_networks_need(shell: Shell) -> None:
+    """A grid of two stages, one of a plain one, and one whose networks need nothing of the kind."""
+    finetune = {"encoder": ["tiny-mvit", "tiny-r3d"], "head": ["mlp", "gatv2"]}
+    needed = {
+        shell.grid(finetune, name="both"): ["torch_geometric", "torchvision"],
+        shell.grid({"encoder": ["tiny-r3d"]}, name="plain", head="gcn"): [],
+        shell.grid({"encoder": ["tiny-videomae"]}, name="fused", fusion="mean-std", head="mlp"): [],
+        shell.stages("stages"): [],
+    }
+    for grid, packages in needed.items():
+        units = [unit_of([cell]) for cell in shell.cells(grid)]
+        assert slow_imports(units) == packages, grid.name
 
 
 class TestResults:
