@@ -34,7 +34,7 @@ from echolm.files import list_names, read_json, read_lines, write_atomic, writin
 from echolm.liveness import describe_self, earlier_start, read_holder
 from echolm.outages import workspace_id
 from echolm.workspace import Workspace
-from grid.plan import Resources, Unit
+from grid.units import Resources, Unit
 
 LEFT = frozenset({"done", *CLASSES})
 """How the last claim of a unit is over that no job of its batch takes again."""

@@ -19,7 +19,8 @@ from echolm.errors import EchoLMError
 from echolm.text import suggest
 from echolm.workspace import Workspace
 from grid.definition.tables import ABSENT, SEED
-from grid.plan import CellStatus, Unit
+from grid.plan import CellStatus
+from grid.units import Unit
 
 RECIPE = "recipe"
 """The axis by which a grid is told apart where it has it."""

@@ -24,7 +24,8 @@ from echolm.text import counted, file_size
 from echolm.training.footprint import Footprint, footprint
 from echolm.workspace import Workspace
 from grid.definition.schema import BlockResources
-from grid.plan import CellStatus, Unit
+from grid.plan import CellStatus
+from grid.units import Unit
 
 ROW_BYTES = 100
 """Bytes of one sample's predictions, compressed (assumed: 95 of a landmark run of EchoNet)."""

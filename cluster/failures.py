@@ -21,7 +21,7 @@ from echolm.files import read_lines, writing
 from echolm.record import find_records
 from echolm.states import FailureClass
 from echolm.workspace import Workspace
-from grid.plan import Resources
+from grid.units import Resources
 
 
 @dataclass(frozen=True)

@@ -26,18 +26,8 @@ from echolm.states import RunState
 from echolm.workspace import Workspace
 from grid.definition.grid import Cell, Grid
 from grid.definition.schema import BlockResources
-from grid.plan import (
-    CellStatus,
-    Job,
-    Limits,
-    Report,
-    Resources,
-    Unit,
-    cell_statuses,
-    needs_run,
-    save_cells,
-    units,
-)
+from grid.plan import CellStatus, cell_statuses, needs_run, save_cells, units
+from grid.units import Job, Limits, Report, Resources, Unit
 
 if TYPE_CHECKING:
     from cluster.local import LocalExecutor

@@ -31,7 +31,7 @@ from echolm.objectives import OBJECTIVES
 from echolm.registry import Registry
 from echolm.states import RunState
 from echolm.text import last_line
-from grid.plan import Job, Limits, Report, Unit
+from grid.units import Job, Limits, Report, Unit
 
 NETWORKS: dict[str, Registry[Any]] = {
     "encoder": ENCODERS,
@@ -66,7 +66,7 @@ class LocalExecutor:
     def launch(self, job: Job, limits: Limits, report: Callable[[Report], None]) -> list[str]:
         """Run the units, and return when all have ended or a signal stopped them.
 
-        See ``grid.plan.Executor``.
+        See ``grid.units.Executor``.
 
         Returns:
             The ids of the processes that were started.

@@ -20,7 +20,8 @@ from echolm.outages import is_empty_place
 from echolm.workspace import Workspace
 from grid.definition.grid import Cell, Grid
 from grid.definition.schema import BlockResources
-from grid.plan import CellStatus, Report, Unit
+from grid.plan import CellStatus
+from grid.units import Report, Unit
 
 if TYPE_CHECKING:
     from cluster.slurm.submit.launch import LaunchStep

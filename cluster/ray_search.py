@@ -24,11 +24,11 @@ from cluster.search_request import Workers
 from echolm.arithmetic import Arithmetic
 from echolm.training.cohorts import Compute
 from echolm.training.signals import request_stop
-from grid.plan import Resources
 from grid.search.folder import read_search
 from grid.search.study import Study
 from grid.search.trial import finish, prepare_trial, run_trial, trial_result
 from grid.search.worker import run_worker
+from grid.units import Resources
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

@@ -8,38 +8,11 @@ from dataclasses import replace
 from cluster.place import LaunchOptions
 from echolm.errors import EchoLMError
 from echolm.kept_weights import Keep
-from echolm.record import find_records
 from echolm.states import RunState
-from echolm.training.prepare import Inputs
-from echolm.workspace import Workspace
 from grid.definition.grid import Cell
 from grid.definition.tables import coordinates_text
-from grid.plan import CellStatus, Job, Unit
-
-
-def is_ready(workspace: Workspace, unit: Unit) -> bool:
-    """Tell whether the weights are there that the cells of a unit begin with.
-
-    What else is missing is told by who trains it.
-    """
-    if not unit.after:
-        return True
-    try:
-        config = unit.config_of(unit.id)
-        if config is None:
-            return True
-        inputs = Inputs(workspace, unit.config_of)
-        return not inputs.first(config.weights, config.encoder).waits_for
-    except EchoLMError:
-        return True
-
-
-def is_running(workspace: Workspace, cell: str) -> bool:
-    """Tell whether somebody trains a cell, as far as that is known."""
-    for record in find_records(workspace.runs, cell):
-        if record.state().name == RunState.RUNNING:
-            return True
-    return False
+from grid.plan import CellStatus
+from grid.units import Job, Unit
 
 
 def following(statuses: Iterable[CellStatus], started: Collection[str]) -> list[CellStatus]:

@@ -19,7 +19,8 @@ from echolm.training.live import read_live
 from echolm.training.prepare import left_out_line
 from echolm.workspace import Workspace
 from grid.definition.grid import Cell
-from grid.plan import TO_RUN, CellStatus, cell_statuses, needs_run
+from grid.plan import CellStatus, cell_statuses, needs_run
+from grid.units import TO_RUN
 
 GOING = (RunState.PENDING, RunState.RUNNING, RunState.INTERRUPTED, Standing.WAITING)
 """How a cell stands that has not ended."""

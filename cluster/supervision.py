@@ -15,11 +15,11 @@ from contextlib import suppress
 from typing import Any
 
 from cluster import tracebacks
-from cluster.stages import is_ready, is_running
+from cluster.readiness import is_ready, is_running
 from echolm.errors import StorageError
 from echolm.states import RunState
 from echolm.workspace import Workspace
-from grid.plan import Job, Limits, Report, Unit
+from grid.units import Job, Limits, Report, Unit
 
 ELSEWHERE_S = 1.0
 """Seconds between two looks at what another launch trains."""

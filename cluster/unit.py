@@ -27,7 +27,8 @@ from echolm.training.prepare import Inputs, PreparedRun, prepare_run
 from echolm.training.run_handle import Outcome
 from echolm.training.signals import StopRequest
 from echolm.workspace import Workspace
-from grid.plan import TO_RUN, Report, Unit, is_held_out_of_sight, unit_config
+from grid.launched import unit_config
+from grid.units import TO_RUN, Report, Unit, is_held_out_of_sight
 
 OUTAGE = "outage"
 """How the words of ``train_unit`` begin when something was away for too long."""

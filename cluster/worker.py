@@ -24,7 +24,7 @@ from echolm.arithmetic import Arithmetic
 from echolm.training.cohorts import Compute
 from echolm.training.distributed import Ranks, pick_device
 from echolm.workspace import Workspace
-from grid.plan import Report, Unit
+from grid.units import Report, Unit
 
 
 class Inbox:

@@ -8,7 +8,7 @@ from typing import Any
 from cluster.ray.gang import bundle
 from echolm.errors import EchoLMError
 from echolm.text import counted
-from grid.plan import Resources
+from grid.units import Resources
 
 
 def capacity(needs: Resources) -> int:

@@ -16,7 +16,7 @@ from cluster.ray.connection import connected, worker_variables
 from cluster.ray.pool import GangPool
 from cluster.supervision import Supervision
 from echolm.liveness import HEARTBEAT_S, PATIENCE_S
-from grid.plan import Job, Limits, Report
+from grid.units import Job, Limits, Report
 
 
 @dataclass
@@ -41,7 +41,7 @@ class RayExecutor:
     halted: str = field(default="", init=False)
 
     def launch(self, job: Job, limits: Limits, report: Callable[[Report], None]) -> list[str]:
-        """Run a job's units. See ``grid.plan.Executor``.
+        """Run a job's units. See ``grid.units.Executor``.
 
         Args:
             job: the units.

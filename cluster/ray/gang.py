@@ -14,7 +14,7 @@ from typing import Any
 
 from cluster.ray.worker import Rank, RankPlace, WorkerSettings
 from cluster.ray.worker_loss import WorkerLoss, classify, classify_start
-from grid.plan import Report, Resources, Unit
+from grid.units import Report, Resources, Unit
 
 GRACE_S = 10.0
 """Seconds that the ranks have to stop by themselves when one of them is lost."""

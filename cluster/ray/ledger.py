@@ -23,7 +23,8 @@ from cluster.failures import (
 )
 from cluster.ray.worker_loss import WorkerLoss
 from echolm.workspace import Workspace
-from grid.plan import Job, Unit, unit_config
+from grid.launched import unit_config
+from grid.units import Job, Unit
 
 EVIDENCE_CHARACTERS = 2000
 """How much is kept of what Ray says."""

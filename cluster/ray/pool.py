@@ -20,7 +20,7 @@ from echolm.errors import EchoLMError
 from echolm.outages import insist, lost_workspace
 from echolm.states import FailureClass, RunState
 from echolm.text import last_line_of
-from grid.plan import Report, Unit
+from grid.units import Report, Unit
 
 POLL_S = 0.2
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from echolm.arithmetic import Arithmetic
 from echolm.garbage import look_for_garbage_seldom
-from grid.plan import Report, Unit
+from grid.units import Report, Unit
 
 STOP = "SIGTERM"
 LOOK_S = 0.2

@@ -32,7 +32,7 @@ from echolm.errors import EchoLMError
 from echolm.record import RunRecord
 from echolm.states import FailureClass
 from echolm.text import counted
-from grid.plan import Resources
+from grid.units import Resources
 
 
 @dataclass(frozen=True)

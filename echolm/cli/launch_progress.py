@@ -18,7 +18,8 @@ from echolm.training.live import LiveProgress
 
 if TYPE_CHECKING:
     from grid.definition.grid import Cell, Grid
-    from grid.plan import CellStatus, Report, Unit
+    from grid.plan import CellStatus
+    from grid.units import Report, Unit
 
 LINE_S = 60.0
 """Seconds between two lines about cells that train, where there is no terminal."""

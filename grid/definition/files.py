@@ -24,8 +24,7 @@ from echolm.text import counted
 from echolm.workspace import Workspace
 from grid.definition.grid import Grid, load_grid, shipped_grids
 from grid.definition.tables import TableGrid
-
-CELLS_FILE = "cells.json"
+from grid.launched import CELLS_FILE
 
 
 @dataclass(frozen=True)

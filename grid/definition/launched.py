@@ -23,15 +23,10 @@ from echolm.yaml_files import explain_validation
 from grid.definition.claims import ClaimDefinition
 from grid.definition.default_table import goal_key, with_default_table
 from grid.definition.extra_tables import with_current
-from grid.definition.files import (
-    CELLS_FILE,
-    is_same_file,
-    load_in,
-    refuse_other_file,
-    stored_path,
-)
+from grid.definition.files import is_same_file, load_in, refuse_other_file, stored_path
 from grid.definition.grid import Grid, load_grid, shipped_grids, typed_path
 from grid.definition.tables import TableDefinition, TableGrid
+from grid.launched import CELLS_FILE
 
 __all__ = [
     "CELLS_FILE",

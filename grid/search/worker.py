@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from echolm.states import RunState
-from grid.plan import TO_RUN
 from grid.search.folder import read_search
 from grid.search.study import Study
 from grid.search.trial import finish, prepare_trial, run_trial, trial_result
+from grid.units import TO_RUN
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

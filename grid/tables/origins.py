@@ -24,7 +24,7 @@ from echolm.training.prepare import Inputs
 from echolm.workspace import Workspace
 from grid.definition.launched import CELLS_FILE
 from grid.definition.tables import TableCell
-from grid.plan import STOPPED, TO_RUN
+from grid.units import STOPPED, TO_RUN
 
 DIGITS = 16
 """Digits of a hash that are shown."""

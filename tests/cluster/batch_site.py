@@ -15,7 +15,7 @@ from cluster.slurm.submit.ended_jobs import record_ended_jobs
 from cluster.slurm.submit.ledger import query_jobs
 from echolm.liveness import describe_self
 from echolm.workspace import Workspace
-from grid.plan import Unit
+from grid.units import Unit
 
 UNITS = tuple(Unit((f"cell{number}",)) for number in range(4))
 

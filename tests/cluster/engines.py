@@ -20,7 +20,8 @@ from launch_support import Shell, until
 from cluster.local import LocalExecutor
 from cluster.slurm.submit.ledger import query_jobs
 from grid.definition.grid import Cell, load_grid
-from grid.plan import Executor, Job, Limits, Report, Resources, save_cells, unit_of
+from grid.plan import save_cells, unit_of
+from grid.units import Executor, Job, Limits, Report, Resources
 from tests import warm
 
 

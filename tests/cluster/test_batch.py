@@ -16,7 +16,7 @@ from cluster.batch import Claim, JobBatch, batches, end_claim, new_batch_name, n
 from echolm import liveness
 from echolm.errors import EchoLMError
 from echolm.workspace import Workspace
-from grid.plan import Resources, Unit
+from grid.units import Resources, Unit
 
 TAKE = """
 import sys

@@ -23,7 +23,8 @@ from echolm.training.footprint import SHIPPED, footprint
 from echolm.workspace import Workspace
 from grid.definition.grid import Cell, load_grid
 from grid.definition.schema import BlockResources
-from grid.plan import CellStatus, Unit, cell_statuses
+from grid.plan import CellStatus, cell_statuses
+from grid.units import Unit
 from tests.footprints import shapes
 
 Usage = namedtuple("Usage", "total used free")

@@ -17,7 +17,8 @@ from launch_support import Reference, Shell, ended, result, until
 from cluster.local import LocalExecutor, slow_imports
 from echolm.errors import EchoLMError
 from grid.definition.grid import Cell, load_grid
-from grid.plan import Job, Limits, Report, Resources, save_cells, unit_of
+from grid.plan import save_cells, unit_of
+from grid.units import Job, Limits, Report, Resources
 from tests import warm
 
 SMALL = {"name": "mlp", "width": 16}

@@ -22,11 +22,12 @@ from echolm.errors import EchoLMError
 from echolm.record import find_records
 from grid.definition.grid import load_grid
 from grid.definition.schema import BlockResources
-from grid.plan import Job, Resources, Unit, save_cells
+from grid.plan import save_cells
 from grid.report.content import Run, Setting
 from grid.report.missing import missing_groups
 from grid.tables.build import build
 from grid.tables.origins import TodaysOrigins
+from grid.units import Job, Resources, Unit
 from tests import warm
 
 PLACE = LaunchOptions(slots=2)

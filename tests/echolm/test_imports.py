@@ -41,6 +41,19 @@ def test_components_import_what_they_say_and_nothing_else_that_takes_long() -> N
     assert done.stdout == "all\n", done.stderr
 
 
+JOB = """
+import sys
+import cluster.slurm.job.run, cluster.ray.worker, cluster.worker
+print(sorted(module for module in sys.modules if module.startswith("grid.")))
+"""
+
+
+def test_a_job_knows_nothing_of_how_a_grid_is_defined() -> None:
+    """Its units carry their configurations."""
+    done = subprocess.run([sys.executable, "-c", JOB], capture_output=True, text=True)
+    assert done.stdout == "['grid.launched', 'grid.units']\n", done.stderr
+
+
 def test_a_training_imports_neither_the_compiler_nor_torchvision(
     tiny: Path, tmp_path: Path
 ) -> None:

@@ -21,18 +21,9 @@ from echolm.workspace import Workspace
 from grid import find
 from grid.definition.grid import Cell, Grid, load_grid
 from grid.find import find_cell
-from grid.plan import (
-    CellStatus,
-    Unit,
-    cell_statuses,
-    cohort_key,
-    launched_config,
-    needs_run,
-    save_cells,
-    unit_config,
-    unit_of,
-    units,
-)
+from grid.launched import launched_config, unit_config
+from grid.plan import CellStatus, cell_statuses, cohort_key, needs_run, save_cells, unit_of, units
+from grid.units import Unit
 
 BASE: dict[str, Any] = {
     "data": "phantom",

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from cluster.ray.executor import RayExecutor
-from grid.plan import Job, Limits, Report, Unit
+from grid.units import Job, Limits, Report, Unit
 
 
 def say(report: Report) -> None:

@@ -19,7 +19,8 @@ from cluster.batch import JobBatch, batches, new_batch_path
 from echolm.record import find_records
 from echolm.training.distributed import pick_device
 from grid.definition.grid import load_grid
-from grid.plan import Unit, save_cells
+from grid.plan import save_cells
+from grid.units import Unit
 from tests.slurm.client import Slurm
 from tests.slurm.site import BLANK, Site, until
 

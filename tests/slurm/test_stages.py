@@ -83,9 +83,9 @@ def test_one_launch_ends_with_both_stages_though_the_first_meets_its_limit_twice
     site: Site, slurm: Slurm
 ) -> None:
     site.profile(partition="low")
-    site.slow(2)
+    site.slow(3)
     common = {"data": "tiny", "encoder": "tiny-r3d", "batch_size": 5}
-    first_base = {"kind": "pretrain", "objective": SLOW, "epochs": 80, **common}
+    first_base = {"kind": "pretrain", "objective": SLOW, "epochs": 40, **common}
     grid = site.stages(first={"base": first_base}, heads=("mean",))
     then, first = site.cells(grid)
     assert site.submit(grid).status == 0

@@ -34,9 +34,9 @@ from typing import Any, TypeVar
 import torch
 
 from cluster.batch import Claim, JobBatch
+from cluster.readiness import is_ready
 from cluster.rendezvous import slurm_ranks
 from cluster.slurm.job.requeue import LINGER_S, LOST, requeue_this_job
-from cluster.stages import is_ready
 from cluster.tracebacks import note_failures, stop_reason
 from cluster.unit import is_outage_end, train_unit
 from echolm.outages import insist, lost_workspace, remember_workspace
@@ -46,7 +46,7 @@ from echolm.training.cohorts import Compute
 from echolm.training.distributed import Ranks
 from echolm.training.signals import StopRequest
 from echolm.workspace import Workspace
-from grid.plan import Report, Unit
+from grid.units import Report, Unit
 
 T = TypeVar("T")
 WARNINGS = ("SIGUSR1", "SIGUSR2")

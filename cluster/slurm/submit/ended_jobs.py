@@ -27,7 +27,7 @@ from cluster.slurm.submit.queue import LOST, QueuedJob, scancel
 from echolm.attempt import mark_cancelled
 from echolm.states import FailureClass
 from echolm.workspace import Workspace
-from grid.plan import Unit
+from grid.units import Unit
 
 Noted = set[tuple[str, tuple[str, ...]]]
 """(job, cells) of failures that were noted before."""

@@ -27,7 +27,7 @@ from echolm.commands import Command
 from echolm.errors import EchoLMError
 from echolm.outages import lost_workspace
 from echolm.workspace import Workspace
-from grid.plan import Job, Limits, Report, Unit
+from grid.units import Job, Limits, Report, Unit
 
 MOST_TIMEOUTS = 1_000_000
 """How often submitit lets a job start again: more than will ever be. Budgets are ours."""
@@ -64,7 +64,7 @@ class SlurmExecutor:
     """Array that it has submitted -> how many of its jobs may run at once."""
 
     def launch(self, job: Job, limits: Limits, report: Callable[[Report], None]) -> list[str]:
-        """Submit units and return the array job ids. See ``grid.plan.Executor``.
+        """Submit units and return the array job ids. See ``grid.units.Executor``.
 
         ``limits.slots`` is the throttle over all arrays of the grid. Units that do not fit yet are
         left to the next launch. So are those that begin from cells which had no room.

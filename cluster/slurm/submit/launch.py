@@ -36,14 +36,8 @@ from echolm.training.signals import StopRequest
 from echolm.workspace import Workspace
 from grid.definition.grid import Cell, Grid
 from grid.definition.schema import BlockResources
-from grid.plan import (
-    CellStatus,
-    Limits,
-    Resources,
-    cell_statuses,
-    cells_with_own,
-    save_cells,
-)
+from grid.plan import CellStatus, cell_statuses, cells_with_own, save_cells
+from grid.units import Limits, Resources
 
 _BATCH_NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 """A batch's name: each submission has another."""

@@ -20,7 +20,8 @@ from echolm.liveness import read_holder
 from echolm.states import RunState
 from echolm.workspace import Workspace
 from grid.definition.grid import Cell
-from grid.plan import CellStatus, Job, Resources, needs_run, units
+from grid.plan import CellStatus, needs_run, units
+from grid.units import Job, Resources
 
 Source = Any
 """What trains a cell: the name of a batch, a job of another grid, or what a planned job shares."""

@@ -23,7 +23,8 @@ from echolm.stores.clips import peek
 from echolm.text import counted
 from echolm.training.prepare import Inputs
 from echolm.workspace import Workspace
-from grid.plan import CellStatus, Job, Limits, Resources, Unit, needs_run
+from grid.plan import CellStatus, needs_run
+from grid.units import Job, Limits, Resources, Unit
 
 OF_A_CELL = "run:"
 """What weights begin with that a cell gives."""

@@ -7,10 +7,10 @@ units were done: a node that ate them, or a requeue that a site refused.
 from __future__ import annotations
 
 from cluster.failures import CLASSES, failures
+from cluster.readiness import is_ready
 from cluster.slurm.commands import run
 from cluster.slurm.submit.arrays import lacking
 from cluster.slurm.submit.ledger import BatchView, arrays_of
-from cluster.stages import is_ready
 from echolm.states import FailureClass
 from echolm.workspace import Workspace
 

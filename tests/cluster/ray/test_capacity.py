@@ -9,7 +9,7 @@ import pytest
 from cluster.ray import capacity as module
 from cluster.ray.capacity import avoided, capacity, check_room
 from echolm.errors import EchoLMError
-from grid.plan import Resources
+from grid.units import Resources
 
 GB = 1e9
 

@@ -18,7 +18,7 @@ from echolm.cli.train_progress import TrainProgress
 from echolm.config import parse_config
 from echolm.training.live import LiveProgress
 from grid.definition.grid import Cell
-from grid.plan import Report
+from grid.units import Report
 
 
 def cells(count: int) -> list[Cell]:

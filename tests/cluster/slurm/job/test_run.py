@@ -16,7 +16,8 @@ from cluster.slurm.job.requeue import LOST
 from cluster.slurm.job.run import run_job
 from cluster.tracebacks import LIMIT
 from grid.definition.grid import load_grid
-from grid.plan import Resources, Unit, save_cells
+from grid.plan import save_cells
+from grid.units import Resources, Unit
 
 BLANK = {"encoder": "none", "trainable": "k0", "epochs": 1}
 

@@ -19,7 +19,7 @@ from cluster.slurm.submit.lock import submission_lock
 from cluster.slurm.submit.plan import plan
 from cluster.slurm.submit.top_up import jobs_to_add
 from echolm.errors import EchoLMError
-from grid.plan import Limits, Resources
+from grid.units import Limits, Resources
 
 
 def test_a_job_that_the_controller_forgot_covers_nothing(site: BatchSite) -> None:

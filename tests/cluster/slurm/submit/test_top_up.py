@@ -13,7 +13,7 @@ from login_node import BLANK, LoginNode
 
 from cluster.batch import Claim, JobBatch, batches
 from cluster.slurm.submit.arrays import lacking
-from grid.plan import Unit
+from grid.units import Unit
 
 
 def ended(login: LoginNode, *jobs: str, state: str = "COMPLETED") -> None:
