@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -341,3 +342,14 @@ if __name__ == "__main__":
     from echolm.cli import main
 
     print(json.dumps(described(main), indent=1))
+
+
+def test_what_tests_share_has_a_name_of_its_own() -> None:
+    """Test files of one name are in several folders, and which one an import means is chance."""
+    shared = Counter(path.stem for path in (ROOT / "tests").rglob("*.py"))
+    wrong = []
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for module, line in imported(path):
+            if shared[module] > 1 and module != "conftest":
+                wrong.append(f"{path.relative_to(ROOT)}:{line} imports {module}")
+    assert not wrong, "\n".join(wrong)

@@ -6,7 +6,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from test_stages import FIRST, of, stages
+from stage_definitions import FIRST, of, stages
 
 from grid.json_schemas import grid_schema
 
