@@ -71,8 +71,10 @@ def test_a_job_that_is_no_array_does_not_meet_the_node_again_that_died_under_it(
     slurm.wait_for_state(blocker, "RUNNING")
     site.faults.node_kill(node)
     until(lambda: slurm.state(job) == "PENDING", "it waits to start again")
-    told = site.submit(grid)
-    assert f"start 1 on {node}: node-failure" in told.err, told
+    until(
+        lambda: f"start 1 on {node}: node-failure" in site.submit(grid).err,
+        "a launch knows of it: accounting is told some seconds after the queue",
+    )
     shown = slurm.run("scontrol", "show", "job", "-o", job)
     assert re.findall(r"ExcNodeList=(\S+)", shown) == [",".join(sorted([node, "n4"]))], (
         "beside the profile's own"
