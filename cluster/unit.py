@@ -27,7 +27,7 @@ from echolm.training.prepare import Inputs, PreparedRun, prepare_run
 from echolm.training.run_handle import Outcome
 from echolm.training.signals import StopRequest
 from echolm.workspace import Workspace
-from grid.launched import unit_config
+from grid.stored_configs import unit_config
 from grid.units import TO_RUN, Report, Unit, is_held_out_of_sight
 
 OUTAGE = "outage"

@@ -16,7 +16,7 @@ from echolm.text import suggest
 from echolm.training.prepare import Inputs
 from echolm.workspace import Workspace
 from grid.definition.grid import load_grid, shipped_grids
-from grid.launched import read_configs
+from grid.stored_configs import read_configs
 
 
 def inputs_of(config: FinetuneConfig | PretrainConfig, workspace: Workspace) -> Inputs:

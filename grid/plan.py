@@ -19,7 +19,7 @@ from echolm.training.prepare import Inputs, PreparedRun, prepare_run
 from echolm.workspace import Workspace
 from grid.definition.files import path_fields, refuse_other_file
 from grid.definition.grid import Cell, Grid
-from grid.launched import CELLS_FILE
+from grid.stored_configs import CELLS_FILE
 from grid.units import STOPPED, TO_RUN, Unit, is_held_out_of_sight
 
 SMALLEST_PART = 8

@@ -15,7 +15,7 @@ from echolm.registry import load_plugins
 from echolm.text import counted
 from echolm.workspace import Workspace
 from grid.definition.tables import SEED, TableCell
-from grid.launched import launched_configs
+from grid.stored_configs import launched_configs
 
 LISTED = 5
 """Lines of one kind. The others are counted."""

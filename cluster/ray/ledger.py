@@ -23,7 +23,7 @@ from cluster.failures import (
 )
 from cluster.ray.worker_loss import WorkerLoss
 from echolm.workspace import Workspace
-from grid.launched import unit_config
+from grid.stored_configs import unit_config
 from grid.units import Job, Unit
 
 EVIDENCE_CHARACTERS = 2000

@@ -24,7 +24,7 @@ from echolm.text import counted
 from echolm.workspace import Workspace
 from grid.definition.grid import Grid, load_grid, shipped_grids
 from grid.definition.tables import TableGrid
-from grid.launched import CELLS_FILE
+from grid.stored_configs import CELLS_FILE
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from grid.definition.extra_tables import with_current
 from grid.definition.files import is_same_file, load_in, refuse_other_file, stored_path
 from grid.definition.grid import Grid, load_grid, shipped_grids, typed_path
 from grid.definition.tables import TableDefinition, TableGrid
-from grid.launched import CELLS_FILE
+from grid.stored_configs import CELLS_FILE
 
 __all__ = [
     "CELLS_FILE",

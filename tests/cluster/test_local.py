@@ -54,7 +54,7 @@ def deaths(reports: list[Report]) -> list[tuple[str, bool]]:
 
 
 def test_workers_import_once_for_all_what_networks_need(shell: Shell) -> None:
-    """A grid of two stages, one of a plain one, and one whose networks need nothing of the kind."""
+    """Of torchvision's networks and torch-geometric's heads; other networks need nothing."""
     finetune = {"encoder": ["tiny-mvit", "tiny-r3d"], "head": ["mlp", "gatv2"]}
     needed = {
         shell.grid(finetune, name="both"): ["torch_geometric", "torchvision"],

@@ -51,7 +51,7 @@ print(sorted(module for module in sys.modules if module.startswith("grid.")))
 def test_a_job_knows_nothing_of_how_a_grid_is_defined() -> None:
     """Its units carry their configurations."""
     done = subprocess.run([sys.executable, "-c", JOB], capture_output=True, text=True)
-    assert done.stdout == "['grid.launched', 'grid.units']\n", done.stderr
+    assert done.stdout == "['grid.stored_configs', 'grid.units']\n", done.stderr
 
 
 def test_a_training_imports_neither_the_compiler_nor_torchvision(

@@ -21,8 +21,8 @@ from echolm.workspace import Workspace
 from grid import find
 from grid.definition.grid import Cell, Grid, load_grid
 from grid.find import find_cell
-from grid.launched import launched_config, unit_config
 from grid.plan import CellStatus, cell_statuses, cohort_key, needs_run, save_cells, unit_of, units
+from grid.stored_configs import launched_config, unit_config
 from grid.units import Unit
 
 BASE: dict[str, Any] = {
