@@ -95,13 +95,19 @@ class Registry(Generic[C]):
         """Register a class, as a decorator.
 
         Raises:
-            EchoLMError: the class has no default name, or another class has this name.
+            EchoLMError: the class has no default name, another class has this name, or its
+                ``imports`` is one string.
         """
         name = cls.model_fields["name"].default
         if not isinstance(name, str):
             raise EchoLMError(
                 f"{self.kind} {_path(cls)} needs a name: "
                 "write name: Literal['x'] = 'x' in the class"
+            )
+        if isinstance(cls.imports, str):
+            raise EchoLMError(
+                f"{self.kind} {_path(cls)}: imports is a tuple of packages: "
+                f"write imports = ({cls.imports!r},)"
             )
         taken = self._classes.get(name)
         if taken is not None and _path(taken) != _path(cls):

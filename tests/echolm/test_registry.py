@@ -109,6 +109,13 @@ def test_a_class_without_a_name_is_refused(shapes: Registry[Shape]) -> None:
         shapes.register(Shape)
 
 
+def test_one_string_of_imports_is_refused(shapes: Registry[Shape]) -> None:
+    """Its letters would be taken for packages."""
+    other = type("Round", (Square,), {"imports": "torchvision"})
+    with pytest.raises(EchoLMError, match=r"Round: imports .* write imports = \('torchvision',\)"):
+        shapes.register(other)
+
+
 def test_our_errors_become_field_errors(shapes: Registry[Shape]) -> None:
     with pytest.raises(ValueError, match="unknown shape 'oval'") as caught:
         validator(shapes)("oval")
