@@ -281,7 +281,7 @@ def without_compiler(optimizer: type[OptimizerT]) -> type[OptimizerT]:
     """Derive a class of torch's optimisers that does not import torch's compiler.
 
     torch wraps these methods, so that ``torch.compile`` leaves them out, and the wrapper imports
-    the compiler: half of what it takes to import torch, in each process that trains. EchoLM never
+    the compiler, which takes nearly as long as torch, in each process that trains. EchoLM never
     compiles an optimiser. The methods themselves stay torch's, and so do states and numbers.
 
     Args:

@@ -18,6 +18,7 @@ class FlopCounter(FlopCounterMode):
         super().__enter__()
         mode: Any = self.mode
         count = inspect.unwrap(type(mode).__torch_dispatch__)
+        # torch looks for it on the mode itself first.
         mode.__torch_dispatch__ = count.__get__(mode)
         return self
 
