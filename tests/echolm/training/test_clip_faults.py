@@ -53,7 +53,7 @@ def test_pixels_from_0_to_1_are_refused_for_encoders_of_either_scale(
     assert outcome.state == "failed"
     assert outcome.detail.endswith(
         f"{path}: no pixel of 8 items exceeds 1: its frames seem to be scaled to [0, 1], and "
-        "encoder tiny-r3d is given 0 to 255; prepare it from files whose pixels span 0 to 255"
+        "encoder toy-r3d is given 0 to 255; prepare it from files whose pixels span 0 to 255"
     )
     store = ClipStore.open(path)
     echoprime = config(encoder="echoprime", weights="random", trainable="k0").encoder
@@ -82,7 +82,7 @@ def test_an_augmentation_that_gives_pixels_from_0_to_1_is_refused(
     assert outcome.state == "failed"
     assert (
         "augmentation scaled gave pixels in [0, 1]; valid: 0 to 255, which are then scaled as "
-        "encoder tiny-r3d reads them (0-1)" in outcome.detail
+        "encoder toy-r3d reads them (0-1)" in outcome.detail
     )
 
 

@@ -44,7 +44,7 @@ def windows(**changes: Any) -> Config:
         "data": "videos",
         "task": "toy-ef-of-clip",
         "clip": {"name": "window", "period": 2, "windows": 4},
-        "encoder": {"name": "tiny-r3d", "batch_norm": "frozen"},
+        "encoder": {"name": "toy-r3d", "batch_norm": "frozen"},
         "augmentation": "none",
         "epochs": 3,
     }

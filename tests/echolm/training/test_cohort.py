@@ -225,7 +225,7 @@ def test_verdicts_are_each_member_s_own(workspace: Workspace, reference: Referen
         {"view_seed": 5},
         {"views": 2},
         {"data": {"name": "tiny", "fraction": 0.5}},
-        {"encoder": {"name": "tiny-r3d", "batch_norm": "frozen"}},
+        {"encoder": {"name": "toy-r3d", "batch_norm": "frozen"}},
         {"task": "toy-ef", "head": "mlp"},
     ],
     ids=str,

@@ -25,7 +25,7 @@ from echolm.training.consensus import Consensus, StepFacts
 from echolm.training.member import Member
 from echolm.workspace import Workspace
 
-FROZEN = {"name": "tiny-r3d", "batch_norm": "frozen"}
+FROZEN = {"name": "toy-r3d", "batch_norm": "frozen"}
 RUNS = [
     [
         config(encoder="tiny-mvit", batch_size=13, epochs=5, trainable=which)

@@ -32,7 +32,7 @@ from echolm.training.stored_feed import StoredFeed
 from echolm.training.trunk import CutStates, first_network
 from echolm.workspace import Workspace
 
-ENCODERS = pytest.mark.parametrize("encoder", ["tiny-r3d", "tiny-mvit"])
+ENCODERS = pytest.mark.parametrize("encoder", ["toy-r3d", "tiny-mvit"])
 BLOCKS = 4
 STAGES = ("stem", "blocks.0", "blocks.1", "blocks.2", "blocks.3", "readout")
 REGIMES: list[tuple[Any, set[str]]] = [
@@ -125,7 +125,7 @@ def test_batch_norm_statistics_of_trained_stages(
 
     Batch: they follow.
     """
-    run = config(encoder={"name": "tiny-r3d", "batch_norm": mode}, trainable="k2", epochs=1)
+    run = config(encoder={"name": "toy-r3d", "batch_norm": mode}, trainable="k2", epochs=1)
     first = first_network(prepare_run(run, workspace), torch.device("cpu")).state_dict()
     train(workspace, run)
     [(_, last)] = networks
@@ -165,7 +165,7 @@ def test_batch_norm_of_frozen_stages_uses_stored_statistics(
     monkeypatch.setattr(OptimiserSteps, "_backward", watching)
     train(
         workspace,
-        config(encoder={"name": "tiny-r3d", "batch_norm": mode}, trainable="k2", epochs=1),
+        config(encoder={"name": "toy-r3d", "batch_norm": mode}, trainable="k2", epochs=1),
     )
     assert len(seen) == 3
     for together, alone in seen:
@@ -199,7 +199,7 @@ def test_batch_statistics_are_refused_where_the_batch_is_split(
     run = config(trainable=trainable)
     [outcome] = train(workspace, run, compute=Compute(micro_batch=2))
     assert outcome.state == "refused"
-    for part in ("tiny-r3d", "batch_norm: batch", "batch of 5", "batch_norm: frozen"):
+    for part in ("toy-r3d", "batch_norm: batch", "batch of 5", "batch_norm: frozen"):
         assert part in outcome.detail
     assert not workspace.runs.exists()
 
@@ -243,7 +243,7 @@ def test_statistics_of_any_component_are_refused_where_the_batch_is_split(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"encoder": {"name": "tiny-r3d", "batch_norm": "frozen"}},
+        {"encoder": {"name": "toy-r3d", "batch_norm": "frozen"}},
         {"trainable": "k0"},
         {"encoder": "tiny-mvit"},
     ],

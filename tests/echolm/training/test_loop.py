@@ -30,7 +30,7 @@ PLAIN = config(
     optimizer={"name": "adam", "lr": 2e-3},
     head={"name": "mlp", "dropout": 0},
 )
-FROZEN = {"name": "tiny-r3d", "batch_norm": "frozen"}
+FROZEN = {"name": "toy-r3d", "batch_norm": "frozen"}
 LEARNER = config(epochs=6, optimizer={"name": "adam", "lr": 2e-3})
 COLUMNS = {
     "sample": "string",
@@ -50,7 +50,7 @@ def mask(flat: list[float]) -> np.ndarray:
     return polygon2mask((112, 112), np.reshape(flat, (40, 2))[:, ::-1])
 
 
-@pytest.mark.parametrize("encoder", ["tiny-r3d", "tiny-mvit"])
+@pytest.mark.parametrize("encoder", ["toy-r3d", "tiny-mvit"])
 def test_training_lowers_the_training_loss(encoder: str, reference: Reference) -> None:
     run = PLAIN.model_copy(update={"encoder": config(encoder=encoder).encoder})
     losses = [metrics["train/loss"] for _, metrics in reference(run).epochs]
@@ -115,7 +115,7 @@ def test_results_come_from_the_epoch_with_the_best_validation_loss(workspace: Wo
         augmentation="none",
         epochs=5,
         schedule=rising,
-        optimizer={"name": "adam", "lr": 0.1},
+        optimizer={"name": "adam", "lr": 1.0},
         encoder=FROZEN,
     )
     train(workspace, run)

@@ -35,7 +35,7 @@ from echolm.workspace import Workspace
 
 DROPOUT: dict[str, Any] = {"encoder": "tiny-mvit"}
 FROZEN: dict[str, Any] = {
-    "encoder": {"name": "tiny-r3d", "batch_norm": "frozen"},
+    "encoder": {"name": "toy-r3d", "batch_norm": "frozen"},
     "trainable": "k1",
 }
 RUN = config(batch_size=13, **DROPOUT)

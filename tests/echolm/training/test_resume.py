@@ -31,7 +31,7 @@ from echolm.workspace import Workspace
 FALLING = {"name": "plateau", "patience": 0, "threshold": 0.9}
 """Halves the learning rate in every epoch but the first, so that its state matters."""
 CONVOLUTIONS = config(
-    encoder={"name": "tiny-r3d", "batch_norm": "batch"}, epochs=3, schedule=FALLING
+    encoder={"name": "toy-r3d", "batch_norm": "batch"}, epochs=3, schedule=FALLING
 )
 TRANSFORMER = config(encoder="tiny-mvit", epochs=2, schedule={"name": "cosine", "warmup": 0.3})
 RUNS = pytest.mark.parametrize("run", [CONVOLUTIONS, TRANSFORMER], ids=["batch-norm", "dropout"])
@@ -257,7 +257,7 @@ def test_the_first_and_the_tenth_run_of_a_process_equal_runs_of_fresh_processes(
         config(
             seed=seed,
             epochs=1,
-            encoder="tiny-mvit" if seed % 2 else "tiny-r3d",
+            encoder="tiny-mvit" if seed % 2 else "toy-r3d",
             trainable=f"k{seed % 3}",
         )
         for seed in range(10)

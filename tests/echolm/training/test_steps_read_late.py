@@ -48,7 +48,7 @@ def test_results_and_history_are_bitwise_the_same(
     workspace: Workspace, reference: Reference
 ) -> None:
     weighted = config(
-        kind="pretrain", objective="toy-weighted", encoder="tiny-r3d", predictions=True
+        kind="pretrain", objective="toy-weighted", encoder="toy-r3d", predictions=True
     )
     for run in (RUN, weighted):
         train(workspace, run)
@@ -113,7 +113,7 @@ def note_batches(monkeypatch: pytest.MonkeyPatch, batches: list[list[str]]) -> N
 
 def test_an_error_on_one_rank_ends_the_run_on_all(workspace: Workspace, tmp_path: Path) -> None:
     """The other member completes, with the collectives in step."""
-    encoder = {"name": "tiny-r3d", "batch_norm": "frozen"}
+    encoder = {"name": "toy-r3d", "batch_norm": "frozen"}
     runs = [config(encoder=encoder, trainable=cut, batch_size=13) for cut in ("k2", "k3")]
     fault = Fault("echolm.training.steps:OptimiserSteps._backward", 2, "raise", rank=1)
     join(*start_ranks(2, workspace, runs, tmp_path / "out", faults=[fault], before=read_late))

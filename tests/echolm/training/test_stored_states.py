@@ -164,7 +164,7 @@ def test_two_ranks_keep_what_comes_to_them(
     workspace: Workspace, reference: Reference, tmp_path: Path
 ) -> None:
     """Step-equal to one rank."""
-    encoder = {"name": "tiny-r3d", "batch_norm": "frozen"}
+    encoder = {"name": "toy-r3d", "batch_norm": "frozen"}
     runs = [config(**FROZEN, encoder=encoder, trainable=k) for k in ("k0", "k1")]
     expected = reference.all(runs)
     join(*start_ranks(2, workspace, runs, tmp_path / "out"))

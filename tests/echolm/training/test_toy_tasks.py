@@ -15,7 +15,7 @@ from echolm.errors import EchoLMError
 from echolm.training.trunk import first_network
 from echolm.workspace import Workspace
 
-OBJECTIVES = pytest.mark.parametrize("encoder", ["tiny-r3d", "tiny-mvit"])
+OBJECTIVES = pytest.mark.parametrize("encoder", ["toy-r3d", "tiny-mvit"])
 
 
 def regression() -> Config:
@@ -85,7 +85,7 @@ def test_pretraining_feeds_fine_tuning(encoder: str, workspace: Workspace) -> No
 def test_other_upstream_weights_are_another_fingerprint_of_the_same_cell(
     workspace: Workspace,
 ) -> None:
-    upstream = pretraining("tiny-r3d")
+    upstream = pretraining("toy-r3d")
     [outcome] = train(workspace, upstream)
     run = config(weights=f"run:{outcome.cell}")
     prepared = prepare_run(run, workspace)
@@ -106,7 +106,7 @@ def test_an_upstream_run_that_is_not_there_or_not_whole_is_named(workspace: Work
         prepare_run(config(weights="run:0123456789abcdef"), workspace)
     [partly] = train(workspace, config(trainable="k1", epochs=1))
     [outcome] = train(workspace, config(weights=f"run:{partly.cell}"))
-    assert outcome.state == "failed" and "not a whole tiny-r3d" in outcome.detail
+    assert outcome.state == "failed" and "not a whole toy-r3d" in outcome.detail
     [whole] = train(workspace, config(epochs=1))
     [outcome] = train(workspace, config(weights=f"run:{whole.cell}", encoder="tiny-mvit"))
     assert outcome.state == "failed" and "not a whole tiny-mvit" in outcome.detail

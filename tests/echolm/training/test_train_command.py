@@ -34,7 +34,7 @@ def written(run: Config, workspace: Workspace) -> list[str]:
 
 def test_ctrl_c_and_the_same_command_again(workspace: Workspace, reference: Reference) -> None:
     """Status 3 and what to do next, then a result as if nothing had happened."""
-    run = config(epochs=8)
+    run = config(encoder="tiny-r3d", epochs=8)
     command = [sys.executable, *written(run, workspace)]
     process = subprocess.Popen(
         command,
@@ -111,7 +111,7 @@ def test_a_failed_run_is_told_with_its_status(workspace: Workspace) -> None:
 
     from echolm.cli import main
 
-    run = config(optimizer={"name": "sgd", "lr": 1e30})
+    run = config(encoder="tiny-r3d", optimizer={"name": "sgd", "lr": 1e30})
     result = CliRunner().invoke(main, written(run, workspace)[2:])
     assert result.exit_code == 1
     assert "failed: Diverged: the training loss is" in result.output
