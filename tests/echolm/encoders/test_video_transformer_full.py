@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -46,7 +47,13 @@ def test_parameters_and_positions(model: nn.Module, network: EncoderNetwork) -> 
 
 
 @torch.no_grad()
-def test_tokens_of_a_whole_clip(model: nn.Module, network: EncoderNetwork) -> None:
+def test_tokens_of_a_whole_clip(
+    model: nn.Module, network: EncoderNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through two of the twelve blocks; the gradients below are those of all."""
+    layers: Any = model.get_submodule("videomae.encoder")
+    monkeypatch.setitem(layers._modules, "layer", layers.layer[:2])
+    monkeypatch.setitem(network._modules, "blocks", network.blocks[:2])
     clip = torch.rand(1, 3, 16, 224, 224)
     expected = model.get_submodule("videomae")(by_frame(clip)).last_hidden_state
     features = network(clip)
