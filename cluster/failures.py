@@ -60,10 +60,16 @@ _STATES = {
     "OUT_OF_MEMORY": FailureClass.OUT_OF_MEMORY,
     "CANCELLED": FailureClass.CANCELLED,
     "REVOKED": FailureClass.CANCELLED,
-    "LOST": FailureClass.OUTAGE,
     "LAUNCH_FAILED": FailureClass.LAUNCH,
     "RECONFIG_FAIL": FailureClass.LAUNCH,
 }
+LOST = "LOST"
+"""The end of a job that SLURM's controller lost: that is no word of SLURM's.
+
+Accounting takes it for alive, or says that it was cancelled and names nobody who did it: so a
+controller that lost its state has its jobs closed. A person's cancellation reads ``CANCELLED by
+UID``.
+"""
 _OUT_OF_MEMORY = re.compile(
     r"oom[-_ ]kill|Out Of Memory|OOM Killed|exceeded memory limit|being killed", re.IGNORECASE
 )
@@ -79,7 +85,8 @@ def classify(state: str, began: bool, log: str = "") -> FailureClass:
     """Return the class of a job that has ended.
 
     Args:
-        state: SLURM's word for its end, '' when SLURM does not know it any more.
+        state: SLURM's word for its end, '' when SLURM does not know it any more, LOST when its
+            controller lost it.
         began: whether it had taken a unit.
         log: the end of its output.
     """
@@ -87,7 +94,7 @@ def classify(state: str, began: bool, log: str = "") -> FailureClass:
         return _STATES[state]
     if _OUT_OF_MEMORY.search(log):
         return FailureClass.OUT_OF_MEMORY
-    if _OUTAGE.search(log):
+    if state == LOST or _OUTAGE.search(log):
         return FailureClass.OUTAGE
     return FailureClass.KILLED if began else FailureClass.LAUNCH
 

@@ -86,12 +86,17 @@ def test_a_controller_that_lost_its_state_cancels_nobodys_cells(site: Site, slur
     assert site.submit(grid).status == 0
     first, second, third = site.cells(grid)
     until(lambda: sum(site.trains(cell) for cell in (first, second, third)) == 2, "two train")
+    [array] = [
+        array["job"] for batch in batches(site.workspace, "toy") for array in batch.submitted()
+    ]
+    states = ("sacct", "-X", "-n", "-P", "--format=State", "--jobs", array)
+    # What the controller has not yet told accounting is lost with its state.
+    until(lambda: slurm.run(*states).split().count("RUNNING") == 2, "accounting knows of both")
     slurm._ctld_stop(kill=True)
     shutil.rmtree(site.settings.directory / "state")
     (site.settings.directory / "state").mkdir()
     daemons.controller(site.settings)
-    states = ("sacct", "-X", "-n", "-P", "--format=State", "--name=echolm-toy")
-    until(lambda: "CANCELLED" in slurm.run(*states), "accounting closes the jobs")
+    until(lambda: slurm.run(*states).split().count("CANCELLED") >= 2, "accounting closes the jobs")
     done = site.submit(grid)
     assert "cancelled" not in site.states(grid), (done, site.states(grid))
     assert {failure.kind for failure in failures(site.workspace, "toy")} <= {"outage"}, done

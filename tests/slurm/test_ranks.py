@@ -45,12 +45,10 @@ def undisturbed(root: Path, store: Path, cell: Cell, monkeypatch: pytest.MonkeyP
     return shell
 
 
-def test_a_job_of_two_nodes_with_two_ranks_each_is_struck_three_times_and_ends_as_if_undisturbed(
+def test_a_job_of_two_nodes_with_two_ranks_each_is_struck_twice_and_ends_as_if_undisturbed(
     site: Site, slurm: Slurm, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A rank is killed, a third party requeues the job, a job of a higher partition takes one of
-    its nodes.
-    """
+    """A rank is killed. Then a job of a higher partition takes one of its nodes."""
     site.profile(partition="low")
     grid = site.grid({"head": ["traced"]}, epochs=EPOCHS, **BLANK)
     [cell] = site.cells(grid)
@@ -70,11 +68,9 @@ def test_a_job_of_two_nodes_with_two_ranks_each_is_struck_three_times_and_ends_a
     trains(1)
     site.faults.kill_rank(array["job"], 3)
     trains(2)
-    site.faults.requeue(array["job"])
-    trains(3)
     node = [line["node"] for line in site.traced() if line["rank"] == 3][-1]
     slurm.sbatch("sleep 1", "-p", "high", "-w", node, "--exclusive")
-    until(lambda: site.record(cell).events(3)[-1]["event"] == "interrupted", "preempted")
+    until(lambda: site.record(cell).events(2)[-1]["event"] == "interrupted", "preempted")
     site.slow(0)
     still = undisturbed(site.root / "still", tiny / "store", cell, monkeypatch)
     until(lambda: site.states(grid) == ["complete"], "complete")
@@ -82,7 +78,7 @@ def test_a_job_of_two_nodes_with_two_ranks_each_is_struck_three_times_and_ends_a
     record = site.record(cell)
     assert result(record) == result(still.record(cell)), "bitwise"
     attempts = record.attempts()
-    assert len(attempts) >= 4, "on a busy machine SLURM may end a start of its own accord"
+    assert len(attempts) >= 3, "on a busy machine SLURM may end a start of its own accord"
     weights = [line["weights"] for line in still.traced() if line["rank"] == 0]
     assert len(weights) == len(set(weights)) == EPOCHS * STEPS
     trained = 0
@@ -105,4 +101,4 @@ def test_a_job_of_two_nodes_with_two_ranks_each_is_struck_three_times_and_ends_a
             assert own and own == weights[begin : begin + len(own)], (
                 f"attempt {attempt}, rank {rank}: not as undisturbed from step {begin} on"
             )
-    assert trained >= 4
+    assert trained >= 3

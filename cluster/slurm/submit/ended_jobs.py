@@ -13,6 +13,7 @@ from typing import Any
 
 from cluster.batch import JobBatch, end_claim
 from cluster.failures import (
+    LOST,
     JobFailure,
     classify,
     earliest_checkpoint,
@@ -23,7 +24,7 @@ from cluster.failures import (
 )
 from cluster.slurm.submit.ledger import ArrayTask, BatchView, claimed_by
 from cluster.slurm.submit.nodes import down_nodes_of, exclude_for_waiting_job
-from cluster.slurm.submit.queue import LOST, QueuedJob, scancel
+from cluster.slurm.submit.queue import QueuedJob, scancel
 from echolm.attempt import mark_cancelled
 from echolm.states import FailureClass
 from echolm.workspace import Workspace
@@ -228,7 +229,7 @@ def _failure_of(
     node = job.node if job else ""
     told = state or "SLURM does not know the job any more"
     if state == LOST:
-        told = "cancelled by nobody, says accounting: SLURM's controller lost the job"
+        told = "SLURM's controller lost the job: says accounting, nobody cancelled or ended it"
     if node:
         told += f" on {node}"
     if kind in (FailureClass.NODE_FAILURE, FailureClass.LAUNCH):

@@ -8,12 +8,18 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cluster.batch import JobBatch, batches
-from cluster.failures import cancelled
-from cluster.slurm.submit.queue import ALIVE, QueuedJob, ask_sacct, ask_scontrol, ask_squeue
+from cluster.failures import LOST, cancelled
+from cluster.slurm.submit.queue import (
+    ALIVE,
+    QueuedJob,
+    ask_sacct,
+    ask_scontrol,
+    ask_squeue,
+)
 from echolm.errors import EchoLMError
 from echolm.workspace import Workspace
 
@@ -380,8 +386,7 @@ def _view(
     earlier: dict[ArrayTask, list[QueuedJob]] = {}
     for task, all_starts in starts.items():
         last = all_starts[-1]
-        if not last.lost:
-            jobs[task] = last
+        jobs[task] = replace(last, state=LOST) if last.lost else last
         # a requeued job that waits may have no line of its own in accounting yet
         waits_again = task in now and now[task].alive and last.state not in ALIVE
         earlier[task] = all_starts if waits_again else all_starts[:-1]

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from cluster.failures import LOST
 from cluster.slurm.commands import run
 from echolm.errors import EchoLMError
 
@@ -37,9 +38,6 @@ ALIVE = (
 HELD = ("launch failed", "JobHoldMaxRequeue")
 """How the reasons begin for which SLURM itself holds a job, after starts that failed: it will not
 run by itself."""
-LOST = "LOST"
-"""In the place of CANCELLED where accounting names nobody who did it: a controller that lost its
-state has its jobs closed so. A person's cancellation reads ``CANCELLED by UID``."""
 _UNANSWERED = re.compile(
     r"timed out|contact|connection|zero bytes|communication|make sense of|transport", re.IGNORECASE
 )

@@ -27,7 +27,7 @@ def test_a_job_that_the_controller_forgot_covers_nothing(site: BatchSite) -> Non
     site.says("sacct", *(site.remembered(f"100_{task}", "RUNNING") for task in range(4)))
     site.claim(0, "0")
     assert site.covered() == set()
-    assert site.settle() == ["killed"]
+    assert site.settle() == ["outage"], "as where accounting has closed it already"
     site.says("squeue", site.queued("100_1", "PENDING", "JobHoldMaxRequeue"))
     assert site.covered() == set(), "held after too many starts"
     site.settle()
@@ -315,7 +315,7 @@ def test_a_squeue_that_says_nothing_is_not_believed_while_the_controller_has_job
     with pytest.raises(EchoLMError, match="scontrol: Unable to contact"):
         site.settle()
     (site.root / "scontrol").write_text("#!/bin/sh\necho Invalid job id specified >&2\nexit 1\n")
-    assert site.settle() == ["killed"], "it is not there any more"
+    assert site.settle() == ["outage"], "it is not there any more, which accounting does not know"
 
 
 def test_a_squeue_that_is_asked_again_is_believed(

@@ -25,6 +25,7 @@ from grid.tables.render.wording import number
 
 HOSTILE = "</td><script>alert(1)</script> & \\input{/etc/passwd} 100% $x$ _#^~{}|«☃»\"'`--where"
 SYSTEM = os.environ.get("ECHOLM_TEST_SYSTEM") == "1"
+APT = ("apt-get", "install", "-y", "-qq", "--no-install-recommends")
 
 
 class Elements(HTMLParser):
@@ -148,7 +149,7 @@ def compiled(text: str, folder: Path) -> str:
     """What pdflatex says about a document; it must be one."""
     if not shutil.which("pdflatex"):
         subprocess.run(
-            ["apt-get", "install", "-y", "-qq", "texlive-latex-base", "texlive-latex-recommended"],
+            [*APT, "texlive-latex-base", "texlive-latex-recommended"],
             check=True,
             capture_output=True,
         )
