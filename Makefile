@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Without a GPU driver the CPU pair of torch and torchvision is enough (and much smaller where a CPU build is offered).
 CONSTRAINTS ?= $(if $(shell command -v nvidia-smi),,-c constraints/cpu.txt)
-WORKERS ?= 4
+WORKERS ?= 5
 export OMP_NUM_THREADS ?= 1
 # Some images forbid compiled files. Every process of the suite would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE

@@ -21,7 +21,7 @@ os.environ["OMP_NUM_THREADS"] = (
 
 
 look_for_garbage_seldom()
-settings.register_profile("echolm", deadline=None)  # no test judges speed
+settings.register_profile("echolm", deadline=None, max_examples=50)  # no test judges speed
 settings.load_profile("echolm")
 
 FIRST_LAB = (

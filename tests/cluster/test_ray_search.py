@@ -103,7 +103,7 @@ def test_a_search_that_is_stopped_checkpoints_and_goes_on(shell: Shell, ray_clus
     shell.slow(1.0)
     command = (
         "search",
-        space_file(shell, base={"epochs": 20}),
+        space_file(shell, base={"epochs": 8}),
         "--trials",
         "2",
         "--workers",

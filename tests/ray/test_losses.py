@@ -289,7 +289,7 @@ class TestNodes:
 
     def fill(self, engine: Engine, shell: Shell, good: list[str], bad: str) -> None:
         """Three cells on three nodes of which one had failed: that one is taken last."""
-        grid = shell.grid({"head": ["slow"], "seed": [1, 2, 3]}, epochs=60, **BLANK)
+        grid = shell.grid({"head": ["slow"], "seed": [1, 2, 3]}, epochs=12, **BLANK)
         shell.slow(1)
 
         def look() -> None:

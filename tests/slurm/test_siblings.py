@@ -9,7 +9,7 @@ from tests.slurm.site import BLANK, Site, until
 
 def test_a_warned_job_starts_itself_again_and_not_its_array(site: Site, slurm: Slurm) -> None:
     """One task of an array has the id of the whole array in SLURM_JOB_ID."""
-    grid = site.grid({"head": ["slow"], "seed": [0, 1]}, epochs=10, **BLANK)
+    grid = site.grid({"head": ["slow"], "seed": [0, 1]}, epochs=5, **BLANK)
     site.slow(5, from_step=4)
     assert site.submit(grid).status == 0
     cells = site.cells(grid)
@@ -37,7 +37,7 @@ def test_the_unit_of_a_job_that_somebody_cancels_is_not_trained_by_a_sibling(
     site: Site, slurm: Slurm
 ) -> None:
     site.profile(jobs_at_once=1)
-    grid = site.grid({"head": ["slow"], "seed": [0, 1]}, epochs=10, **BLANK)
+    grid = site.grid({"head": ["slow"], "seed": [0, 1]}, epochs=5, **BLANK)
     site.slow(5, from_step=4)
     assert site.submit(grid).status == 0
     first, second = site.cells(grid)
@@ -64,7 +64,7 @@ def test_the_unit_of_a_job_that_somebody_cancels_is_not_trained_by_a_sibling(
 
 def test_an_array_gets_the_slots_that_others_have_left(site: Site, slurm: Slurm) -> None:
     site.profile(jobs_at_once=2)
-    grid = site.grid({"head": ["slow"], "seed": [0, 1, 2, 3]}, epochs=10, **BLANK)
+    grid = site.grid({"head": ["slow"], "seed": [0, 1, 2, 3]}, epochs=5, **BLANK)
     first, *others = site.cells(grid)
     site.slow(5, from_step=4)
     assert site.submit(grid, "--where", "seed=0").status == 0
