@@ -139,7 +139,7 @@ def test_a_search_that_is_stopped_checkpoints_and_goes_on(shell: Shell, ray_clus
     assert done.status == 0, done.err
     assert [trial["state"] for trial in shown(shell)] == ["complete"] * 2 and told(shell) == [1] * 2
     for trial in shown(shell):
-        assert len(record(shell, trial).history()) == 20
+        assert len(record(shell, trial).history()) == 8
 
 
 def _stopped_by(name: str) -> str:
