@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.ray.stop_flag import StopSender, stopped_by
 from cluster.search_request import Workers
 from echolm.arithmetic import Arithmetic
+from echolm.garbage import look_for_garbage_seldom
 from echolm.training.cohorts import Compute
 from echolm.training.signals import request_stop
 from grid.search.folder import read_search
@@ -180,6 +181,7 @@ def run_one(
 
     Each epoch is reported to Tune, for its sampler, and the study's pruner decides.
     """
+    look_for_garbage_seldom()
     import torch
 
     from echolm.training.distributed import Ranks, pick_device

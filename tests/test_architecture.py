@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -338,18 +339,20 @@ def test_every_benchmark_finds_what_it_measures() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_what_tests_share_has_a_name_of_its_own() -> None:
+    """Test files of one name are in several folders, and which one an import means is chance."""
+    files = sorted((ROOT / "tests").rglob("*.py"))
+    shared = Counter(path.stem for path in files)
+    wrong = []
+    for path in files:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            match = re.match(r"\s*(?:from|import) (\w+)", line)
+            if match and shared[match[1]] > 1 and match[1] != "conftest":
+                wrong.append(f"{path.relative_to(ROOT)}:{number} imports {match[1]}")
+    assert not wrong, "\n".join(wrong)
+
+
 if __name__ == "__main__":
     from echolm.cli import main
 
     print(json.dumps(described(main), indent=1))
-
-
-def test_what_tests_share_has_a_name_of_its_own() -> None:
-    """Test files of one name are in several folders, and which one an import means is chance."""
-    shared = Counter(path.stem for path in (ROOT / "tests").rglob("*.py"))
-    wrong = []
-    for path in sorted((ROOT / "tests").rglob("*.py")):
-        for module, line in imported(path):
-            if shared[module] > 1 and module != "conftest":
-                wrong.append(f"{path.relative_to(ROOT)}:{line} imports {module}")
-    assert not wrong, "\n".join(wrong)

@@ -60,6 +60,7 @@ PATIENCE_S = 300
 
 def serve(folder: Path) -> None:
     """Fork commands until nobody has a lease any more. Says that it is there when it is."""
+    gc.disable()  # what is imported is no garbage
     sys.modules[SLOW] = None  # type: ignore[assignment]  # cannot be imported now
     for package in PACKAGES:
         path = importlib.import_module(package).__path__
@@ -73,6 +74,7 @@ def serve(folder: Path) -> None:
     assert threading.active_count() == 1, "a fork copies one thread"
     gc.collect()
     gc.freeze()
+    gc.enable()
     Server(folder).run()
     shutil.rmtree(folder)
     Path(f"{folder}.lock").unlink(missing_ok=True)

@@ -120,9 +120,11 @@ class Shell:
         """A command that goes on, in a process group of its own.
 
         Its imports are those of ``tests.warm``. A ``cold`` one makes its own, as do those of Ray
-        and SLURM: for tests of signals, and where other machines start the same Python.
+        and SLURM: for tests of signals, and where other machines start the same Python. Collection
+        starts nothing anywhere.
         """
-        makes_imports = cold or not self.is_warm or {"ray", "slurm"} & set(words)
+        is_forked = self.is_warm or words[0] == "collect"
+        makes_imports = cold or not is_forked or {"ray", "slurm"} & set(words)
         python = sys.executable if makes_imports else warm.python()
         command = [python, "-m", "echolm.cli", *map(str, words)]
         streams = {

@@ -200,11 +200,11 @@ def test_an_index_of_another_store(store: ClipStore) -> None:
         ClipStore.open(store.path)
 
 
-def test_ten_thousand_items_open(tmp_path: Path) -> None:
+def test_thousands_of_items_open(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     zeros = hashlib.sha256(bytes(16 * 112 * 112)).hexdigest()
     items = []
-    for number in range(10_000):
+    for number in range(3_000):
         points = rng.uniform(0, 112, (2, 40, 2)).astype(np.float32)
         values = {
             "ed": 3,
@@ -226,16 +226,16 @@ def test_ten_thousand_items_open(tmp_path: Path) -> None:
     info = {"schema": 1, "fingerprint": "0" * 64, "clips": "ed-to-es-16", "reader": NAME}
     write_info(tmp_path, info | {"index_sha256": write_index(tmp_path, items)}, items)
     with open(tmp_path / "frames.bin", "wb") as frames:
-        frames.truncate(10_000 * 16 * 112 * 112)
+        frames.truncate(3_000 * 16 * 112 * 112)
     store = ClipStore.open(tmp_path)
     assert (
-        len(store.items) == 10_000
-        and json.loads((tmp_path / "store.json").read_text())["items"] == 10_000
+        len(store.items) == 3_000
+        and json.loads((tmp_path / "store.json").read_text())["items"] == 3_000
     )
     assert np.array_equal(
-        store.items[9_999].values["landmarks_es"], items[9_999].source.values["landmarks_es"]
+        store.items[2_999].values["landmarks_es"], items[2_999].source.values["landmarks_es"]
     )
-    assert store.read(9_999, np.array([20])).shape == (1, 112, 112)
+    assert store.read(2_999, np.array([20])).shape == (1, 112, 112)
 
 
 def test_values_that_an_item_does_not_have_are_none(tmp_path: Path) -> None:

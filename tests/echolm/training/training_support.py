@@ -44,7 +44,7 @@ Config = FinetuneConfig | PretrainConfig
 NOT_ALLOWED = 77
 QUICK = Compute(patience_s=0.6, heartbeat_s=0.05)
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["training_support", "pytest"])
+CONTEXT.set_forkserver_preload(["training_preload", "training_support", "pytest"])
 gc.freeze()
 """What is imported stays shared between the fork server and its processes."""
 

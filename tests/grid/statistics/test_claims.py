@@ -24,7 +24,7 @@ from grid.statistics.claims import (
 
 PATIENTS = 60
 RESAMPLES = 400
-PAIRS = 1500
+PAIRS = 1000
 
 
 def values(tables: np.ndarray) -> list[Resampled]:
