@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from foreign import crossed, resampled
+from foreign_statistics import crossed, resampled
 from scipy import stats
 
 from grid.definition.tables import TableDefinition

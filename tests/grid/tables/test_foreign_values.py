@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from foreign import B, crossed_of, drawn_patients
+from foreign_statistics import B, crossed_of, drawn_patients
 from value_rows import value_rows
 
 from grid.definition.tables import TableDefinition

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_watch import Site, until
 from tracking_support import tracked
+from watch_site import Site, until
 
 from grid.tracking.live_launch import LiveLaunch
 
