@@ -23,7 +23,6 @@ from cluster.ray.stop_flag import StopSender, stopped_by
 from cluster.search_request import Workers
 from echolm.arithmetic import Arithmetic
 from echolm.garbage import look_for_garbage_seldom
-from echolm.training.cohorts import Compute
 from echolm.training.signals import request_stop
 from grid.search.folder import read_search
 from grid.search.study import Study
@@ -100,6 +99,9 @@ def _continue_trials(workers: Workers, stop: StopSender) -> None:
 
 def _work(folder: Path, device: str, arithmetic: Arithmetic, flag: Any) -> None:
     """Run, as a task, an ordinary worker that adds no trial."""
+    look_for_garbage_seldom()
+    from echolm.training.cohorts import Compute
+
     with stopped_by(flag) as signal:
         if not signal:
             run_worker(folder, 0, device, Compute(arithmetic=arithmetic))
@@ -184,6 +186,7 @@ def run_one(
     look_for_garbage_seldom()
     import torch
 
+    from echolm.training.cohorts import Compute
     from echolm.training.distributed import Ranks, pick_device
 
     torch.set_num_threads(threads)

@@ -218,6 +218,8 @@ STARTING = [
     "import cluster.launch, cluster.status, cluster.actions, cluster.logs, cluster.operations",
     "import cluster.profile, cluster.code, cluster.forecast, cluster.slurm.submit.launch",
     "import cluster.slurm.check.check_site, cluster.slurm.check.folders",
+    "import cluster.local_search, cluster.ray_search, cluster.slurm.search",
+    "import cluster.ray.executor, cluster.ray.pool",
     command("--help"),
     command("grid", "list"),
     command("cluster", "example"),
