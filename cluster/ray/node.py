@@ -62,10 +62,10 @@ def start_node(address: str, log: bool = True, **limits: Any) -> subprocess.Pope
 
 
 def _start(log: bool, words: list[str], options: dict[str, Any]) -> subprocess.Popen[bytes]:
-    plain: dict[str, Any] = dict.fromkeys(PORTS, 0)
-    plain["object-store-memory"] = OBJECT_STORE
-    plain["include-log-monitor"] = False  # its readers are drivers, and ours ask for no logs
-    options = plain | options
+    defaults: dict[str, Any] = dict.fromkeys(PORTS, 0)
+    defaults["object-store-memory"] = OBJECT_STORE
+    defaults["include-log-monitor"] = False  # it sends logs to drivers that want them: not ours
+    options = defaults | options
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
     command += ["--disable-usage-stats", *words]
     for name, value in options.items():

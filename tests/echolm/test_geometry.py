@@ -117,7 +117,7 @@ def test_area_equals_shapely(seed: int) -> None:
 
 
 @given(CONTOURS, st.floats(-np.pi, np.pi), st.floats(-50, 50), st.integers(0, 39))
-@settings(max_examples=25)
+@settings(max_examples=50)
 def test_area_does_not_change_when_moved_turned_reversed_or_relabelled(
     contour: np.ndarray, angle: float, shift: float, roll: int
 ) -> None:

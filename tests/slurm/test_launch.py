@@ -81,7 +81,7 @@ def test_eight_gpus_are_two_nodes_of_four_ranks_with_a_device_each(
     """In the lab: 4 GPUs on nodes of 2; two such jobs share the nodes' ports and meet their own
     ranks.
     """
-    grid = site.grid({"head": ["traced"], "seed": [0, 1]}, **BLANK, epochs=1)
+    grid = site.grid({"encoder": ["tiny-videomae"], "head": ["traced"], "seed": [0, 1]}, epochs=1)
     assert site.submit(grid, "--gpus", "4").status == 0
     until(lambda: set(site.states(grid)) == {"complete"}, "complete", 200)
     for cell in site.cells(grid):

@@ -13,13 +13,7 @@ from typing import Any
 
 from cluster.batch import JobBatch, batches
 from cluster.failures import LOST, cancelled
-from cluster.slurm.submit.queue import (
-    ALIVE,
-    QueuedJob,
-    ask_sacct,
-    ask_scontrol,
-    ask_squeue,
-)
+from cluster.slurm.submit.queue import ALIVE, QueuedJob, ask_sacct, ask_scontrol, ask_squeue
 from echolm.errors import EchoLMError
 from echolm.workspace import Workspace
 
