@@ -48,6 +48,7 @@ def lost(
         ("OUT_OF_MEMORY", True, "", "out-of-memory"),
         ("LOST", True, "", "outage"),
         ("LOST", False, "", "outage"),
+        ("LOST", True, "slurmstepd: error: Detected 1 oom-kill event", "out-of-memory"),
         ("FAILED", True, "12:00 stopped: outage: the store x is not there", "outage"),
         ("FAILED", False, "echolm.outages.OutageError: the batch x is not there", "outage"),
         ("FAILED", True, "OSError: [Errno 116] Stale file handle: '/scratch'", "outage"),

@@ -72,6 +72,11 @@ class Node:
                 stack.callback(process.wait)
                 process.kill()
 
+    def commands(self) -> list[str]:
+        """The commands of its processes."""
+        children = psutil.Process(self._process.pid).children(recursive=True)
+        return [" ".join(process.cmdline()) for process in children]
+
     def end(self) -> None:
         """Take it out of the cluster."""
         self._process.terminate()
@@ -328,6 +333,9 @@ class TestNodes:
             node.lose()
 
         with nodes(ray_cluster, *HOSTS[:2]) as there:
+            commands = there[0].commands()
+            assert any("raylet" in command for command in commands)
+            assert not any("log_monitor" in command for command in commands), "nobody reads it"
             cell = self.start(engine, shell, there, take, memory_gb=1500)
         *_, failure = found = failures(shell.workspace, "toy")
         assert [(one.kind, one.cells) for one in found[3:]] == [("preempted", (cell.id,))]

@@ -229,7 +229,7 @@ def _failure_of(
     node = job.node if job else ""
     told = state or "SLURM does not know the job any more"
     if state == LOST:
-        told = "SLURM's controller lost the job: says accounting, nobody cancelled or ended it"
+        told = "SLURM's controller lost the job: accounting names nobody who ended it"
     if node:
         told += f" on {node}"
     if kind in (FailureClass.NODE_FAILURE, FailureClass.LAUNCH):
