@@ -18,6 +18,8 @@ from echolm.garbage import look_for_garbage_seldom
 os.environ["OMP_NUM_THREADS"] = (
     "1"  # before the first import of torch, and for every process that tests start
 )
+# Else Ray's workers have niceness 15, and get next to nothing beside the other tests.
+os.environ["RAY_worker_niceness"] = "0"
 
 
 look_for_garbage_seldom()
