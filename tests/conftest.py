@@ -144,7 +144,7 @@ class _RayCluster:
 
         if not ray.is_initialized():
             own = {name: os.environ.pop(name) for name in [*os.environ] if name.startswith("TEST_")}
-            settings = {"health_check_period_ms": 1000, "prestart_worker_first_driver": False}
+            settings = {"health_check_period_ms": 1000}
             self._stack.enter_context(
                 connected(None, num_cpus=4, num_gpus=0, _system_config=settings)
             )

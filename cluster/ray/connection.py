@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cluster.ray.node import is_here, start_node
+from cluster.ray.node import PRESTART, is_here, start_node
 from echolm.errors import EchoLMError
 from echolm.files import read_json
 
@@ -47,6 +47,7 @@ def connected(
         EchoLMError: there is no cluster at the address, or it does not let us in.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault(PRESTART, "0")
     if "ray" in sys.modules and sys.modules["ray"].is_initialized():
         yield
         return

@@ -28,6 +28,11 @@ PORTS = (
 )
 OBJECT_STORE = 256_000_000
 """Bytes of shared memory for Ray's objects: reports are small."""
+PRESTART = "RAY_prestart_worker_first_driver"
+"""Ray's variable for workers that start with the first driver, one a core, before anybody asks.
+
+They would stay idle: a unit has an environment of its own, so it never gets one of them.
+"""
 PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that a process gets when the one that started it is gone."""
 
@@ -74,6 +79,7 @@ def _start(log: bool, words: list[str], options: dict[str, Any]) -> subprocess.P
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
     # else SIGTERM waits 30 s for units
     environment.setdefault("RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "0")
+    environment.setdefault(PRESTART, "0")
     return subprocess.Popen(
         command,
         env=environment,

@@ -4,6 +4,7 @@ connections, tokens.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -12,9 +13,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import ray
 from engines import Engine, ray_engine
@@ -74,6 +77,24 @@ def start(
     return subprocess.Popen(
         words, env=environment, cwd=shell.root, start_new_session=True, text=True, **pipes
     )  # type: ignore[call-overload,no-any-return]
+
+
+def titles_of_workers(launch: subprocess.Popen[str]) -> dict[int, set[str]]:
+    """Look at Ray's workers until a launch has ended.
+
+    Returns:
+        The process id of each -> the titles that it had.
+    """
+    titles: dict[int, set[str]] = {}
+    root = psutil.Process(launch.pid)
+    while launch.poll() is None:
+        for process in root.children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                title = "".join(process.cmdline()[:1])
+                if title.startswith("ray::") and not title.endswith("Agent"):
+                    titles.setdefault(process.pid, set()).add(title)
+        time.sleep(0.2)
+    return titles
 
 
 def group(process: subprocess.Popen[str]) -> None:
@@ -231,17 +252,19 @@ class TestConnections:
             [JobFailure("killed", "ray-0", "", (shell.cells(grid)[1].id,))]
             * CLASSES["killed"].budget,
         )
-        done = ended(
-            start(
-                shell,
-                grid,
-                "",
-                HOME=str(home),
-                TMPDIR=str(temporary),
-                **dict.fromkeys(TOKENS, None),
-            )
+        launch = start(
+            shell,
+            grid,
+            "",
+            HOME=str(home),
+            TMPDIR=str(temporary),
+            **dict.fromkeys(TOKENS, None),
         )
+        titles = titles_of_workers(launch)
+        done = ended(launch)
         assert (done.status, done.err) == (0, "")
+        assert len(titles) >= 2, "a worker a unit"
+        assert {"ray::IDLE"} not in titles.values(), "started for nobody"
         reports = [json.loads(line) for line in done.out.splitlines()]
         assert [
             (report["again"], report["deaths"]) for report in reports if report["event"] == "died"
