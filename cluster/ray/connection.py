@@ -47,7 +47,6 @@ def connected(
         EchoLMError: there is no cluster at the address, or it does not let us in.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault(PRESTART, "0")
     if "ray" in sys.modules and sys.modules["ray"].is_initialized():
         yield
         return
@@ -70,6 +69,7 @@ def worker_variables(threads: int) -> dict[str, str]:
 @contextlib.contextmanager
 def _own_cluster(options: dict[str, Any]) -> Iterator[None]:
     """Run a cluster of this machine."""
+    os.environ.setdefault(PRESTART, "0")
     # unset, Ray turns tokens on; what is set is not read again after Ray's import
     os.environ.pop("RAY_AUTH_MODE", None)
     if not any(name in os.environ for name in TOKENS):

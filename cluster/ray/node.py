@@ -31,7 +31,7 @@ OBJECT_STORE = 256_000_000
 PRESTART = "RAY_prestart_worker_first_driver"
 """Ray's variable for workers that start with the first driver, one a core, before anybody asks.
 
-They would stay idle: a unit has an environment of its own, so it never gets one of them.
+They would stay idle: units and trials have environments of their own, and never get one of them.
 """
 PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that a process gets when the one that started it is gone."""

@@ -21,7 +21,7 @@ import psutil
 import pytest
 import ray
 from engines import Engine, ray_engine
-from launch_support import Reference, Shell, ended, result, until
+from launch_support import PATIENCE_S, Reference, Shell, ended, result, until
 
 from cluster.failures import CLASSES, JobFailure, note
 from cluster.ray.connection import connected
@@ -80,14 +80,15 @@ def start(
 
 
 def titles_of_workers(launch: subprocess.Popen[str]) -> dict[int, set[str]]:
-    """Look at Ray's workers until a launch has ended.
+    """Look at Ray's workers until a launch has ended, or for as long as a test waits.
 
     Returns:
         The process id of each -> the titles that it had.
     """
     titles: dict[int, set[str]] = {}
     root = psutil.Process(launch.pid)
-    while launch.poll() is None:
+    end = time.monotonic() + PATIENCE_S
+    while launch.poll() is None and time.monotonic() < end:
         for process in root.children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 title = "".join(process.cmdline()[:1])

@@ -16,6 +16,7 @@ from launch_support import Reference, ended, until
 
 from cluster.profile import Partition, Profile
 from cluster.ray.connection import read_address
+from cluster.ray.node import PRESTART
 from cluster.ray.on_slurm import allocation, script
 from echolm.errors import EchoLMError
 from tests.slurm.client import Slurm
@@ -98,6 +99,11 @@ def test_clusters_share_nodes_train_over_them_and_leave_nothing(
         token = (folder / "token").read_text()
         assert token not in (folder / "job.sh").read_text() + (folder / "log").read_text()
         assert not processes(token), "in no command line"
+    sessions = processes(found[0]["sessions"])
+    raylets = [process for process in sessions if process.name() == "raylet"]
+    assert len(raylets) == 2
+    for raylet in raylets:
+        assert raylet.environ()[PRESTART] == "0", "no worker that nobody asked for"
 
     grid = site.grid({"head": ["mean", "slow"], "seed": [0]}, epochs=1, **BLANK)
     launched = site(
