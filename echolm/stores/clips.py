@@ -241,6 +241,10 @@ def _no_store(path: Path, clips: str) -> EchoLMError:
         reason = "an unfinished clip store; type the same again to continue it"
     elif path.is_dir():
         reason = f"not a clip store (no {INFO}); make one with"
+    elif dataset_of_store(path.name) and "phantom" in path.name:
+        # Nobody has a phantom's files before they are generated.
+        generate = Command("data phantom", command.target, options=("PATH",))
+        reason = f"no clip store here; generate the phantom ({generate}), then make one with"
     else:
         reason = "no clip store here; make one with"
     return EchoLMError(f"{path}: {reason}", command)

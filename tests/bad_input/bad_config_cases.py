@@ -99,6 +99,14 @@ CONFIGS = [
         TRAIN,
         "Error: {workspace}/data/camus: no clip store here; make one with: echolm data prepare",
     ),
+    refused(
+        "a phantom that was never generated",
+        config(data="camus-phantom"),
+        TRAIN,
+        "Error: {workspace}/data/camus-phantom: no clip store here; generate the phantom "
+        "(echolm data phantom camus PATH), then make one with: "
+        "echolm data prepare camus PATH --name camus-phantom",
+    ),
     bad_run(
         "a key twice",
         write("{run}", "data: phantom\nepochs: 1\nepochs: 2\n"),
