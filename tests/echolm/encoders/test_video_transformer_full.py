@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from videomae_references import as_of_version_4, by_frame, check_gradients, on_kept, reference
+from videomae_references import as_of_version_4, by_frame, on_kept, reference
 
 from echolm.encoders import ENCODERS
 from echolm.encoders.base import EncoderNetwork
@@ -50,7 +50,7 @@ def test_parameters_and_positions(model: nn.Module, network: EncoderNetwork) -> 
 def test_tokens_of_a_whole_clip(
     model: nn.Module, network: EncoderNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Through two of the twelve blocks; the gradients below are those of all."""
+    """Through two of the twelve blocks. What is kept of a clip goes through all, below."""
     layers: Any = model.get_submodule("videomae.encoder")
     monkeypatch.setitem(layers._modules, "layer", layers.layer[:2])
     monkeypatch.setitem(network._modules, "blocks", network.blocks[:2])
@@ -63,17 +63,16 @@ def test_tokens_of_a_whole_clip(
     assert torch.equal(features.pooled, features.tokens.flatten(1, 3).max(1).values)
 
 
-def test_gradients_with_85_percent_masked(model: nn.Module, network: EncoderNetwork) -> None:
+@torch.no_grad()
+def test_tokens_with_85_percent_masked(model: nn.Module, network: EncoderNetwork) -> None:
+    """Through all twelve blocks. Gradients are those of transformers in small, elsewhere."""
     clip = torch.rand(1, 3, 16, 224, 224)
     kept = torch.randperm(1568)[1332:].sort().values[None]
     mask = torch.ones(1, 1568, dtype=torch.bool).scatter(1, kept, False)
     encoder = model.get_submodule("videomae")
     expected = encoder(by_frame(clip), bool_masked_pos=mask).last_hidden_state
-    features = on_kept(network, clip, kept)
-    weights = torch.randn(1, 236, 768)
-    (expected * weights).sum().backward()
-    (features.tokens * weights).sum().backward()
-    check_gradients(encoder, network, tolerance=1e-6, each=2e-5)
+    tokens = on_kept(network, clip, kept).tokens
+    assert (tokens - expected).abs().max() <= 1e-6 * expected.abs().max()
 
 
 def test_its_file_is_checked(file: Path) -> None:
