@@ -139,7 +139,7 @@ class _Pool:
     def run(self) -> None:
         """Work until no unit waits and no worker has one."""
         self._assign()
-        while self._is_busy() or self._units.look_elsewhere() or self._waits_out():
+        while self._is_busy() or self._units.waits_elsewhere or self._waits_out():
             for key, _ in self._selector.select(POLL_S):
                 if key.data is None:
                     self._on_server_news()

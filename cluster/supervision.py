@@ -67,21 +67,28 @@ class Supervision:
         """
         return self._complete.issuperset(unit.after) or is_ready(self._workspace, unit)
 
-    def look_elsewhere(self) -> bool:
+    @property
+    def waits_elsewhere(self) -> bool:
+        """Whether there are units that begin from cells which another launch trains."""
+        return bool(self._elsewhere)
+
+    def look_elsewhere(self) -> None:
         """Look after units that begin from cells which another launch trains, once a second.
 
-        Returns:
-            Whether there are such units.
+        Those whose weights are there wait to start now. Those whose cells nobody trains any more
+        are left to the next launch.
         """
-        if self._elsewhere and time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + ELSEWHERE_S
-            units, self._elsewhere = self._elsewhere, []
-            for unit in units:
-                if self.ready(unit):
-                    self._waiting.append(unit)
-                elif any(is_running(self._workspace, cell) for cell in unit.after):
-                    self._elsewhere.append(unit)
-        return bool(self._elsewhere)
+        if not self._elsewhere or time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + ELSEWHERE_S
+        units, self._elsewhere = self._elsewhere, []
+        for unit in units:
+            # Asked first: what ends between the two questions is ready then.
+            trained = any(is_running(self._workspace, cell) for cell in unit.after)
+            if self.ready(unit):
+                self._waiting.append(unit)
+            elif trained:
+                self._elsewhere.append(unit)
 
     def next(self) -> Unit:
         """Take the unit that waits longest."""

@@ -82,7 +82,7 @@ class GangPool:
         """Return whether a gang has a unit, or units wait for what will be there."""
         if self._busy() or (self._units.waits and self._gangs):
             return True
-        return self._units.look_elsewhere() or self._waits_out()
+        return self._units.waits_elsewhere or self._waits_out()
 
     def close(self) -> None:
         """End all gangs. One that has a unit (after an error of the launcher) checkpoints first."""
@@ -154,7 +154,7 @@ class GangPool:
             for item in gang.waits_for():
                 gang_of[item] = slot, gang
         items = list(gang_of)
-        if not items and self._units.look_elsewhere():
+        if not items and self._units.waits_elsewhere:
             time.sleep(POLL_S)
         if items and ray.wait(items, timeout=POLL_S)[0]:
             for item in ray.wait(items, num_returns=len(items), timeout=0)[0]:

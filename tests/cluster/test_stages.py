@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import yaml
 from launch_support import Shell, result, until
 
+from cluster import supervision
 from cluster.actions import cancel_cells, release_cells
 from cluster.launch import LocalPlace, choose_place
 from cluster.place import LaunchNews, LaunchOptions, LaunchResult
@@ -20,6 +22,9 @@ from echolm.arithmetic import Arithmetic
 from echolm.attempt import mark_cancelled
 from echolm.errors import EchoLMError
 from echolm.record import find_records
+from echolm.states import RunState
+from echolm.training.loop import fit
+from echolm.training.prepare import prepare_run
 from grid.definition.grid import load_grid
 from grid.definition.schema import BlockResources
 from grid.plan import save_cells
@@ -74,6 +79,23 @@ def test_one_launch_runs_both_stages_and_the_keys_were_known_before(
     again = shell.stages("other")
     assert launch(shell, again, monkeypatch).done
     assert attempts(shell, again) == [1, 1, 1], "two grids, and each cell trained once"
+
+
+@pytest.mark.parametrize("moment", [2, 3])
+def test_a_launch_starts_what_begins_from_a_cell_that_another_ends(
+    moment: int, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of its questions come before the end of the other's cell, and which after."""
+    grid = shell.stages(heads=("mean",))
+    then, first = shell.cells(grid)
+    assert fit([prepare_run(first.config, shell.workspace)])[0].state == RunState.COMPLETE
+    questions = count()
+    monkeypatch.setattr(supervision, "is_ready", lambda *_: next(questions) >= moment)
+    monkeypatch.setattr(supervision, "is_running", lambda *_: next(questions) < moment)
+    monkeypatch.setattr(supervision, "ELSEWHERE_S", 0.0)
+    assert launch(shell, grid, monkeypatch).done
+    assert shell.record(then).state().name == RunState.COMPLETE
+    assert next(questions) > moment
 
 
 def test_what_blocks_is_named_and_a_retry_of_it_runs_both(
