@@ -19,6 +19,7 @@ from training_support import Fault, Reference, Result, config, record_of, train
 
 from echolm.record import PREDICTIONS_KEY, PREDICTIONS_SCHEMA
 from echolm.stores.clips import ClipStore
+from echolm.stores.items import Item
 from echolm.training import loop
 from echolm.training.batches import Batches
 from echolm.training.prepare import PreparedRun
@@ -48,6 +49,11 @@ COLUMNS = {
 def mask(flat: list[float]) -> np.ndarray:
     """skimage's filled polygon of interleaved x, y on the 112 grid."""
     return polygon2mask((112, 112), np.reshape(flat, (40, 2))[:, ::-1])
+
+
+def on_the_grid(points: np.ndarray, item: Item) -> np.ndarray:
+    """Pixels of an item's frames as pixels of the 112 grid. Their centres are whole numbers."""
+    return (points + 0.5) * 112 / item.width - 0.5
 
 
 @pytest.mark.parametrize("encoder", ["toy-r3d", "tiny-mvit"])
@@ -104,7 +110,8 @@ def test_stored_metrics_are_those_of_the_stored_predictions(reference: Reference
 def test_truth_is_the_traced_contour_of_the_store(reference: Reference, tiny: Path) -> None:
     items = {item.sample: item for item in ClipStore.open(tiny / "store").items}
     for row in reference(LEARNER).predictions.to_pylist():
-        traced = items[row["sample"]].values[f"landmarks_{row['slot'].lower()}"]
+        item = items[row["sample"]]
+        traced = on_the_grid(item.values[f"landmarks_{row['slot'].lower()}"], item)
         np.testing.assert_allclose(np.reshape(row["truth"], (40, 2)), traced, atol=1e-4)
 
 
@@ -191,7 +198,8 @@ def test_the_mean_baseline_predicts_the_mean_training_contour(
     rows = stored.to_pylist()
     for slot in ("ED", "ES"):
         name = f"landmarks_{slot.lower()}"
-        mean = np.mean([store.items[row].values[name] for row in store.split("train")], axis=0)
+        traced = np.stack([store.items[row].values[name] for row in store.split("train")])
+        mean = on_the_grid(traced.mean(0), store.items[0])
         for row in rows:
             if row["slot"] == slot:
                 np.testing.assert_allclose(np.reshape(row["prediction"], (40, 2)), mean, atol=1e-3)
