@@ -238,10 +238,8 @@ def serve(settings: dict[str, Any]) -> None:
 def _import_what_runs_need(settings: dict[str, Any]) -> None:
     """Import torch, and what is asked for beside it: none of it asks for a GPU.
 
-    pyarrow imports pandas when it first makes an array, and every run does. Torch's compiler takes
-    as long as torch.
+    Torch's compiler takes as long as torch.
     """
-    import pandas  # noqa: F401
     import pyarrow.parquet  # noqa: F401
     import torch  # noqa: F401
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from echolm.columns import numbers_in
 from echolm.commands import Command
 from echolm.errors import EchoLMError
 from echolm.media.mjpeg import read_packets
@@ -39,9 +40,9 @@ class StoredFrames:
             EchoLMError: ``file`` has not exactly the bytes that the store's index describes.
         """
         self.file = file
-        self._starts = table["offset"].to_numpy()
+        self._starts = numbers_in(table["offset"])
         self._digests = table["sha256"]
-        t, h, w = (table[name].to_numpy().astype(np.int64) for name in ("t", "h", "w"))
+        t, h, w = (numbers_in(table[name]).astype(np.int64) for name in ("t", "h", "w"))
         self._lengths = t * h * w
         self._size = int(self._lengths.sum())
         size = self._file_size()

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from echolm.columns import numbers_in
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -157,10 +159,10 @@ class ListColumn:
     def __init__(self, table: pa.Table, name: str) -> None:
         """Keep the column ``name`` of ``table``."""
         column = one_piece(table, name)
-        self._nulls = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
-        self._ends = column.offsets.to_numpy()
+        self._nulls = numbers_in(column.is_null().cast("uint8")) if column.null_count else None
+        self._ends = numbers_in(column.offsets)
         # Not flatten(), which leaves out what lies under a null row and moves what follows.
-        self._values = column.values.to_numpy()
+        self._values = numbers_in(column.values)
 
     def __getitem__(self, row: int) -> np.ndarray:
         cells: np.ndarray = self._values[self._ends[row] : self._ends[row + 1]]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from echolm.columns import list_column, number_column, numbers_in, text_column
 from echolm.tasks import TASKS, Batch, Sample, Task
 
 if TYPE_CHECKING:
@@ -76,10 +77,10 @@ class Landmarks(Task):
         Returns:
             ``dice/ED``, ``dice/ES``, ``mke/ED``, ``mke/ES``.
         """
-        slots = rows["slot"].to_numpy(zero_copy_only=False)
+        slots = np.array(rows["slot"].to_pylist())
         metrics = {}
         for name in ("dice", "mke"):
-            values = rows[name].to_numpy()
+            values = numbers_in(rows[name])
             for phase in PHASES:
                 metrics[f"{name}/{phase}"] = float(values[slots == phase].mean())
         return metrics
@@ -112,15 +113,15 @@ def landmark_rows(items: list[Item], truth: np.ndarray, prediction: np.ndarray) 
 
     texts = tuple((item.sample, item.patient, item.study, item.split) for item in items)
     columns = dict(_text_columns(texts))
-    columns["truth"] = _number_lists(truth)
-    columns["prediction"] = _number_lists(prediction)
+    columns["truth"] = list_column(truth.reshape(len(truth), -1))
+    columns["prediction"] = list_column(prediction.reshape(len(prediction), -1))
     columns["score"] = pa.nulls(len(truth), pa.list_(pa.float64()))
-    columns["dice"] = pa.array(dice, pa.float64())
-    columns["mke"] = pa.array(mke, pa.float64())
-    columns["intersection"] = pa.array(intersection, pa.int64())
-    columns["area_truth"] = pa.array(area_truth, pa.int64())
-    columns["area_prediction"] = pa.array(area_prediction, pa.int64())
-    columns["squared_error"] = pa.array(squared_error, pa.float64())
+    columns["dice"] = number_column(dice.astype(np.float64))
+    columns["mke"] = number_column(mke.astype(np.float64))
+    columns["intersection"] = number_column(intersection.astype(np.int64))
+    columns["area_truth"] = number_column(area_truth.astype(np.int64))
+    columns["area_prediction"] = number_column(area_prediction.astype(np.int64))
+    columns["squared_error"] = number_column(squared_error.astype(np.float64))
     return pa.table(columns)
 
 
@@ -133,25 +134,15 @@ def _text_columns(texts: tuple[tuple[str | None, ...], ...]) -> dict[str, pa.Arr
     Args:
         texts: sample, patient, study and split of each item.
     """
-    import pyarrow as pa
-
     by_row = [item_texts for item_texts in texts for _ in PHASES]
     columns: dict[str, pa.Array] = {}
     for number, name in enumerate(("sample", "patient", "study", "split")):
-        columns[name] = pa.array([row_texts[number] for row_texts in by_row], pa.string())
-    columns["target"] = pa.array(["landmarks"] * len(by_row), pa.string())
-    columns["slot"] = pa.array(list(PHASES) * len(texts), pa.string())
+        columns[name] = text_column([row_texts[number] for row_texts in by_row])
+    columns["target"] = text_column(["landmarks"] * len(by_row))
+    columns["slot"] = text_column(list(PHASES) * len(texts))
     return columns
 
 
 def _on_grid(coordinates: Tensor) -> np.ndarray:
     """Convert [0, 1] of the frame to pixels of the 112 grid."""
     return coordinates.double().cpu().numpy() * GRID - 0.5
-
-
-def _number_lists(contours: np.ndarray) -> pa.Array:
-    import pyarrow as pa
-
-    starts = np.arange(0, contours.size + 1, POINTS * 2, dtype=np.int32)
-    numbers = pa.array(np.asarray(contours, np.float64).ravel())
-    return pa.ListArray.from_arrays(starts, numbers)

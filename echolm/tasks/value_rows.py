@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from echolm.columns import list_column, numbers_in, text_column
 from echolm.stores.items import LANDMARKS
 from echolm.text import counted, suggest
 
@@ -97,21 +98,20 @@ def value_rows(
     import pyarrow as pa
 
     count = len(items)
-    numbers = pa.list_(pa.float64())
     columns: dict[str, pa.Array] = {}
     for name in ("sample", "patient", "study", "split"):
-        columns[name] = pa.array([getattr(item, name) for item in items], pa.string())
-    columns["target"] = pa.array([target] * count, pa.string())
-    columns["slot"] = pa.array([""] * count, pa.string())
-    columns["truth"] = pa.array(np.reshape(truth, (count, 1)).tolist(), numbers)
-    columns["prediction"] = pa.array(np.reshape(prediction, (count, 1)).tolist(), numbers)
-    columns["score"] = pa.nulls(count, numbers)
+        columns[name] = text_column([getattr(item, name) for item in items])
+    columns["target"] = text_column([target] * count)
+    columns["slot"] = text_column([""] * count)
+    columns["truth"] = list_column(np.reshape(truth, (count, 1)))
+    columns["prediction"] = list_column(np.reshape(prediction, (count, 1)))
+    columns["score"] = pa.nulls(count, pa.list_(pa.float64()))
     if score is not None:
-        columns["score"] = pa.array(score.tolist(), numbers)
+        columns["score"] = list_column(score)
     return pa.table(columns)
 
 
 def numbers_of(rows: pa.Table, column: str) -> np.ndarray:
     """Return a list column of predictions as an array, rows x numbers."""
     lists = rows[column].combine_chunks()
-    return lists.flatten().to_numpy(zero_copy_only=False).reshape(len(rows), -1)
+    return numbers_in(lists.flatten()).reshape(len(rows), -1)

@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 
 BUILD_ALL = """
@@ -54,13 +56,16 @@ def test_a_job_knows_nothing_of_how_a_grid_is_defined() -> None:
     assert done.stdout == "['grid.stored_configs', 'grid.units']\n", done.stderr
 
 
-def test_a_training_imports_neither_the_compiler_nor_torchvision(
-    tiny: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    "task", ["landmarks", {"name": "classification", "target": "ef", "below": 50}]
+)
+def test_a_training_imports_none_of_the_compiler_torchvision_and_pandas(
+    task: Any, tiny: Path, tmp_path: Path
 ) -> None:
-    """They take as long as torch. A second run continues, so that it loads the optimiser too."""
+    """The first two take as long as torch, and pandas takes a tenth of a job's start."""
     config = {
         "data": "tiny",
-        "task": "landmarks",
+        "task": task,
         "encoder": "tiny-r3d",
         "trainable": "all",
         "head": "mlp",
@@ -79,4 +84,4 @@ def test_a_training_imports_neither_the_compiler_nor_torchvision(
     assert "\ncomplete\n" in done.stdout, done.stderr
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "torch" in imported
-    assert not {"torch._dynamo", "torchvision", "torch_geometric"} & imported
+    assert not {"torch._dynamo", "torchvision", "torch_geometric", "pandas"} & imported
