@@ -94,6 +94,7 @@ def titles_of_workers(launch: subprocess.Popen[str]) -> dict[int, set[str]]:
                 title = "".join(process.cmdline()[:1])
                 if title.startswith("ray::") and not title.endswith("Agent"):
                     titles.setdefault(process.pid, set()).add(title)
+                    assert process.nice() == root.nice(), "starved beside the other tests"
         time.sleep(0.2)
     return titles
 
