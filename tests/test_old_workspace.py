@@ -37,7 +37,9 @@ METRICS = {"test/dice/ED": 9.178164367126575, "test/dice/ES": 15.34670890531503}
 def old(tmp_path: Path) -> Path:
     """A folder with ``old.yaml``, ``space.yaml`` and ``workspace``."""
     with tarfile.open(HERE / "workspace.tar.xz") as archive:
-        archive.extractall(tmp_path, filter="data")
+        # The argument ``filter`` came with Python 3.11.4, and Debian 12 has 3.11.2.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(tmp_path)
     database = sqlite3.connect(tmp_path / "workspace" / "mlflow" / "mlflow.db")
     with database:
         for table, column in (("runs", "artifact_uri"), ("experiments", "artifact_location")):

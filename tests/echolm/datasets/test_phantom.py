@@ -29,6 +29,14 @@ from echolm.media.read import read_video
 NAME = "echonet-dynamic"
 
 
+@pytest.fixture(scope="module")
+def phantom_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 clips of 112 pixels a side, as users generate them."""
+    root = tmp_path_factory.mktemp("phantom") / "data"
+    generate_phantom(root, videos=24, seed=0)
+    return root
+
+
 def rows_of(path: Path) -> list[dict[str, str]]:
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
