@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cluster.slurm.commands import run
 
-LOST = 75
-"""Exit status of a job that lost a rank, or that SLURM did not end: try again (EX_TEMPFAIL)."""
+TRY_AGAIN = 75
+"""Exit status of a job that lost a rank, or that SLURM did not end (EX_TEMPFAIL)."""
 LINGER_S = 600.0
 """Seconds to wait for SLURM to end a job that has stopped."""
 ATTEMPTS = 6
@@ -36,7 +36,7 @@ def requeue_this_job(folder: Path) -> None:
     else:
         (folder / "again").mkdir(exist_ok=True)
         (folder / "again" / os.environ["SLURM_JOB_ID"]).touch()
-    os._exit(LOST)
+    os._exit(TRY_AGAIN)
 
 
 def _this_job() -> str:

@@ -36,7 +36,7 @@ import torch
 from cluster.batch import Claim, JobBatch
 from cluster.readiness import is_ready
 from cluster.rendezvous import slurm_ranks
-from cluster.slurm.job.requeue import LINGER_S, LOST, requeue_this_job
+from cluster.slurm.job.requeue import LINGER_S, TRY_AGAIN, requeue_this_job
 from cluster.tracebacks import note_failures, stop_reason
 from cluster.unit import is_outage_end, train_unit
 from echolm.outages import insist, lost_workspace, remember_workspace
@@ -271,9 +271,9 @@ def _end_interrupted(folder: Path, why: str, signals: StopRequest, requeues: boo
         requeue_this_job(folder)
     elif name not in WARNINGS and not name.startswith("SIG"):
         sys.stderr.flush()
-        os._exit(LOST)  # at once: what is left of the other ranks may hold this one up
+        os._exit(TRY_AGAIN)  # at once: what is left of the other ranks may hold this one up
     time.sleep(LINGER_S)
-    os._exit(LOST)
+    os._exit(TRY_AGAIN)
 
 
 def _start_anew(folder: Path, why: str, first: bool) -> None:
@@ -283,7 +283,7 @@ def _start_anew(folder: Path, why: str, first: bool) -> None:
     if first:
         requeue_this_job(folder)
     time.sleep(LINGER_S)
-    os._exit(LOST)
+    os._exit(TRY_AGAIN)
 
 
 def _now() -> str:

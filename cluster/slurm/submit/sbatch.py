@@ -14,7 +14,7 @@ from typing import Any
 
 from cluster.batch import JobBatch
 from cluster.profile import Profile
-from cluster.slurm.job.requeue import LOST
+from cluster.slurm.job.requeue import TRY_AGAIN
 from cluster.slurm.submit.arrays import Array
 from echolm.errors import EchoLMError
 
@@ -167,7 +167,7 @@ def teardown(batch: JobBatch) -> list[str]:
         f"if [ -e {note} ]; then",
         f"  rm -f {note}",
         '  again "its tasks stopped"',
-        f'elif [ "$status" -ge 128 ] || [ "$status" -eq {LOST} ]; then',
+        f'elif [ "$status" -ge 128 ] || [ "$status" -eq {TRY_AGAIN} ]; then',
         f"  mkdir -p {death_folder}",
         f'  echo "$status $SLURM_JOB_NODELIST" >> {deaths}',
         f'  [ "$(wc -l < {deaths})" -gt {RESTARTS} ] || again "tasks ended with status $status"',

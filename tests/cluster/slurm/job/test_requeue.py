@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from batch_site import BatchSite
 
-from cluster.slurm.job.requeue import ATTEMPTS, LOST, requeue_this_job
+from cluster.slurm.job.requeue import ATTEMPTS, TRY_AGAIN, requeue_this_job
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def ask(site: BatchSite) -> list[str]:
     """What scontrol was asked."""
     with pytest.raises(SystemExit) as ended:
         requeue_this_job(site.batch.path)
-    assert ended.value.code == LOST
+    assert ended.value.code == TRY_AGAIN
     return site.calls("scontrol")
 
 

@@ -12,7 +12,7 @@ import pytest
 from launch_support import Shell
 
 from cluster.batch import Claim, JobBatch, new_batch_path
-from cluster.slurm.job.requeue import LOST
+from cluster.slurm.job.requeue import TRY_AGAIN
 from cluster.slurm.job.run import run_job
 from cluster.tracebacks import LIMIT
 from grid.definition.grid import load_grid
@@ -74,7 +74,7 @@ def test_a_job_without_time_starts_again_for_the_units_that_wait(
     job.start()
     job.join(60)
     assert (job.exitcode, shell.states(grid), made.ended()) == (
-        LOST,
+        TRY_AGAIN,
         ["complete", "pending", "pending"],
         set(),
     )
