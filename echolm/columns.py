@@ -1,7 +1,7 @@
 """Columns of Arrow, made of numpy's arrays and read as such, without pandas.
 
-``pyarrow.array`` and ``to_numpy`` import pandas, which no training needs otherwise: 0.2 to 0.4 CPU
-seconds and some 40 MB of every process.
+``pyarrow.array`` and ``to_numpy`` import pandas, which no training needs otherwise: 0.3 to 0.5 CPU
+seconds and 40 MB of every process, where measured.
 """
 
 from __future__ import annotations
