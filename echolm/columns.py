@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def number_column(values: np.ndarray) -> pa.Array:
-    """Return numbers (N,) as a column of their type."""
+    """Return numbers (N,) as a column of their type. It may share their memory."""
     import pyarrow as pa
 
     values = np.ascontiguousarray(values)
@@ -39,21 +39,30 @@ def text_column(texts: Sequence[str | None]) -> pa.Array:
 
 
 def list_column(rows: np.ndarray) -> pa.Array:
-    """Return N x M numbers as a column of N lists of doubles."""
+    """Return N x M numbers as a column of N lists of M doubles."""
     import pyarrow as pa
 
     count, length = rows.shape
-    starts = number_column(np.arange(count + 1, dtype=np.int32) * np.int32(length))
-    return pa.ListArray.from_arrays(starts, number_column(rows.astype(np.float64).ravel()))
+    starts = np.arange(count + 1, dtype=np.int32) * np.int32(length)
+    numbers = rows.astype(np.float64).ravel()
+    return pa.ListArray.from_arrays(number_column(starts), number_column(numbers))
+
+
+def one_piece(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array."""
+    import pyarrow as pa
+
+    if isinstance(column, pa.Array):
+        return column
+    if column.num_chunks == 0:  # joined, it would stay without an array
+        return pa.nulls(0, column.type)
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def numbers_in(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """Return the numbers of a column (N,). Missing ones are NaN."""
-    import pyarrow as pa
-
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    if column.null_count or isinstance(column, pa.ChunkedArray):  # the latter of an empty table
-        numbers: np.ndarray = column.to_numpy(zero_copy_only=False)
+    """Return the numbers of a column (N,). Missing ones are NaN. Else they are read-only."""
+    array = one_piece(column)
+    if array.null_count:
+        numbers: np.ndarray = array.to_numpy(zero_copy_only=False)
         return numbers
-    return np.from_dlpack(column)
+    return np.from_dlpack(array)

@@ -237,16 +237,15 @@ def _yaml(value: Any) -> str:
 def _no_store(path: Path, clips: str) -> EchoLMError:
     """Make the error of a folder that is no store: what it is, and the command that makes one."""
     command = _command_for(path.name, clips)
+    what = f"not a clip store (no {INFO})" if path.is_dir() else "no clip store here"
     if (path / PARTIAL).is_dir():
         reason = "an unfinished clip store; type the same again to continue it"
-    elif path.is_dir():
-        reason = f"not a clip store (no {INFO}); make one with"
     elif dataset_of_store(path.name) and "phantom" in path.name:
         # Nobody has a phantom's files before they are generated.
         generate = Command("data phantom", command.target, options=("PATH",))
-        reason = f"no clip store here; generate the phantom ({generate}), then make one with"
+        reason = f"{what}; generate the phantom ({generate}), then make one with"
     else:
-        reason = "no clip store here; make one with"
+        reason = f"{what}; make one with"
     return EchoLMError(f"{path}: {reason}", command)
 
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from echolm.columns import numbers_in
+from echolm.columns import numbers_in, one_piece
 from echolm.commands import Command
 from echolm.errors import EchoLMError
 from echolm.media.mjpeg import read_packets
-from echolm.stores.items import Item, ListColumn, one_piece
+from echolm.stores.items import Item, ListColumn
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -140,7 +140,7 @@ class VideoFrames:
         """
         self._root = root
         self._again = again
-        self._videos = one_piece(table, "video")
+        self._videos = one_piece(table["video"])
         self._packets = [ListColumn(table, name) for name in PACKETS]
         self._check_present()
 

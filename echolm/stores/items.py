@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from echolm.columns import numbers_in
+from echolm.columns import numbers_in, one_piece
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,7 +70,7 @@ class StoredItems(Sequence[Item]):
             if name == "frames" or name.startswith(LANDMARKS):
                 self._lists[name] = ListColumn(table, name)
             else:
-                self._plain[name] = one_piece(table, name)
+                self._plain[name] = one_piece(table[name])
         self._item = lru_cache(REMEMBERED)(self._make)
 
     def __len__(self) -> int:
@@ -158,8 +158,10 @@ class ListColumn:
 
     def __init__(self, table: pa.Table, name: str) -> None:
         """Keep the column ``name`` of ``table``."""
-        column = one_piece(table, name)
-        self._nulls = numbers_in(column.is_null().cast("uint8")) if column.null_count else None
+        column = one_piece(table[name])
+        self._nulls: np.ndarray | None = None
+        if column.null_count:
+            self._nulls = numbers_in(column.is_null().cast("uint8"))  # numpy reads no single bits
         self._ends = numbers_in(column.offsets)
         # Not flatten(), which leaves out what lies under a null row and moves what follows.
         self._values = numbers_in(column.values)
@@ -171,16 +173,3 @@ class ListColumn:
     def is_null(self, row: int) -> bool:
         """Return whether a row has no list."""
         return self._nulls is not None and bool(self._nulls[row])
-
-
-def one_piece(table: pa.Table, name: str) -> pa.Array:
-    """Return a column as one array."""
-    import pyarrow as pa
-
-    column = table[name]
-    if column.num_chunks == 1:
-        return column.chunk(0)
-    joined = column.combine_chunks()
-    if isinstance(joined, pa.ChunkedArray):  # an empty table, in newer versions
-        return pa.array([], column.type)
-    return joined

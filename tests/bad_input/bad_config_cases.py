@@ -107,6 +107,13 @@ CONFIGS = [
         "(echolm data phantom camus PATH), then make one with: "
         "echolm data prepare camus PATH --name camus-phantom",
     ),
+    refused(
+        "an empty folder in the place of a phantom",
+        steps(config(data="camus-phantom"), folder("{workspace}/data/camus-phantom")),
+        TRAIN,
+        "Error: {workspace}/data/camus-phantom: not a clip store (no store.json); generate the "
+        "phantom (echolm data phantom camus PATH), then make one with: ",
+    ),
     bad_run(
         "a key twice",
         write("{run}", "data: phantom\nepochs: 1\nepochs: 2\n"),
